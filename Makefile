@@ -1,0 +1,43 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup run flow test bench ui clean
+
+VENV := .venv
+PYTHON ?= python3
+BIN := $(VENV)/bin
+export PATH := $(abspath $(BIN)):$(PATH)
+export DO_NOT_TRACK := 1
+export DVC_NO_ANALYTICS := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export PREFECT_SERVER_ANALYTICS_ENABLED := false
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 15
+
+setup: $(VENV)/.complete ## make .venv and install everything, at the versions in requirements.lock
+
+$(VENV)/.complete: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,test]'
+	@touch $@
+
+run: setup ## run the pipeline (dvc repro): what changed since the last run, and what follows from it
+	@python -m components.config
+	@dvc status
+	@dvc repro
+
+flow: setup ## the same as a Prefect flow, independent stages side by side
+	@python -m flows.pipeline
+
+test: setup ## run the tests
+	@ruff check .
+	@pytest
+
+bench: setup ## measure every figure of the README and print the table
+	@python -m benchmarks.table
+
+ui: setup ## open MLflow on http://127.0.0.1:5000 (and Prefect on :4200 if its server runs)
+	@python -m flows.ui
+
+clean: ## remove what the pipeline made; keep .venv, MLflow's database and DVC's cache
+	rm -rf data models work reports dvc_plots

@@ -1,0 +1,81 @@
+"""The command line that every stage shares."""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic_core import to_jsonable_python
+
+from components.config import load_settings
+from components.store.errors import InputError
+
+
+class View:
+    """The part of the settings that a stage declares; any other part is out of its reach.
+
+    What a stage can read is thus what `dvc.yaml` re-runs it for.
+    """
+
+    def __init__(self, settings: Any, keys: tuple[str, ...]):
+        for key in keys:
+            value = settings
+            for part in key.split("."):
+                value = getattr(value, "register_" if part == "register" else part)
+            setattr(self, key.replace(".", "_"), value)
+
+    def dump(self) -> dict[str, Any]:
+        """The same as plain values."""
+        return to_jsonable_python(vars(self))
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A stage's command line: what it reads, what it makes, which settings decide the result.
+
+    Attributes:
+        description: one sentence for `--help`.
+        inputs: option name → what it is; files or folders that must exist.
+        outputs: option name → what it is; files or folders that the stage writes.
+        params: keys of params.yaml, dotted, that the stage may read (as in dvc.yaml).
+        optional: option name → what it is; files that do not decide the result.
+    """
+
+    description: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+    params: tuple[str, ...]
+    optional: Mapping[str, str] = field(default_factory=dict)
+
+    def run(self, work: Callable[[argparse.Namespace, View], None]) -> None:
+        """Parse the command line, check the settings and do the work.
+
+        Exits with code 2 and a message for a mistake in configuration or data, with code 1 and
+        a traceback for a fault.
+        """
+        parser = argparse.ArgumentParser(description=self.description)
+        parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings")
+        for name, help_text in {**self.inputs, **self.outputs}.items():
+            parser.add_argument(f"--{name}", type=Path, required=True, help=help_text)
+        for name, help_text in self.optional.items():
+            parser.add_argument(f"--{name}", type=Path, help=help_text)
+        arguments = parser.parse_args()
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        try:
+            settings = load_settings(arguments.params)
+            self._check_inputs(arguments)
+            work(arguments, View(settings, self.params))
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(2) from None
+
+    def _check_inputs(self, arguments: argparse.Namespace) -> None:
+        for name in self.inputs:
+            path = getattr(arguments, name.replace("-", "_"))
+            if not path.exists():
+                raise InputError(f"--{name}: {path} does not exist. Make it first: dvc repro")

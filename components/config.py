@@ -1,0 +1,298 @@
+"""`params.yaml` as typed, checked settings.
+
+Run as `python -m components.config [FILE]` it checks a file and says what is wrong with it.
+"""
+
+import argparse
+import difflib
+import sys
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.store.errors import InputError
+
+Modality = Literal["image", "text", "audio"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)  # every loop over modalities has this order
+Fusion = Literal["concat", "attention", "bilinear"]
+Split = Literal["train", "validation", "test"]
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml; keys that it does not name are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Voice(Section):
+    """One speaker of eSpeak NG."""
+
+    accent: str
+    speed: Annotated[int, Field(ge=80, le=450)]  # words a minute, eSpeak NG's own range
+    pitch: Annotated[int, Field(ge=0, le=99)]
+    split: Split
+
+    @property
+    def name(self) -> str:
+        """Accent, speed and pitch in one word."""
+        return f"{self.accent}-{self.speed}-{self.pitch}"
+
+
+class DemoSettings(Section):
+    """The demo source."""
+
+    images: Count | None
+    voices: Annotated[tuple[Voice, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _voices_of_every_split(self):
+        names = [voice.name for voice in self.voices]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"voices are listed twice: {', '.join(twice)}")
+        if missing := set(get_args(Split)) - {voice.split for voice in self.voices}:
+            raise ValueError(f"no voice for split {', '.join(sorted(missing))}")
+        return self
+
+
+class IngestSettings(Section):
+    """Where the data comes from, and what is done with bad rows."""
+
+    source: Literal["demo"]
+    validation_fraction: Annotated[float, Field(ge=0, le=0.5)]
+    max_bad_fraction: Share
+    slices: Annotated[tuple[str, ...], Field(strict=False)]
+    demo: DemoSettings
+
+
+class TaskSettings(Section):
+    """A classification task over one column of the samples."""
+
+    column: str
+    decided_by: Annotated[tuple[Modality, ...], Field(strict=False)]
+    weight: Positive
+
+
+class ImageSettings(Section):
+    """How an image becomes a tensor."""
+
+    size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]
+
+
+class TextSettings(Section):
+    """How a text becomes token ids."""
+
+    vocabulary: Annotated[int, Field(ge=257, le=100_000)]
+    max_tokens: Annotated[int, Field(ge=2, le=4096)]
+
+
+class AudioSettings(Section):
+    """How sound becomes a log-mel spectrogram."""
+
+    sample_rate: Annotated[int, Field(ge=8_000, le=192_000)]
+    mels: Annotated[int, Field(ge=8, le=256)]
+    window: Annotated[int, Field(ge=64, le=16_384)]
+    hop: Annotated[int, Field(ge=16, le=16_384)]
+    max_seconds: Annotated[float, Field(gt=0, le=600)]
+
+    @model_validator(mode="after")
+    def _hop_within_window(self):
+        if self.hop > self.window:
+            raise ValueError(f"hop ({self.hop}) must not exceed window ({self.window})")
+        return self
+
+    @property
+    def frames(self) -> int:
+        """Frames of the longest sound."""
+        return int(self.max_seconds * self.sample_rate) // self.hop + 1
+
+
+class PreprocessSettings(Section):
+    """From media to tensors."""
+
+    image: ImageSettings
+    text: TextSettings
+    audio: AudioSettings
+
+
+class OptimiserSettings(Section):
+    """AdamW with a linear warm-up over a tenth of the steps and a cosine decay to zero."""
+
+    epochs: Count
+    batch: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    weight_decay: Annotated[float, Field(ge=0, le=1)]
+
+
+class EncoderSettings(OptimiserSettings):
+    """The size of a modality's encoder and its own training."""
+
+    width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
+    dropout: Dropout
+
+
+class TransformerEncoderSettings(EncoderSettings):
+    """An encoder that ends in Transformer layers."""
+
+    layers: Count
+    heads: Count
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self):
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
+
+
+class FeatureSettings(Section):
+    """One encoder a modality."""
+
+    image: EncoderSettings
+    text: TransformerEncoderSettings
+    audio: TransformerEncoderSettings
+
+
+class AlignSettings(OptimiserSettings):
+    """The shared space of all modalities."""
+
+    width: Annotated[int, Field(ge=8, le=4096)]
+
+
+class ModelSettings(Section):
+    """Fusion and the Transformer over the fused tokens."""
+
+    fusion: Fusion
+    width: Annotated[int, Field(ge=8, le=4096)]
+    rank: Count
+    layers: Count
+    heads: Count
+    dropout: Dropout
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self):
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
+
+
+class TrainSettings(OptimiserSettings):
+    """Joint training of everything after the encoders, or of the encoders too."""
+
+    encoders: Literal["frozen", "finetune"]
+    modality_dropout: Dropout
+
+
+class RegisterSettings(Section):
+    """Where the model is registered."""
+
+    experiment: Annotated[str, Field(min_length=1)]
+    model: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
+    alias: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+
+
+class Settings(Section):
+    """All of params.yaml."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    threads: Annotated[int, Field(ge=1, le=256)]
+    workers: Annotated[int, Field(ge=1, le=256)]
+    ingest: IngestSettings
+    tasks: Annotated[dict[str, TaskSettings], Field(min_length=1)]
+    preprocess: PreprocessSettings
+    features: FeatureSettings
+    align: AlignSettings
+    model: ModelSettings
+    train: TrainSettings
+    register_: RegisterSettings = Field(alias="register")
+
+    @model_validator(mode="after")
+    def _names_do_not_clash(self):
+        reserved = {"sample_id", "split", *(f"{modality}_id" for modality in MODALITIES)}
+        columns = {task.column for task in self.tasks.values()} | set(self.ingest.slices)
+        if clash := sorted(columns & reserved):
+            raise ValueError(f"columns {', '.join(clash)} are the pipeline's own; rename them")
+        return self
+
+
+def load_settings(path: Path) -> Settings:
+    """Read and check a parameter file.
+
+    Raises:
+        InputError: the file is missing, is not YAML, or holds unknown keys or impossible values;
+            every one of them is named, each with the nearest valid one.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing. Name another file with --params") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+    try:
+        return Settings.model_validate(content)
+    except ValidationError as error:
+        problems = "\n".join(f"  {_explain(problem)}" for problem in error.errors())
+        raise InputError(f"{path} cannot be used:\n{problems}") from error
+
+
+def _explain(problem: dict) -> str:
+    """One line for one of Pydantic's errors: key, what is wrong, what was found, what is near."""
+    location = [part for part in problem["loc"] if part != "[key]"]
+    key = ".".join(map(str, location)) or "(the whole file)"
+    match problem["type"]:
+        case "extra_forbidden":
+            valid = _valid_keys(location[:-1])
+            return f"{key}: unknown key. {_nearest(str(location[-1]), valid)}"
+        case "missing":
+            return f"{key}: the key is missing"
+        case "literal_error":
+            valid = [option for option in problem["ctx"]["expected"].split("'")[1::2]]
+            return f"{key}: found {problem['input']!r}. {_nearest(str(problem['input']), valid)}"
+        case "value_error":
+            return f"{key}: {problem['ctx']['error']}"
+        case _:
+            return f"{key}: {problem['msg'].lower()}, found {problem['input']!r}"
+
+
+def _nearest(word: str, valid: list[str]) -> str:
+    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Valid here: {', '.join(valid)}"
+
+
+def _valid_keys(location: list) -> list[str]:
+    """The keys that the section at `location` may have."""
+    node = schema = Settings.model_json_schema(by_alias=True)
+    for part in location:
+        node = _resolve(node, schema)
+        if isinstance(part, int):
+            node = node["items"]
+        else:
+            node = node.get("properties", {}).get(part, node.get("additionalProperties"))
+    return list(_resolve(node, schema)["properties"])
+
+
+def _resolve(node: dict, schema: dict) -> dict:
+    return schema["$defs"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
+
+
+def main() -> None:
+    """Check a parameter file; exit code 2 if it cannot be used."""
+    parser = argparse.ArgumentParser(description="Check a parameter file.")
+    parser.add_argument("params", type=Path, nargs="?", default=Path("params.yaml"))
+    path = parser.parse_args().params
+    try:
+        load_settings(path)
+    except InputError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(2) from None
+    print(f"{path}: every key and value is valid")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What the model has learnt, on data held out."""

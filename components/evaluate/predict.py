@@ -1,0 +1,93 @@
+"""The model's answers on a split, for every subset of modalities."""
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations
+
+import pandas as pd
+import torch
+
+from components.config import MODALITIES, Modality, TaskSettings
+from components.model.assets import MISSING, AssetTensors
+from components.model.batch import Samples, make_samples
+from components.model.features import Features
+from components.model.multimodal import MultimodalModel
+from components.store.tables import PREDICTIONS
+
+BATCH = 1024  # samples, or assets, at a time
+
+
+def subsets() -> Iterator[tuple[Modality, ...]]:
+    """Every subset of the modalities but the empty one: first the single ones, all of them last."""
+    for size in range(1, len(MODALITIES) + 1):
+        yield from combinations(MODALITIES, size)
+
+
+@torch.no_grad()
+def encode(
+    model: MultimodalModel, assets: Mapping[Modality, AssetTensors], samples: Samples
+) -> tuple[dict[Modality, Features], Samples]:
+    """Features of the distinct assets of `samples`, and the samples with rows into those."""
+    distinct, compact = samples.compact()
+    features = {}
+    for m, rows in distinct.items():
+        parts = [
+            model.encoders[m](**{k: v[part] for k, v in assets[m].tensors.items()})
+            for part in rows.split(BATCH)
+        ]
+        features[m] = Features(
+            torch.cat([part.tokens for part in parts]),
+            torch.cat([part.mask for part in parts]),
+            torch.cat([part.pooled for part in parts]),
+        )
+    return features, compact
+
+
+@torch.no_grad()
+def predict(
+    model: MultimodalModel,
+    table: pd.DataFrame,
+    assets: Mapping[Modality, AssetTensors],
+    tasks: Mapping[str, TaskSettings],
+) -> pd.DataFrame:
+    """Predictions for every sample, subset of modalities and task that can be asked.
+
+    Args:
+        model: in evaluation mode.
+        table: the samples of one split.
+        assets: the tensors of every modality.
+        tasks: the tasks, by name.
+
+    Returns:
+        A table as `PREDICTIONS`: a row wherever all modalities of the subset are there, the label
+        is known and the subset can decide the task.
+    """
+    classes = model.config.classes
+    features, samples = encode(model, assets, make_samples(table, assets, tasks, classes))
+    ids = table["sample_id"].to_numpy()
+    parts = []
+    for subset in subsets():
+        wanted = torch.tensor([m in subset for m in MODALITIES])
+        complete = (samples.presence | ~wanted).all(1).nonzero().squeeze(1)  # [n]
+        for index in complete.split(BATCH):
+            part = samples[index].keep(wanted.expand(len(index), -1))
+            distinct, part = part.compact()
+            logits = model({m: features[m][rows] for m, rows in distinct.items()}, part.rows)
+            for task, scores in logits.items():
+                known = part.targets[task] != MISSING
+                known &= model.config.answerable(task, part.presence)
+                confidence, best = scores.softmax(1)[known].max(1)
+                names = pd.Series(classes[task])
+                parts.append(
+                    pd.DataFrame(
+                        {
+                            "sample_id": ids[index[known]],
+                            "subset": "+".join(subset),
+                            "task": task,
+                            "target": names.iloc[part.targets[task][known]].to_numpy(),
+                            "prediction": names.iloc[best].to_numpy(),
+                            "confidence": confidence.double().clamp(max=1.0).numpy(),
+                        }
+                    )
+                )
+    filled = [part for part in parts if len(part)]
+    return pd.concat(filled or [pd.DataFrame(columns=list(PREDICTIONS.columns))])

@@ -1,0 +1,1 @@
+"""Each modality's encoder, taught what its modality alone can know, and the features it gives."""

@@ -1,0 +1,46 @@
+"""Stage `features_image`: the image encoder and the features it gives."""
+
+import argparse
+
+import torch
+
+from components.command import Stage, View
+from components.features import teach
+from components.model.encoders.image import ImageEncoder
+from components.model.fit import Checkpoint, make_deterministic
+from components.store.files import read_json
+from components.store.tables import SAMPLES, read_table
+
+STAGE = Stage(
+    description="Teach the image encoder the tasks that an image decides; encode every image.",
+    inputs=teach.INPUTS,
+    outputs=teach.OUTPUTS,
+    params=("seed", "threads", "tasks", "preprocess.image", "features.image"),
+)
+
+
+def augment(batch: teach.Batch) -> teach.Batch:
+    """Mirror half of the images: `pixels` uint8 [B, 3, H, W]."""
+    pixels = batch["pixels"]
+    mirrored = torch.rand(len(pixels)) < 0.5
+    return {"pixels": torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)}
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    make_deterministic(settings.seed, settings.threads)
+    samples = read_table(arguments.samples, SAMPLES)
+    vocabulary = read_json(arguments.vocabulary)
+    assets, rows = teach.load(arguments, samples, "image")
+    objectives = teach.task_objectives("image", assets, samples, settings.tasks, vocabulary)
+    encoder = ImageEncoder(settings.preprocess_image, settings.features_image)
+    lesson = teach.Lesson(
+        "image", encoder, assets, rows, objectives, settings.features_image, augment
+    )
+    checkpoint = Checkpoint.of(arguments, settings, STAGE)
+    history = teach.teach(lesson, settings.seed, checkpoint)
+    teach.finish(arguments, encoder, history, checkpoint)
+
+
+if __name__ == "__main__":
+    STAGE.run(work)

@@ -1,0 +1,226 @@
+"""What the three feature stages share: teach an encoder, then encode every asset."""
+
+import argparse
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from components.config import EncoderSettings, Modality, TaskSettings
+from components.model.assets import MISSING, AssetTensors, asset_labels, load_assets
+from components.model.fit import Checkpoint, Recipe, fit
+from components.store.errors import InputError
+from components.store.files import replacing
+from components.store.hashing import file_hash
+from components.store.shards import Shard, transform
+from components.store.tables import HISTORY, SPLITS, write_table
+
+log = logging.getLogger(__name__)
+
+INPUTS = {
+    "tensors": "folder, the tensor shard set of the modality",
+    "samples": "Parquet, the samples",
+    "vocabulary": "JSON, the classes of each task",
+}
+OUTPUTS = {
+    "features": "folder, the feature shard set",
+    "encoder": "safetensors, the weights of the encoder",
+    "history": "CSV, metrics by epoch",
+    "checkpoint": "safetensors, where an interrupted run resumes; removed at the end",
+}
+
+Batch = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """One thing that an encoder is taught: the class of each asset.
+
+    Attributes:
+        targets: int64 [N], the class of each asset of the modality; -1 where unknown.
+        classes: how many there are.
+        weight: of its loss.
+    """
+
+    targets: Tensor
+    classes: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What one encoder is taught, and on which assets.
+
+    Attributes:
+        modality: of the encoder.
+        encoder: with fresh weights; trained in place.
+        assets: all assets of the modality.
+        rows: the rows of `assets` in each split, [n].
+        objectives: by name; all are learnt at once.
+        options: how the encoder is trained.
+        augment: changes a training batch.
+        self_supervised: gives a further loss of a training batch, by name.
+    """
+
+    modality: Modality
+    encoder: nn.Module
+    assets: AssetTensors
+    rows: Mapping[str, Tensor]
+    objectives: Mapping[str, Objective]
+    options: EncoderSettings
+    augment: Callable[[Batch], Batch] = lambda batch: batch
+    self_supervised: Callable[[nn.Module, Batch], dict[str, Tensor]] | None = None
+
+
+class Teacher(nn.Module):
+    """An encoder and one linear head an objective, over its pooled features."""
+
+    def __init__(self, lesson: Lesson):
+        super().__init__()
+        self.encoder = lesson.encoder
+        self.heads = nn.ModuleDict(
+            {k: nn.Linear(lesson.encoder.width, o.classes) for k, o in lesson.objectives.items()}
+        )
+
+
+def load(arguments: argparse.Namespace, samples: pd.DataFrame, modality: Modality):
+    """The assets of a modality and their rows in each split."""
+    assets = load_assets(arguments.tensors)
+    ids = samples.groupby("split")[f"{modality}_id"].unique()
+    rows = {
+        split: assets.rows(pd.Series(ids.get(split, []), dtype="str").dropna()) for split in SPLITS
+    }
+    return assets, rows
+
+
+def task_objectives(
+    modality: Modality,
+    assets: AssetTensors,
+    samples: pd.DataFrame,
+    tasks: Mapping[str, TaskSettings],
+    vocabulary: Mapping[str, list[str]],
+) -> dict[str, Objective]:
+    """The tasks whose label the modality alone decides."""
+    return {
+        name: Objective(
+            targets_of(assets, asset_labels(samples, modality, task.column, vocabulary[name])),
+            len(vocabulary[name]),
+            task.weight,
+        )
+        for name, task in tasks.items()
+        if modality in task.decided_by
+    }
+
+
+def targets_of(assets: AssetTensors, labels: pd.Series) -> Tensor:
+    """int64 [N]: the label of each asset, -1 where it has none."""
+    found = labels.reindex(list(assets.ids)).fillna(MISSING).astype("int64")
+    return torch.tensor(found.to_numpy())
+
+
+def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
+    """Train the encoder on the assets of the training split; give its history.
+
+    Raises:
+        InputError: there is nothing to teach it.
+    """
+    if not lesson.objectives and lesson.self_supervised is None:
+        raise InputError(
+            f"features.{lesson.modality}: the encoder has nothing to learn, because no task names "
+            f"{lesson.modality} in decided_by. Name it there for a task that it decides"
+        )
+    teacher = Teacher(lesson)
+    rows = fit(
+        Recipe(
+            module=teacher,
+            batches=partial(_batches, lesson),
+            losses=partial(_losses, lesson, teacher),
+            measure=partial(_measure, lesson, teacher),
+            options=lesson.options,
+            seed=seed,
+            checkpoint=checkpoint,
+            label=f"features_{lesson.modality}",
+        )
+    )
+    return pd.DataFrame(rows, columns=list(HISTORY.columns))
+
+
+def _batches(lesson: Lesson) -> list[Tensor]:
+    """The training rows in a random order, cut into batches of nearly equal size."""
+    rows = lesson.rows["train"]
+    count = max(1, round(len(rows) / lesson.options.batch))
+    return list(rows[torch.randperm(len(rows))].tensor_split(count))
+
+
+def _losses(lesson: Lesson, teacher: Teacher, rows: Tensor) -> dict[str, Tensor]:
+    batch = lesson.augment({name: value[rows] for name, value in lesson.assets.tensors.items()})
+    pooled = teacher.encoder(**batch).pooled  # [B, D]
+    losses = {
+        name: objective.weight
+        * F.cross_entropy(
+            teacher.heads[name](pooled), objective.targets[rows], ignore_index=MISSING
+        ).nan_to_num()  # a batch without a single label
+        for name, objective in lesson.objectives.items()
+    }
+    if lesson.self_supervised is not None:
+        losses |= lesson.self_supervised(teacher.encoder, batch)
+    return losses
+
+
+def _measure(lesson: Lesson, teacher: Teacher) -> dict[str, dict[str, float]]:
+    """Accuracy of each objective on the assets of the validation split."""
+    rows = lesson.rows["validation"]
+    pooled = encode(lesson.encoder, lesson.assets.tensors, rows)["pooled"]
+    accuracy = {}
+    for name, objective in lesson.objectives.items():
+        targets = objective.targets[rows]
+        correct = (teacher.heads[name](pooled).argmax(-1) == targets)[targets != MISSING]
+        if len(correct):
+            accuracy[name] = float(correct.float().mean())
+    return {"accuracy": accuracy}
+
+
+@torch.no_grad()
+def encode(encoder: nn.Module, tensors: Batch, rows: Tensor, batch: int = 256) -> dict[str, Tensor]:
+    """Features of some assets: tokens [n, T, D], lengths [n], pooled [n, D]."""
+    encoder.eval()
+    parts = [encoder(**{k: v[part] for k, v in tensors.items()}) for part in rows.split(batch)]
+    return {
+        "tokens": torch.cat([part.tokens for part in parts]),
+        "lengths": torch.cat([part.mask.sum(1) for part in parts]),
+        "pooled": torch.cat([part.pooled for part in parts]),
+    }
+
+
+def encode_all(encoder: nn.Module, weights: Path, tensors: Path, features: Path) -> None:
+    """Encode every shard that was not encoded with these weights yet."""
+
+    def convert(shard: Shard, path: Path) -> None:
+        inputs = load_file(tensors / f"{shard.name}.safetensors")
+        with replacing(path) as temporary:
+            save_file(encode(encoder, inputs, torch.arange(len(shard.asset_ids))), temporary)
+
+    code = file_hash(weights, Path(__file__))
+    computed = transform(tensors, features, convert, [code], workers=1, label=features.name)
+    log.info("%s: %d shards computed", features.name, computed)
+
+
+def finish(
+    arguments: argparse.Namespace, encoder: nn.Module, history: pd.DataFrame, checkpoint: Checkpoint
+) -> None:
+    """Write the encoder, its history and the features of every asset."""
+    with replacing(arguments.encoder) as temporary:
+        save_file(encoder.state_dict(), temporary)
+    write_table(arguments.history, history, HISTORY)
+    encode_all(encoder, arguments.encoder, arguments.tensors, arguments.features)
+    checkpoint.clear()
+    last = history[history["epoch"] == history["epoch"].max()]
+    reached = last[last["series"] == "accuracy"]
+    log.info(", ".join(f"{r.task} {r.value:.4f}" for r in reached.itertuples()) + " (validation)")

@@ -1,0 +1,1 @@
+"""From a source to samples, media shards, a quarantine and a vocabulary."""

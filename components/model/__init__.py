@@ -1,0 +1,1 @@
+"""Networks, and how raw media become their inputs."""

@@ -1,0 +1,86 @@
+"""Shard sets of tensors as training reads them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from components.config import Modality
+from components.model.features import Features, length_mask
+from components.store.errors import InputError
+from components.store.shards import read_index
+
+MISSING = -1  # row of an asset that a sample does not have
+
+
+@dataclass(frozen=True)
+class AssetTensors:
+    """The tensors of all assets of a modality, a row an asset, in the order of the shard set."""
+
+    ids: tuple[str, ...]
+    tensors: dict[str, Tensor]
+
+    def rows(self, ids: pd.Series) -> Tensor:
+        """int64 [len(ids)]: the row of each asset, -1 where the id is null.
+
+        Raises:
+            InputError: an asset is not in the set.
+        """
+        known = pd.Series(range(len(self.ids)), index=list(self.ids), dtype="int64")
+        rows = ids.map(known)
+        lost = ids[ids.notna() & rows.isna()]
+        if len(lost):
+            raise InputError(
+                f"{len(lost)} assets of the samples are not in the shard set, the first is "
+                f"{lost.iloc[0]}. The stages before are out of date; run: dvc repro"
+            )
+        return torch.tensor(rows.fillna(MISSING).astype("int64").to_numpy().copy())
+
+
+def load_assets(folder: Path) -> AssetTensors:
+    """Read a whole tensor or feature shard set.
+
+    Raises:
+        InputError: the set is not finished.
+    """
+    shards = read_index(folder)
+    parts = [load_file(folder / f"{shard.name}.safetensors") for shard in shards]
+    tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    return AssetTensors(tuple(a for shard in shards for a in shard.asset_ids), tensors)
+
+
+def load_features(folder: Path) -> tuple[AssetTensors, Features]:
+    """Read a whole feature shard set, as tensors and as `Features`."""
+    assets = load_assets(folder)
+    return assets, features_of(assets.tensors)
+
+
+def features_of(tensors: dict[str, Tensor]) -> Features:
+    """`Features` from the tensors of a feature shard: tokens, lengths, pooled."""
+    tokens = tensors["tokens"]
+    return Features(tokens, length_mask(tensors["lengths"], tokens.shape[1]), tensors["pooled"])
+
+
+def asset_labels(
+    samples: pd.DataFrame, modality: Modality, column: str, classes: Sequence[str]
+) -> pd.Series:
+    """Class index of each asset that has a label, by asset id.
+
+    Raises:
+        InputError: one asset has two labels, so the modality does not decide the column.
+    """
+    pairs = samples[[f"{modality}_id", column]].dropna().drop_duplicates()
+    twice = pairs[pairs[f"{modality}_id"].duplicated(keep=False)]
+    if len(twice):
+        first = twice[twice[f"{modality}_id"] == twice.iloc[0][f"{modality}_id"]]
+        raise InputError(
+            f"{modality} {first.iloc[0][f'{modality}_id'][:12]} has the labels "
+            f"{', '.join(map(repr, first[column]))} in column {column!r}, so {modality} does not "
+            f"decide it. Remove {modality} from decided_by of that task in params.yaml"
+        )
+    codes = {label: code for code, label in enumerate(classes)}
+    return pairs.set_index(f"{modality}_id")[column].map(codes)

@@ -1,0 +1,77 @@
+"""Samples as the model reads them: which assets, and which targets."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from components.config import MODALITIES, Modality, TaskSettings
+from components.model.assets import MISSING, AssetTensors
+
+
+@dataclass(frozen=True)
+class Samples:
+    """B samples.
+
+    Attributes:
+        rows: by modality int64 [B], the row of the sample's asset; -1 where it has none.
+        targets: by task int64 [B], the class; -1 where unknown.
+    """
+
+    rows: Mapping[Modality, Tensor]
+    targets: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.rows.values())))
+
+    def __getitem__(self, index: Tensor) -> "Samples":
+        """Some of the samples."""
+        return Samples(
+            {m: rows[index] for m, rows in self.rows.items()},
+            {task: targets[index] for task, targets in self.targets.items()},
+        )
+
+    @property
+    def presence(self) -> Tensor:
+        """bool [B, modalities], in the order of `MODALITIES`."""
+        return torch.stack([self.rows[m] >= 0 for m in MODALITIES], 1)
+
+    def keep(self, kept: Tensor) -> "Samples":
+        """Only the modalities that `kept` (bool [B, modalities]) says; the others go missing."""
+        rows = {
+            m: torch.where(kept[:, i], self.rows[m], MISSING) for i, m in enumerate(MODALITIES)
+        }
+        return Samples(rows, self.targets)
+
+    def compact(self) -> tuple[dict[Modality, Tensor], "Samples"]:
+        """The distinct assets of the samples, and the samples with rows into those.
+
+        Returns:
+            By modality the rows of the distinct assets [N]; modalities that no sample has are
+            left out. The samples, their rows counted within these.
+        """
+        distinct, rows = {}, {}
+        for m in MODALITIES:
+            values, inverse = self.rows[m].unique(return_inverse=True)
+            missing = int(len(values) > 0 and values[0] == MISSING)  # -1 sorts first
+            rows[m] = inverse - missing
+            if len(values) > missing:
+                distinct[m] = values[missing:]
+        return distinct, Samples(rows, self.targets)
+
+
+def make_samples(
+    table: pd.DataFrame,
+    assets: Mapping[Modality, AssetTensors],
+    tasks: Mapping[str, TaskSettings],
+    classes: Mapping[str, Sequence[str]],
+) -> Samples:
+    """Rows and targets of a table of samples."""
+    targets = {}
+    for name, task in tasks.items():
+        codes = {label: code for code, label in enumerate(classes[name])}
+        labels = table[task.column].map(codes).fillna(MISSING).astype("int64")
+        targets[name] = torch.tensor(labels.to_numpy())
+    return Samples({m: assets[m].rows(table[f"{m}_id"]) for m in MODALITIES}, targets)

@@ -1,0 +1,18 @@
+"""Ways to fuse modalities into one sequence of tokens.
+
+Each is a module with `forward(features, rows) -> Fused`, where `features` holds each distinct
+asset once, [N, T, E], and `rows` says for each of B samples which asset is its own, -1 for none.
+Adding one is a file here and a line in `FUSIONS`.
+"""
+
+from torch import nn
+
+from components.model.fusion.attention import AttentionFusion
+from components.model.fusion.bilinear import BilinearFusion
+from components.model.fusion.concat import ConcatFusion
+
+FUSIONS: dict[str, type[nn.Module]] = {
+    "attention": AttentionFusion,
+    "bilinear": BilinearFusion,
+    "concat": ConcatFusion,
+}

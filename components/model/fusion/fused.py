@@ -1,0 +1,36 @@
+"""What every fusion gives, and what every fusion needs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from components.config import Modality
+from components.model.features import Features
+
+FeaturesByModality = Mapping[Modality, Features]
+RowsByModality = Mapping[Modality, Tensor]  # int64 [B] each, -1 where the modality is missing
+
+
+@dataclass(frozen=True)
+class Fused:
+    """The fused tokens of B samples.
+
+    Attributes:
+        tokens: float [B, T, D].
+        mask: bool [B, T], true where a token is there.
+    """
+
+    tokens: Tensor
+    mask: Tensor
+
+
+def stack(tokens: list[Tensor], masks: list[Tensor]) -> Fused:
+    """Fused tokens from single ones: [B, D] and [B] each."""
+    return Fused(torch.stack(tokens, dim=1), torch.stack(masks, dim=1))
+
+
+def pick(values: Tensor, rows: Tensor) -> Tensor:
+    """The samples' own rows of `values` [N, ...] → [B, ...]; row 0 stands in for a missing one."""
+    return values.index_select(0, rows.clamp(min=0))

@@ -1,0 +1,96 @@
+"""The whole model: encoders, projections, fusion, Transformer and one head a task."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from components.config import (
+    MODALITIES,
+    FeatureSettings,
+    Modality,
+    ModelSettings,
+    PreprocessSettings,
+    Section,
+)
+from components.model.encoders.build import build_encoder
+from components.model.fusion import FUSIONS
+from components.model.fusion.fused import FeaturesByModality, RowsByModality
+from components.model.projection import Projections
+from components.model.transformer import Transformer
+
+
+class ModelConfig(Section):
+    """Everything that rebuilds a model: it lies beside the weights as JSON.
+
+    Attributes:
+        preprocess: how raw media become inputs.
+        features: the encoders.
+        aligned_width: width of the space that all modalities share.
+        model: fusion and Transformer.
+        classes: the classes of each task, in the order of its head's outputs.
+        decided_by: for each task the modalities each of which alone decides it; empty if it
+            takes several.
+    """
+
+    preprocess: PreprocessSettings
+    features: FeatureSettings
+    aligned_width: int
+    model: ModelSettings
+    classes: dict[str, list[str]]
+    decided_by: dict[str, tuple[Modality, ...]]
+
+    def answerable(self, task: str, presence: Tensor) -> Tensor:
+        """bool [B]: whether the modalities present (bool [B, modalities]) can decide a task."""
+        if not self.decided_by[task]:
+            return presence.any(1)
+        return presence[:, [MODALITIES.index(m) for m in self.decided_by[task]]].any(1)
+
+
+class MultimodalModel(nn.Module):
+    """Image, text and sound in, any of them missing; one set of logits a task out.
+
+    The fused tokens and, last, a learnt readout token pass through a causal Transformer (as GPT);
+    the readout sees them all, and the heads read it.
+    """
+
+    def __init__(self, config: ModelConfig):
+        super().__init__()
+        self.config = config
+        options = config.model
+        self.encoders = nn.ModuleDict(
+            {m: build_encoder(m, config.preprocess, config.features) for m in MODALITIES}
+        )
+        widths = {m: self.encoders[m].width for m in MODALITIES}
+        self.projections = Projections(widths, config.aligned_width)
+        self.fusion = FUSIONS[options.fusion](config.aligned_width, options)
+        self.readout = nn.Parameter(torch.zeros(options.width))
+        self.transformer = Transformer(
+            options.width, options.layers, options.heads, options.dropout, causal=True
+        )
+        self.heads = nn.ModuleDict(
+            {task: nn.Linear(options.width, len(names)) for task, names in config.classes.items()}
+        )
+
+    def encode(self, inputs: Mapping[Modality, Mapping[str, Tensor]]) -> FeaturesByModality:
+        """Features of distinct assets, from the tensors that the processors give."""
+        return {m: self.encoders[m](**inputs[m]) for m in MODALITIES if m in inputs}
+
+    def forward(self, features: FeaturesByModality, rows: RowsByModality) -> dict[str, Tensor]:
+        """Logits by task.
+
+        Args:
+            features: each distinct asset once, [N, T, D] a modality; a modality that no sample
+                has may be left out.
+            rows: for each of B samples the row of its asset in `features`, -1 where the modality
+                is missing, [B] a modality; at least one modality of a sample is there.
+
+        Returns:
+            [B, classes] a task.
+        """
+        projected = {m: self.projections[m](f) for m, f in features.items()}
+        fused = self.fusion(projected, rows)
+        readout = self.readout.expand(len(fused.tokens), 1, -1)  # [B, 1, D]
+        mask = torch.cat([fused.mask, fused.mask.new_ones(len(fused.mask), 1)], 1)  # [B, T + 1]
+        x = self.transformer(torch.cat([fused.tokens, readout], 1), mask)  # [B, T + 1, D]
+        return {task: head(x[:, -1]) for task, head in self.heads.items()}

@@ -1,0 +1,71 @@
+"""Transformer layers (Vaswani et al. 2017), pre-norm as in GPT-2 (Radford et al. 2019)."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Attention(nn.Module):
+    """Multi-head scaled dot-product attention: softmax(QKᵀ/√d)V, equation 1 of Vaswani et al."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.heads, self.dropout = heads, dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
+        """Let `x` [B, T, D] attend to `context` [B, S, D] where `mask` [B, 1, T or 1, S] is true."""
+        q = self._split(self.query(x))  # [B, h, T, d]
+        k, v = map(self._split, self.key_value(context).chunk(2, dim=-1))  # [B, h, S, d]
+        dropout = self.dropout if self.training else 0.0
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return self.out(attended.transpose(1, 2).flatten(2))  # [B, T, D]
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, h, T, d]
+
+
+class Block(nn.Module):
+    """x + Attention(Norm(x)), then x + FeedForward(Norm(x)); the feed-forward is 4 × as wide."""
+
+    def __init__(self, width: int, heads: int, dropout: float):
+        super().__init__()
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = Attention(width, heads, dropout)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, width),
+            nn.Dropout(dropout),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """[B, T, D] → [B, T, D]; `mask` is true where a query (row) may see a key (column)."""
+        normed = self.attention_norm(x)
+        x = x + self.dropout(self.attention(normed, normed, mask))
+        return x + self.feed_forward(x)
+
+
+class Transformer(nn.Module):
+    """A stack of blocks and a last layer norm."""
+
+    def __init__(self, width: int, layers: int, heads: int, dropout: float, causal: bool = False):
+        super().__init__()
+        self.causal = causal
+        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, x: Tensor, present: Tensor) -> Tensor:
+        """[B, T, D] → [B, T, D]; places where `present` [B, T] is false are not attended to."""
+        mask = present[:, None, None, :]  # [B, 1, 1, T]
+        if self.causal:
+            size = x.shape[1]
+            past = torch.ones(size, size, dtype=torch.bool, device=x.device).tril()  # [T, T]
+            mask = mask & past | torch.eye(size, dtype=torch.bool, device=x.device)  # [B, 1, T, T]
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.norm(x)

@@ -1,0 +1,1 @@
+"""From media shards to tensor shards, one stage a modality."""

@@ -1,0 +1,26 @@
+"""Stage `preprocess_audio`: sound becomes log-mel spectrograms [N, mels, frames]."""
+
+import argparse
+
+from components.command import Stage, View
+from components.model.processors.audio import AudioProcessor
+from components.preprocess.shards import preprocess
+
+STAGE = Stage(
+    description="Decode sound and compute log-mel spectrograms.",
+    inputs={"media": "folder, the media shard set of the ingest stage"},
+    outputs={"tensors": "folder, the tensor shard set"},
+    params=("workers", "preprocess.audio"),
+)
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    options = settings.preprocess_audio
+    processor = AudioProcessor(options)
+    recipe = [options.model_dump()]
+    preprocess(arguments.media, arguments.tensors, processor, recipe, settings.workers)
+
+
+if __name__ == "__main__":
+    STAGE.run(work)

@@ -1,0 +1,49 @@
+"""What the preprocessing stages share: a processor run over a media shard set."""
+
+import inspect
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from components.store.files import replacing
+from components.store.hashing import file_hash
+from components.store.shards import Shard, read_media, transform
+
+log = logging.getLogger(__name__)
+
+
+def preprocess(
+    media: Path,
+    tensors: Path,
+    processor: Callable[[list[bytes]], dict[str, torch.Tensor]],
+    recipe: list,
+    workers: int,
+) -> None:
+    """Run `processor` over every shard of `media` that has no tensor shard yet.
+
+    Args:
+        media: a finished media shard set.
+        tensors: the folder of the tensor shard set.
+        processor: gives a shard's tensors, all with the assets as first dimension.
+        recipe: the parameters of `processor`, besides its code.
+        workers: processes; the bytes do not depend on it.
+    """
+    code = file_hash(Path(__file__), Path(inspect.getfile(type(processor))))
+    convert = Convert(media, processor)
+    computed = transform(media, tensors, convert, [recipe, code], workers, tensors.name)
+    log.info("%s: %d shards computed", tensors.name, computed)
+
+
+class Convert:
+    """Writes the tensor shard of one media shard."""
+
+    def __init__(self, media: Path, processor: Callable):
+        self.media, self.processor = media, processor
+
+    def __call__(self, shard: Shard, path: Path) -> None:
+        torch.set_num_threads(1)  # the pool's processes are the parallelism
+        with replacing(path) as temporary:
+            save_file(self.processor(read_media(self.media, shard)), temporary)

@@ -1,0 +1,1 @@
+"""The model in MLflow, and how to ask it."""

@@ -1,0 +1,234 @@
+"""Stage `register`: an MLflow run with everything about the model, and a registered version."""
+
+import argparse
+import json
+import logging
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+import components
+from components.command import Stage, View
+from components.config import MODALITIES
+from components.registry.predictor import Predictor
+from components.registry.tracking import connect, experiment_id
+from components.store.errors import InputError
+from components.store.files import read_json, write_json
+from components.store.hashing import file_hash
+from components.store.shards import read_index, read_media
+from components.store.tables import HISTORY, SAMPLES, read_table
+
+log = logging.getLogger(__name__)
+
+STAGE = Stage(
+    description="Log the model, its metrics and plots to MLflow and register it.",
+    inputs={
+        "model": "folder, the trained model",
+        "metrics": "JSON, the metrics of the evaluate stage",
+        "retrieval": "JSON, the metrics of the align stage",
+        "histories": "folder, metrics by epoch, a CSV a stage",
+        "plots": "folder, plots as PNG",
+        "report": "HTML, the evaluation",
+        "data-report": "JSON, what is in the data",
+        "samples": "Parquet, the samples; the first of the test split is the input example",
+        "media": "folder, one media shard set a modality",
+    },
+    outputs={"registration": "JSON, what was registered, without anything that varies"},
+    optional={"lock": "dvc.lock, whose hashes the run notes"},
+    params=("register",),
+)
+
+REQUIREMENTS = (
+    *("mlflow", "torch", "torchvision", "torchaudio", "safetensors", "tokenizers", "soundfile"),
+    *("pillow", "pydantic", "pandas", "pandera", "pyarrow", "tqdm", "PyYAML"),
+)
+BATCH = 1000  # metrics a request
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as dotted keys; lists as one value."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+    else:
+        yield prefix, value if not isinstance(value, list) else json.dumps(value)
+
+
+def metric_name(*parts: str) -> str:
+    """A name that MLflow accepts: `accuracy/answer/image_text`, `recall_at_1/text_to_audio`."""
+    cleaned = (part.replace("+", "_").replace("→", "_to_").replace("–", "_") for part in parts)
+    return "/".join("".join(c for c in part if c.isalnum() or c in "_-. ") for part in cleaned)
+
+
+def metrics_of(arguments: argparse.Namespace) -> list[tuple[str, float, int]]:
+    """Every metric as (name, value, step): those of the test split, then those by epoch."""
+    test = {**read_json(arguments.metrics), **read_json(arguments.retrieval)}
+    rows = [(metric_name(*key.split(".")), value, 0) for key, value in flatten(test)]
+    for path in sorted(arguments.histories.glob("*.csv")):
+        for row in read_table(path, HISTORY).itertuples():
+            rows.append((metric_name(path.stem, row.series, row.task), row.value, row.epoch))
+    return rows
+
+
+def tags_of(arguments: argparse.Namespace, fingerprint: str) -> dict[str, str]:
+    """What made the model: the git commit and the hash of every artifact that DVC tracks."""
+    tags = {"fingerprint": fingerprint, "git_commit": git("rev-parse", "HEAD") or "unknown"}
+    tags["git_dirty"] = str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower()
+    if arguments.lock and arguments.lock.exists():
+        stages = yaml.safe_load(arguments.lock.read_text())["stages"]
+        for stage in stages.values():
+            for out in stage.get("outs", []):
+                tags[f"dvc.{out['path']}"] = out["md5"]
+    return tags
+
+
+def git(*words: str) -> str | None:
+    """What a git command prints; None if there is no git or no repository."""
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return done.stdout.strip()
+
+
+def input_example(samples: pd.DataFrame, media: Path) -> pd.DataFrame:
+    """The first test sample that has every modality, or the most of them, as raw media."""
+    test = samples[samples["split"] == "test"]
+    columns = [f"{m}_id" for m in MODALITIES]
+    sample = test.loc[test[columns].notna().sum(axis=1).idxmax()]
+    row = {}
+    for m in MODALITIES:
+        if pd.notna(sample[f"{m}_id"]):
+            content = read_asset(media / m, sample[f"{m}_id"])
+            row[m] = content.decode() if m == "text" else content
+    return pd.DataFrame([row])
+
+
+def read_asset(folder: Path, asset_id: str) -> bytes:
+    """One asset's bytes from a media shard set."""
+    for shard in read_index(folder):
+        if asset_id in shard.asset_ids:
+            return read_media(folder, shard)[shard.asset_ids.index(asset_id)]
+    raise InputError(f"{folder} does not hold the asset {asset_id}. Run: dvc repro")
+
+
+def signature(mlflow, predictor: Predictor):
+    """Optional image, text and audio in; each task's class and confidence out."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    kinds = {"image": "binary", "text": "string", "audio": "binary"}
+    outputs = [
+        ColSpec(kind, name, required=False)
+        for task in predictor.model.config.classes
+        for kind, name in (("string", task), ("double", f"{task}_confidence"))
+    ]
+    inputs = [ColSpec(kinds[m], m, required=False) for m in MODALITIES]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def clear_unfinished(client, experiment: str, name: str, fingerprint: str) -> None:
+    """Remove what a run of this stage left that was killed before it finished."""
+    leftovers = client.search_runs(
+        [experiment], f"tags.fingerprint = '{fingerprint}' and attributes.status = 'RUNNING'"
+    )
+    for run in leftovers:
+        for model in client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+            client.delete_model_version(name, model.version)
+        client.delete_run(run.info.run_id)
+
+
+def registered(client, name: str, fingerprint: str):
+    """The version that holds this very model, or None."""
+    found = client.search_model_versions(f"name = '{name}' and tags.fingerprint = '{fingerprint}'")
+    return max(found, key=lambda model: int(model.version), default=None)
+
+
+def register(arguments: argparse.Namespace, settings: View, fingerprint: str):
+    """Log a run and register its model; give the model version."""
+    mlflow = connect()
+    options, client = settings.register, mlflow.MlflowClient()
+    experiment = experiment_id(mlflow, options.experiment)
+    clear_unfinished(client, experiment, options.model, fingerprint)
+    if (known := registered(client, options.model, fingerprint)) is not None:
+        client.set_registered_model_alias(options.model, options.alias, known.version)
+        return known
+    tags = tags_of(arguments, fingerprint)
+    with mlflow.start_run(experiment_id=experiment, tags=tags) as run:
+        log_run(mlflow, client, run.info.run_id, arguments)
+        predictor = Predictor(arguments.model)
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("served.py")),
+            artifacts={"model": str(arguments.model)},
+            code_paths=[components.__path__[0]],
+            signature=signature(mlflow, predictor),
+            input_example=input_example(read_table(arguments.samples, SAMPLES), arguments.media),
+            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+            registered_model_name=options.model,
+        )
+        number = logged.registered_model_version
+        for key, value in tags.items():
+            client.set_model_version_tag(options.model, str(number), key, value)
+        client.set_registered_model_alias(options.model, options.alias, str(number))
+    return client.get_model_version(options.model, str(number))
+
+
+def log_run(mlflow, client, run_id: str, arguments: argparse.Namespace) -> None:
+    """Parameters, metrics, plots and reports of the run."""
+    from mlflow.entities import Metric
+
+    params = dict(flatten(yaml.safe_load(arguments.params.read_text())))
+    mlflow.log_params(params)
+    now = int(time.time() * 1000)
+    rows = [Metric(name, value, now, step) for name, value, step in metrics_of(arguments)]
+    for start in range(0, len(rows), BATCH):
+        client.log_batch(run_id, metrics=rows[start : start + BATCH])
+    mlflow.log_artifacts(str(arguments.plots), "plots")
+    for path in (arguments.report, arguments.data_report, arguments.params):
+        mlflow.log_artifact(str(path))
+
+
+def summary(arguments: argparse.Namespace, settings: View, model) -> str:
+    """What a person wants to know when the pipeline has ended."""
+    accuracy = read_json(arguments.metrics)["accuracy"]
+    subsets = list(dict.fromkeys(subset for values in accuracy.values() for subset in values))
+    width = max(map(len, subsets)) + 2
+    lines = ["", "accuracy on the test split", " " * width + "".join(f"{t:>15}" for t in accuracy)]
+    for subset in subsets:
+        cells = (f"{v[subset]:>14.2%} " if subset in v else f"{'–':>14} " for v in accuracy.values())
+        lines.append(f"{subset:<{width}}" + "".join(cells))
+    name, alias = settings.register.model, settings.register.alias
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"report      {arguments.report}",
+            f"MLflow run  {model.run_id}: model {name}, version {model.version}, alias {alias}",
+            "look        make ui",
+            'ask         python -m components.registry.predict --image IMAGE --text "QUESTION"',
+        ]
+    )
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    evidence = [arguments.model, arguments.metrics, arguments.retrieval, arguments.histories]
+    fingerprint = file_hash(*evidence)
+    model = register(arguments, settings, fingerprint)
+    options = settings.register
+    write_json(
+        arguments.registration,
+        {"model": options.model, "alias": options.alias, "fingerprint": fingerprint},
+    )
+    print(summary(arguments, settings, model))
+
+
+if __name__ == "__main__":
+    STAGE.run(work)

@@ -1,0 +1,84 @@
+"""A trained model that answers from raw media."""
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from components.config import MODALITIES, Modality
+from components.model.assets import MISSING
+from components.model.folder import load_model
+from components.model.processors.audio import AudioProcessor
+from components.model.processors.image import ImageProcessor
+from components.model.processors.text import TextProcessor
+from components.store.errors import InputError
+
+
+class Predictor:
+    """Answers every task for rows of image, text and sound, any of them missing."""
+
+    def __init__(self, folder: Path):
+        """Load a model folder.
+
+        Raises:
+            InputError: the folder holds no model.
+        """
+        self.model, tokenizer = load_model(folder)
+        inputs = self.model.config.preprocess
+        self.processors = {
+            "image": ImageProcessor(inputs.image),
+            "text": TextProcessor(inputs.text, tokenizer),
+            "audio": AudioProcessor(inputs.audio),
+        }
+
+    @torch.no_grad()
+    def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Answer the rows of `table`.
+
+        Args:
+            table: columns `image` (bytes of an image file), `text` (a string) and `audio` (bytes
+                of a sound file); null, or no such column, where a modality is missing.
+
+        Returns:
+            For each task a column with the class and one, `<task>_confidence`, with its
+            probability; both null where the modalities given cannot decide the task.
+
+        Raises:
+            InputError: a row has no modality at all, or a file cannot be decoded.
+        """
+        encoded = [self._encode(m, table) for m in MODALITIES]
+        features = {m: f for m, (f, _) in zip(MODALITIES, encoded, strict=True) if f is not None}
+        rows = {m: r for m, (_, r) in zip(MODALITIES, encoded, strict=True)}
+        presence = torch.stack([rows[m] != MISSING for m in MODALITIES], 1)  # [B, M]
+        if len(empty := (~presence.any(1)).nonzero()):
+            raise InputError(
+                f"row {int(empty[0])} has no image, no text and no audio; give at least one"
+            )
+        logits = self.model(features, rows)
+        return pd.DataFrame(
+            {k: v for task in logits for k, v in self._answer(task, logits[task], presence).items()}
+        )
+
+    def _encode(self, modality: Modality, table: pd.DataFrame):
+        """Features of the rows that have the modality, and where each row's are, [B]."""
+        rows = torch.full((len(table),), MISSING)
+        given = table[modality].notna() if modality in table else pd.Series(False, table.index)
+        if not given.any():
+            return None, rows
+        contents = [v.encode() if isinstance(v, str) else v for v in table.loc[given, modality]]
+        try:
+            inputs = self.processors[modality](contents)
+        except (OSError, RuntimeError, ValueError) as error:
+            raise InputError(f"the {modality} cannot be decoded: {error}") from error
+        rows[torch.tensor(given.to_numpy())] = torch.arange(len(contents))
+        return self.model.encoders[modality](**inputs), rows
+
+    def _answer(self, task: str, logits: torch.Tensor, presence: torch.Tensor) -> dict:
+        names = self.model.config.classes[task]
+        asked = self.model.config.answerable(task, presence).tolist()
+        confidence, best = logits.softmax(1).max(1)
+        pairs = list(zip(asked, best.tolist(), confidence.tolist(), strict=True))
+        return {
+            task: [names[code] if ok else None for ok, code, _ in pairs],
+            f"{task}_confidence": [share if ok else None for ok, _, share in pairs],
+        }

@@ -1,0 +1,109 @@
+"""The tables that pass between stages, each checked by a Pandera schema where it is read and written."""
+
+from pathlib import Path
+
+import pandas as pd
+import pandera.pandas as pa
+from pandera.errors import SchemaErrors
+
+from components.store.errors import InputError
+from components.store.files import replacing
+
+SPLITS = ("train", "validation", "test")
+ASSET_ID = pa.Check.str_matches(r"^[0-9a-f]{64}$")
+
+INDEX = pa.DataFrameSchema(
+    {
+        "asset_id": pa.Column(str, ASSET_ID, unique=True),
+        "shard": pa.Column(str, pa.Check.str_matches(r"^[0-9a-f]{32}$")),
+        "row": pa.Column(int, pa.Check.ge(0)),
+    },
+    strict=True,
+    name="the index of a shard set",
+)
+
+SAMPLES = pa.DataFrameSchema(
+    {
+        "sample_id": pa.Column(str, unique=True),
+        "split": pa.Column(str, pa.Check.isin(SPLITS)),
+        "image_id": pa.Column(str, ASSET_ID, nullable=True),
+        "text_id": pa.Column(str, ASSET_ID, nullable=True),
+        "audio_id": pa.Column(str, ASSET_ID, nullable=True),
+    },
+    strict=False,  # and one column a task, and one a slice
+    name="samples",
+)
+
+QUARANTINE = pa.DataFrameSchema(
+    {
+        "source_line": pa.Column(str),
+        "asset": pa.Column(str, nullable=True),
+        "reason": pa.Column(str, pa.Check.str_matches(r"^[a-z_]+$")),
+        "detail": pa.Column(str),
+    },
+    strict=True,
+    name="quarantine",
+)
+
+HISTORY = pa.DataFrameSchema(
+    {
+        "epoch": pa.Column(int, pa.Check.ge(0)),
+        "series": pa.Column(str),
+        "task": pa.Column(str),
+        "value": pa.Column(float),
+    },
+    strict=True,
+    name="metrics by epoch",
+)
+
+PREDICTIONS = pa.DataFrameSchema(
+    {
+        "sample_id": pa.Column(str),
+        "subset": pa.Column(str),
+        "task": pa.Column(str),
+        "target": pa.Column(str),
+        "prediction": pa.Column(str),
+        "confidence": pa.Column(float, pa.Check.in_range(0, 1)),
+    },
+    strict=True,
+    name="predictions",
+)
+
+
+def _checked(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> pd.DataFrame:
+    try:
+        return schema.validate(table, lazy=True)
+    except SchemaErrors as error:
+        first = error.failure_cases.iloc[0]
+        raise InputError(
+            f"{path} breaks the schema of {schema.name}: {len(error.failure_cases)} failures, "
+            f"first: column {first['column']!r}, check {first['check']}, found "
+            f"{first['failure_case']!r} at row {first['index']}. "
+            "If a stage of this project wrote it, delete it and run: dvc repro"
+        ) from error
+
+
+def write_table(path: Path, table: pd.DataFrame, schema: pa.DataFrameSchema) -> None:
+    """Check `table` and write it as Parquet (or CSV by its suffix), whole or not at all.
+
+    Raises:
+        InputError: the table breaks the schema.
+    """
+    table = _checked(table.reset_index(drop=True), schema, path)
+    with replacing(path) as temporary:
+        if path.suffix == ".csv":
+            table.to_csv(temporary, index=False, lineterminator="\n")
+        else:
+            table.to_parquet(temporary, index=False, compression="zstd")
+
+
+def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Read and check a table that `write_table` wrote.
+
+    Raises:
+        InputError: the file is missing or breaks the schema.
+    """
+    if not path.exists():
+        raise InputError(f"{path} is missing. Run the stage that makes it: dvc repro")
+    table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    return _checked(table, schema, path)

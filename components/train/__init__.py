@@ -1,0 +1,1 @@
+"""Joint training of fusion, Transformer and heads on every task."""

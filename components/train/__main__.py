@@ -1,0 +1,213 @@
+"""Stage `train`: fusion, Transformer and heads learn every task at once."""
+
+import argparse
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import pandas as pd
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from torch.nn import functional as F
+
+from components.command import Stage, View
+from components.config import MODALITIES, Modality, TaskSettings
+from components.model.assets import MISSING, AssetTensors, features_of, load_assets
+from components.model.batch import Samples, make_samples
+from components.model.fit import Checkpoint, Recipe, fit, make_deterministic
+from components.model.folder import save_model
+from components.model.fusion.fused import FeaturesByModality
+from components.model.multimodal import ModelConfig, MultimodalModel
+from components.store.files import read_json
+from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
+
+log = logging.getLogger(__name__)
+
+STAGE = Stage(
+    description="Train fusion, Transformer and one head a task jointly, modalities dropped at "
+    "random.",
+    inputs={
+        "samples": "Parquet, the samples",
+        "vocabulary": "JSON, the classes of each task",
+        "tokenizer": "JSON, the tokenizer; it becomes part of the model",
+        "projections": "safetensors, the projections of the align stage",
+        **{f"{m}-tensors": f"folder, the tensor shard set of {m}" for m in MODALITIES},
+        **{f"{m}-features": f"folder, the feature shard set of {m}" for m in MODALITIES},
+        **{f"{m}-encoder": f"safetensors, the encoder of {m}" for m in MODALITIES},
+    },
+    outputs={
+        "model": "folder, the trained model: weights, configuration, tokenizer",
+        "history": "CSV, metrics by epoch",
+        "checkpoint": "safetensors, where an interrupted run resumes; removed at the end",
+    },
+    params=("seed", "threads", "tasks", "preprocess", "features", "align", "model", "train"),
+)
+
+SHOWN = {  # what is measured after each epoch: the modalities that are kept
+    "all": ("image", "text", "audio"),
+    "image+text": ("image", "text"),
+    "image+audio": ("image", "audio"),
+}
+
+
+@dataclass(frozen=True)
+class Course:
+    """What the model is trained on.
+
+    Attributes:
+        model: trained in place.
+        assets: by modality, feature tensors if the encoders are frozen, else their inputs.
+        frozen: whether the encoders are.
+        samples: by split.
+        tasks: by name.
+        dropout: chance that a training sample loses a modality.
+        batch: groups a step; a group is an image with all its samples.
+    """
+
+    model: MultimodalModel
+    assets: Mapping[Modality, AssetTensors]
+    frozen: bool
+    samples: Mapping[str, Samples]
+    tasks: Mapping[str, TaskSettings]
+    dropout: float
+    batch: int
+
+
+def batches(course: Course) -> list[Tensor]:
+    """Indices of training samples, grouped by image: an image is read once for all its samples."""
+    images = course.samples["train"].rows["image"]
+    alone = torch.arange(len(images)) + int(images.max()) + 1  # a sample without image
+    _, group = torch.where(images >= 0, images, alone).unique(return_inverse=True)
+    groups = int(group.max()) + 1
+    rank = torch.randperm(groups)[group]  # a random order of the groups, [n]
+    order = rank.argsort(stable=True)
+    count = max(1, round(groups / course.batch))
+    bounds = torch.arange(1, count) * groups // count
+    return list(order.tensor_split(torch.searchsorted(rank[order], bounds)))
+
+
+def drop_modalities(presence: Tensor, dropout: float) -> Tensor:
+    """bool [B, M]: the modalities kept; one that was there is always left."""
+    chance = torch.rand(presence.shape).masked_fill(~presence, -1.0)
+    last = F.one_hot(chance.argmax(1), presence.shape[1]).bool()  # [B, M]
+    return presence & ((chance >= dropout) | last)
+
+
+def predict(course: Course, samples: Samples) -> dict[str, Tensor]:
+    """Logits by task, each distinct asset read once."""
+    distinct, compact = samples.compact()
+    return course.model(features(course, distinct), compact.rows)
+
+
+def features(course: Course, distinct: Mapping[Modality, Tensor]) -> FeaturesByModality:
+    """Features of some assets: from the cache, or from the encoders that are being trained."""
+    picked = {
+        m: {name: value[rows] for name, value in course.assets[m].tensors.items()}
+        for m, rows in distinct.items()
+    }
+    if course.frozen:
+        return {m: features_of(tensors) for m, tensors in picked.items()}
+    return course.model.encode(picked)
+
+
+def losses(course: Course, index: Tensor) -> dict[str, Tensor]:
+    """Cross-entropy by task, weighted, over the samples that can know their label.
+
+    A task that one modality decides is not asked of a sample that has lost that modality.
+    """
+    samples = course.samples["train"][index]
+    samples = samples.keep(drop_modalities(samples.presence, course.dropout))
+    presence = samples.presence
+    logits = predict(course, samples)
+    result = {}
+    for name, task in course.tasks.items():
+        answerable = course.model.config.answerable(name, presence)
+        targets = samples.targets[name].masked_fill(~answerable, MISSING)
+        loss = F.cross_entropy(logits[name], targets, ignore_index=MISSING)
+        result[name] = task.weight * loss.nan_to_num()  # not a single label: 0 / 0
+    return result
+
+
+def measure(course: Course) -> dict[str, dict[str, float]]:
+    """Validation accuracy by task, for each of `SHOWN`."""
+    samples = course.samples["validation"]
+    result = {}
+    for label, kept in SHOWN.items():
+        keep = samples.presence & torch.tensor([m in kept for m in MODALITIES])
+        asked = keep.any(1)
+        part = samples.keep(keep)[asked]
+        if not len(part):
+            continue
+        for task, logits in predict(course, part).items():
+            known = part.targets[task] != MISSING
+            if known.any():
+                correct = logits.argmax(1)[known] == part.targets[task][known]
+                result.setdefault(f"accuracy ({label})", {})[task] = float(correct.float().mean())
+    return result
+
+
+def build(arguments: argparse.Namespace, settings: View, classes: dict) -> MultimodalModel:
+    """The model with the weights of the stages before."""
+    config = ModelConfig(
+        preprocess=settings.preprocess,
+        features=settings.features,
+        aligned_width=settings.align.width,
+        model=settings.model,
+        classes=classes,
+        decided_by={name: task.decided_by for name, task in settings.tasks.items()},
+    )
+    model = MultimodalModel(config)
+    for m in MODALITIES:
+        model.encoders[m].load_state_dict(load_file(getattr(arguments, f"{m}_encoder")))
+    model.projections.load_state_dict(load_file(arguments.projections))
+    return model
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    make_deterministic(settings.seed, settings.threads)
+    table = read_table(arguments.samples, SAMPLES)
+    classes = read_json(arguments.vocabulary)
+    frozen = settings.train.encoders == "frozen"
+    kind = "features" if frozen else "tensors"
+    assets = {m: load_assets(getattr(arguments, f"{m}_{kind}")) for m in MODALITIES}
+    model = build(arguments, settings, classes)
+    model.encoders.requires_grad_(not frozen)
+    samples = {
+        split: make_samples(table[table["split"] == split], assets, settings.tasks, classes)
+        for split in SPLITS
+    }
+    course = Course(
+        model=model,
+        assets=assets,
+        frozen=frozen,
+        samples=samples,
+        tasks=settings.tasks,
+        dropout=settings.train.modality_dropout,
+        batch=settings.train.batch,
+    )
+    checkpoint = Checkpoint.of(arguments, settings, STAGE)
+    started = time.monotonic()
+    rows = fit(
+        Recipe(
+            module=model,
+            batches=partial(batches, course),
+            losses=partial(losses, course),
+            measure=partial(measure, course),
+            options=settings.train,
+            seed=settings.seed,
+            checkpoint=checkpoint,
+            label="train",
+        )
+    )
+    log.info("%d epochs in %.0f s", settings.train.epochs, time.monotonic() - started)
+    write_table(arguments.history, pd.DataFrame(rows, columns=list(HISTORY.columns)), HISTORY)
+    save_model(arguments.model, model, arguments.tokenizer.read_text())
+    checkpoint.clear()
+
+
+if __name__ == "__main__":
+    STAGE.run(work)

@@ -1,0 +1,1 @@
+"""Prefect's part: order, retries, schedules, notifications, promotion. No machine learning."""

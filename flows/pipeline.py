@@ -1,0 +1,168 @@
+"""The pipeline as a Prefect flow: one task a stage, independent stages side by side.
+
+python -m flows.pipeline --target train --retries 1
+"""
+
+import argparse
+import os
+import signal
+import sys
+import time
+from typing import Annotated
+
+# Before Prefect is imported, since it looks at them then. What the user set stays.
+os.environ.setdefault("DO_NOT_TRACK", "1")
+os.environ.setdefault("DVC_NO_ANALYTICS", "1")
+os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# Without PREFECT_API_URL: an ephemeral server starts 10 s sooner without its UI, and may take
+# longer than Prefect's 20 s to make its database on a busy machine.
+os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")
+os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
+
+from prefect import Task, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.futures import PrefectFuture, wait
+from prefect.states import Completed, Failed
+from prefect.task_runners import ThreadPoolTaskRunner
+from pydantic import Field
+
+from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
+
+INVALID = "Invalid"  # the state's name after a mistake that no retry mends
+
+
+@task(cache_policy=NO_CACHE)
+def run_stage(stages: Stages, name: str, force: bool, timeout: float | None) -> State[Outcome]:
+    """One stage as a task: the state's name says what happened, its message says why."""
+    logger = get_run_logger()
+    started = time.monotonic()
+    try:
+        outcome = stages.run(name, force, logger.info, timeout)
+    except (UserError, StageFailed) as error:
+        what = "invalid" if isinstance(error, UserError) else "failed"
+        outcome = Outcome(name, what, str(error), time.monotonic() - started)
+        return Failed(name=what.capitalize(), message=outcome.why, data=outcome)
+    logger.info("%s: %s, %s", name, outcome.what, outcome.why)
+    return Completed(name=outcome.what.capitalize(), message=outcome.why, data=outcome)
+
+
+# A thread for each stage, as a stage that waits for others holds one: `workers` is kept by Stages.
+@flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=sys.maxsize))
+def pipeline(
+    targets: list[str] | None = None,
+    force: bool = False,
+    retries: Annotated[int, Field(ge=0)] = 0,
+    stage_timeout_seconds: Annotated[float, Field(gt=0)] | None = None,
+    workers: Annotated[int, Field(gt=0)] | None = None,
+) -> State[list[Outcome]]:
+    """Bring `targets` (default: every stage) and what they need up to date.
+
+    A stage that fails stops what depends on it; the others finish. Afterwards `dvc repro` has
+    nothing left to do.
+
+    Args:
+        targets: stages, as `dvc repro` takes them.
+        force: run every stage, though nothing changed.
+        retries: how often a failed stage is tried again; never after exit code 2.
+        stage_timeout_seconds: time limit of each stage's command.
+        workers: stages that run side by side; the number of CPUs if None.
+
+    Returns:
+        A state with the outcomes in the plan's order: Completed, Failed, or a failed one named
+        "Invalid" after a mistake in configuration or data.
+    """
+    try:
+        stages = Stages(workers)
+        plan = stages.plan(targets or [])
+    except UserError as error:
+        return Failed(name=INVALID, message=str(error), data=[])
+
+    def worth_retrying(_task: Task, _run: TaskRun, state: State) -> bool:
+        return state.name != INVALID and not stages.stopping.is_set()
+
+    try:
+        futures: dict[str, PrefectFuture] = {}
+        for planned in plan:
+            stage_task = run_stage.with_options(
+                name=planned.name,
+                task_run_name=planned.name,
+                retries=retries,
+                retry_condition_fn=worth_retrying,
+            )
+            futures[planned.name] = stage_task.submit(
+                stages,
+                planned.name,
+                force,
+                stage_timeout_seconds,
+                wait_for=[futures[name] for name in planned.upstream],
+            )
+        wait(list(futures.values()))
+    finally:
+        stages.stop()
+    return _conclude([_outcome(planned, futures) for planned in plan])
+
+
+def _outcome(planned: PlannedStage, futures: dict[str, PrefectFuture]) -> Outcome:
+    state = futures[planned.name].state
+    if state.is_pending():
+        missing = [name for name in planned.upstream if not futures[name].state.is_completed()]
+        return Outcome(planned.name, "not started", f"needs {', '.join(missing)}")
+    result = state.result(raise_on_failure=False)
+    if isinstance(result, Outcome):
+        return result
+    return Outcome(planned.name, "failed", state.message or repr(result))  # a fault of ours
+
+
+def _conclude(outcomes: list[Outcome]) -> State[list[Outcome]]:
+    get_run_logger().info("Stages:\n%s", table(outcomes))
+    found = [outcome.what for outcome in outcomes]
+    message = ", ".join(f"{found.count(what)} {what}" for what in dict.fromkeys(found))
+    if "invalid" in found:
+        return Failed(name=INVALID, message=message, data=outcomes)
+    if "failed" in found:
+        return Failed(message=message, data=outcomes)
+    return Completed(message=message, data=outcomes)
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """The outcomes as aligned text: stage, what happened, seconds, why."""
+    width = max((len(outcome.name) for outcome in outcomes), default=0)
+    return "\n".join(
+        f"  {outcome.name:<{width}}  {outcome.what:<11}  {outcome.seconds:8.1f} s  {outcome.why}"
+        for outcome in outcomes
+    )
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the pipeline from the shell; exit code 2 for a user's mistake, 1 for a fault."""
+    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
+    parser.add_argument("--target", action="append", metavar="STAGE", help="may be repeated")
+    parser.add_argument("--force", action="store_true", help="run though nothing changed")
+    parser.add_argument("--retries", type=int, default=0, help="tries after a failure (default 0)")
+    parser.add_argument("--workers", type=int, help="stages side by side (default: CPUs)")
+    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="limit of each stage")
+    args = parser.parse_args(argv)
+    if args.retries < 0 or any(
+        limit is not None and limit <= 0 for limit in (args.workers, args.timeout)
+    ):
+        parser.error("--retries must not be negative; --workers and --timeout must be positive")
+    # A shell's background job ignores SIGINT, and would ignore a polite stop.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        Stages().plan(args.target or [])  # a typing mistake shows before a server starts
+        state = pipeline(
+            args.target, args.force, args.retries, args.timeout, args.workers, return_state=True
+        )
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    if state.is_completed():
+        return 0
+    return 2 if state.name == INVALID else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,323 @@
+"""Drive DVC's stages from one process, side by side, with the result of plain `dvc repro`.
+
+The only module that uses DVC's internal calls, so DVC is pinned exactly. Commands run outside
+DVC's lock; everything else (asking what changed, preparing, saving, writing `dvc.lock`) happens
+under it, a stage at a time. `dvc.yaml` is the only place where the graph stands.
+"""
+
+import difflib
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import BoundedSemaphore, Event, RLock
+
+from dvc.dependency.param import BadParamFileError, MissingParamsError
+from dvc.dvcfile import PROJECT_FILE
+from dvc.exceptions import DvcException
+from dvc.logger import set_loggers_level
+from dvc.repo import Repo, lock_repo
+from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
+from dvc.rwlock import rwlock
+from dvc.stage import PipelineStage, Stage
+from dvc.stage.cache import RunCacheNotFoundError
+from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
+from dvc.stage.serialize import to_lockfile
+from dvc.utils.serialize import dumps_yaml, load_yaml, parse_yaml_for_update
+
+from flows.command import Stopped, TimeLimit, run_command
+
+USER_MISTAKE = 2  # a stage's exit code for a mistake in configuration or data
+
+
+class UserError(Exception):
+    """A mistake in configuration or data: running again will not mend it."""
+
+
+class StageFailed(Exception):
+    """A stage's command failed, or DVC could not record what it made."""
+
+
+@dataclass(frozen=True)
+class PlannedStage:
+    """A stage's name, and the names of the stages whose outputs it reads."""
+
+    name: str
+    upstream: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to a stage, why, and how long it took."""
+
+    name: str
+    what: str  # "up to date", "restored", "ran", "failed", "invalid" or "not started"
+    why: str
+    seconds: float = 0.0
+
+
+class Stages:
+    """The stages of the DVC project in the working directory.
+
+    Args:
+        workers: how many stages run side by side; the number of CPUs if None.
+
+    Raises:
+        UserError: the working directory is in no DVC project.
+    """
+
+    def __init__(self, workers: int | None = None):
+        with _as_user_error():
+            # A `dvc push` that holds the lock must delay a finished stage, not fail it.
+            self._repo = Repo(_wait_for_lock=True)
+        self._mutex = RLock()
+        self._slots = BoundedSemaphore(workers or os.cpu_count() or 1)
+        self.stopping = Event()
+        self._new_entries: list[Stage] = []
+
+    def plan(self, targets: Sequence[str] = ()) -> list[PlannedStage]:
+        """The stages that `dvc repro` would visit for `targets` (default: all), in its order.
+
+        Lists their outputs in .gitignore, since a stage that ends early would come first there.
+
+        Raises:
+            UserError: a target is unknown, or dvc.yaml is missing or wrong.
+        """
+        with _as_user_error(), self._locked():
+            index = self._repo.index
+            graph = get_active_graph(index.graph)
+            _check_targets(targets, [stage.addressing for stage in index.stages])
+            stages = plan_repro(graph, collect_stages(self._repo, targets or [PROJECT_FILE]))
+            self._new_entries = [stage for stage in stages if not _recorded(stage)]
+            for stage in stages:
+                stage.ignore_outs()
+            return [
+                PlannedStage(stage.addressing, tuple(up.addressing for up in graph[stage]))
+                for stage in stages
+            ]
+
+    def run(
+        self,
+        name: str,
+        force: bool = False,
+        log: Callable[[str], None] = print,
+        timeout: float | None = None,
+    ) -> Outcome:
+        """Bring one stage up to date; its upstream stages must be so already.
+
+        Args:
+            name: a name that `plan` gave.
+            force: run the command though nothing changed.
+            log: called with each line that the command prints.
+            timeout: limit of the command in seconds.
+
+        Raises:
+            UserError: the command ended with exit code 2, or a dependency or parameter is missing.
+            StageFailed: the command failed in another way, or DVC could not record its outputs.
+        """
+        try:
+            with self._slots:
+                self._check_stopping(name)
+                started = time.monotonic()
+                what, why = self._run(name, force, log, timeout)
+        except (BadParamFileError, MissingParamsError) as error:
+            raise UserError(f"{name}: {error}") from error
+        except DvcException as error:
+            raise StageFailed(f"{name}: {error}") from error
+        return Outcome(name, what, why, time.monotonic() - started)
+
+    def stop(self) -> None:
+        """Kill the commands that run, and let no other stage start."""
+        self.stopping.set()
+
+    def _run(
+        self, name: str, force: bool, log: Callable[[str], None], timeout: float | None
+    ) -> tuple[str, str]:
+        with self._locked():
+            (stage,) = self._repo.stage.collect(name)
+            why = "forced" if force else _explain(stage)
+            if not why:
+                return "up to date", "nothing changed"
+            if not stage.cmd or stage.frozen:  # `dvc add`ed data: only DVC has anything to do
+                stage.reproduce(force=force)
+                self._dump(stage)
+                return "ran", why
+        log(f"{name}: {why}")
+        with self._reserved(stage):
+            with self._locked():
+                if self._prepare(stage, force):
+                    self._record(stage)
+                    return "restored", why
+            self._command(stage, log, timeout)
+            with self._locked():
+                self._record(stage)
+        return "ran", why
+
+    def _check_stopping(self, name: str) -> None:
+        if self.stopping.is_set():
+            raise StageFailed(f"{name}: not started, the run is stopping")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(self._mutex)
+            stack.enter_context(set_loggers_level(logging.WARNING))
+            stack.enter_context(lock_repo(self._repo))
+            stack.enter_context(self._repo.scm_context(quiet=True))
+            yield
+
+    @contextmanager
+    def _reserved(self, stage: Stage) -> Iterator[None]:
+        """Keep other DVC processes away from the stage's files, as `dvc repro` does."""
+        with self._mutex:
+            reservation = rwlock(
+                self._repo.tmp_dir,
+                self._repo.fs,
+                " ".join(sys.argv),  # what DVC's own calls say: they must take it for theirs
+                read=[dep.fs_path for dep in stage.deps],
+                write=[out.fs_path for out in stage.outs],
+                hardlink=self._repo.config["core"].get("hardlink_lock", False),
+            )
+            reservation.__enter__()
+        try:
+            yield
+        finally:
+            with self._mutex:
+                reservation.__exit__(None, None, None)
+
+    def _prepare(self, stage: Stage, force: bool) -> bool:
+        """Clear the way for the command; True if its outputs came from the run cache instead."""
+        missing = [str(dep) for dep in stage.deps if not dep.exists]
+        if missing:
+            raise UserError(f"{stage.addressing}: missing dependency {', '.join(missing)}")
+        self._check_stopping(stage.addressing)
+        stage.remove_outs(ignore_remove=False, force=False)
+        if not force:
+            try:
+                self._repo.stage_cache.restore(stage)
+            except RunCacheNotFoundError:
+                pass
+            else:
+                return True
+        stage.save_deps()
+        return False
+
+    def _command(self, stage: Stage, log: Callable[[str], None], timeout: float | None) -> None:
+        settings = prepare_kwargs(stage)
+        env = settings["env"]
+        # `python` in a command is this interpreter, whether or not its environment is activated.
+        env["PATH"] = os.pathsep.join(
+            [os.path.dirname(sys.executable), env.get("PATH", os.defpath)]
+        )
+        env.setdefault("PYTHONUNBUFFERED", "1")  # a line is logged when it is printed
+        for command in _enforce_cmd_list(stage.cmd):
+            log(f"> {command.rstrip()}")
+            argv = _make_cmd(get_executable(), command)
+            try:
+                code = run_command(argv, settings["cwd"], env, log, self.stopping, timeout)
+            except TimeLimit:
+                raise StageFailed(f"{stage.addressing}: killed after {timeout:g} seconds") from None
+            except Stopped:
+                raise StageFailed(f"{stage.addressing}: killed, the run is stopping") from None
+            if code == USER_MISTAKE:
+                raise UserError(f"{stage.addressing}: exit code 2, see what it printed")
+            if code:
+                raise StageFailed(f"{stage.addressing}: exit code {code} from: {command}")
+
+    def _record(self, stage: Stage) -> None:
+        """Commit the outputs and write dvc.lock.
+
+        Dependencies are recorded as they were before the command, so that an edit made while it
+        ran shows as a change at the next run.
+        """
+        stage.save_outs()
+        if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):
+            self._repo.stage_cache.save(stage)
+        stage.commit()
+        self._dump(stage)
+
+    def _dump(self, stage: Stage) -> None:
+        """Write the stage's entry; new ones in the plan's order, which is `dvc repro`'s."""
+        if not isinstance(stage, PipelineStage):
+            stage.dump(update_pipeline=False)
+            return
+        path = _lockfile(stage)
+        data = {"schema": "2.0"}
+        if path.exists():
+            data = parse_yaml_for_update(path.read_text(encoding="utf-8"), path)
+        entries = data.setdefault("stages", {})
+        entries.update(to_lockfile(stage))
+        for new in self._new_entries:
+            if new.path == stage.path and new.name in entries:
+                entries[new.name] = entries.pop(new.name)
+        _write(path, dumps_yaml(data), Path(self._repo.tmp_dir))
+        self._repo.scm_context.track_file(os.path.relpath(path))
+
+
+@contextmanager
+def _as_user_error() -> Iterator[None]:
+    try:
+        yield
+    except DvcException as error:
+        raise UserError(str(error)) from error
+
+
+def _check_targets(targets: Sequence[str], names: list[str]) -> None:
+    known = {*names, *(name.partition("@")[0] for name in names)}  # foreach: group@item
+    for target in targets:
+        if target not in known and not os.path.exists(target):
+            nearest = difflib.get_close_matches(target, known, n=1, cutoff=0)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise UserError(f"unknown stage {target!r}{hint} (stages: {', '.join(sorted(known))})")
+
+
+def _lockfile(stage: PipelineStage) -> Path:
+    return Path(stage.path).with_suffix(".lock")
+
+
+def _recorded(stage: Stage) -> bool:
+    if not isinstance(stage, PipelineStage):
+        return True
+    path = _lockfile(stage)
+    return path.exists() and stage.name in load_yaml(path).get("stages", {})
+
+
+def _explain(stage: Stage) -> str:
+    """Why the stage must run, in words; empty if nothing changed."""
+    if stage.cmd and not _recorded(stage):
+        return "not run before"
+    reasons = []
+    for entry in stage.status().get(stage.addressing, []):
+        if isinstance(entry, str):  # "changed command", "always changed"
+            reasons.append(entry)
+            continue
+        for kind, changes in entry.items():
+            prefix = "output " if kind == "changed outs" else ""
+            reasons += [
+                text for path, what in changes.items() for text in _words(prefix + path, what)
+            ]
+    return "; ".join(reasons)
+
+
+def _words(path: str, what: str | dict[str, str]) -> list[str]:
+    if isinstance(what, dict):  # parameters of a file
+        return [f"{path}: {key} {_plain(change)}" for key, change in what.items()]
+    return [f"{path} {_plain(what)}"]
+
+
+def _plain(change: str) -> str:
+    return {"deleted": "missing", "modified": "changed"}.get(change, change)
+
+
+def _write(path: Path, text: str, folder: Path) -> None:
+    """Replace `path` whole; `folder` takes the unfinished file."""
+    unfinished = folder / path.name
+    with open(unfinished, "w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)

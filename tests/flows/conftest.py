@@ -1,0 +1,187 @@
+"""A toy DVC project, and one Prefect server for all of these tests."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from dvc.repo import Repo
+
+DVC_YAML = """\
+stages:
+  join:
+    cmd: sh step.sh join
+    deps: [left, right.txt, step.sh]
+    outs: [model.txt]
+    metrics: [{metrics.json: {cache: false}}]
+  left:
+    cmd: sh step.sh left
+    deps: [source.txt, step.sh]
+    params: [left.rate]
+    outs: [{left: {persist: true}}]
+  right:
+    cmd: sh step.sh right
+    deps: [source.txt, step.sh]
+    params: [right.rate]
+    outs: [right.txt]
+  source:
+    cmd: sh step.sh source
+    deps: [raw.txt, step.sh]
+    outs: [source.txt]
+  aside:
+    cmd:
+      - sh step.sh aside
+      - >-
+        echo "a line which is longer than what fits on a line of YAML's own width: é, 'x'" #
+        >> aside.txt
+      - |
+        echo "of more"
+        echo than one line
+    deps: [raw.txt, step.sh]
+    params: [odd]
+    outs: [aside.txt]
+  report:
+    cmd: sh step.sh report
+    deps: [metrics.json, aside.txt, step.sh]
+    outs: [report.txt]
+"""
+
+# A stage first obeys $TOY_HOOKS/<stage>, so that a test can make it wait, fail or linger.
+STEP = """\
+set -e
+stage=$1
+wait_for() { until [ -e "$TOY_HOOKS/$1" ]; do sleep 0.02; done; }
+if [ -n "$TOY_HOOKS" ]; then
+  echo "$stage" >> "$TOY_HOOKS/ran"
+  touch "$TOY_HOOKS/$stage.started"
+  if [ -e "$TOY_HOOKS/$stage" ]; then . "$TOY_HOOKS/$stage"; fi
+fi
+rate() { grep -A1 "^$1:" params.yaml | tail -n 1; }
+case $stage in
+  source) sort raw.txt > source.txt ;;
+  left) mkdir -p left; cp source.txt left/a; rate left > left/b ;;
+  right) { cat source.txt; rate right; } > right.txt ;;
+  join) cat left/a left/b right.txt > model.txt; echo "{\\"lines\\": $(wc -l < model.txt)}" \\
+        > metrics.json ;;
+  aside) echo aside > aside.txt ;;
+  report) cat metrics.json aside.txt > report.txt ;;
+esac
+if [ -n "$TOY_HOOKS" ]; then touch "$TOY_HOOKS/$stage.done"; fi
+"""
+
+PARAMS = """\
+left:
+  rate: 0.1
+right:
+  rate: 1e-5
+odd: {list: [1, 2.50, "yes", {a: 1e6}], text: "a: b # c", none: null, "no": "012", word: "é\\n"}
+"""
+
+
+class Toy:
+    """A copy of the toy project at `path`; `hooks` holds what its stages obey and leave behind."""
+
+    def __init__(self, path: Path, hooks: Path):
+        self.path = path
+        self.hooks = hooks
+        hooks.mkdir()
+
+    def dvc(self, *args: str) -> str:
+        command = [sys.executable, "-m", "dvc", *args]
+        env = {**os.environ, "TOY_HOOKS": ""}
+        return subprocess.run(
+            command, cwd=self.path, env=env, check=True, capture_output=True, text=True
+        ).stdout
+
+    def hook(self, stage: str, script: str) -> None:
+        (self.hooks / stage).write_text(script)
+
+    def set(self, old: str, new: str) -> None:
+        params = self.path / "params.yaml"
+        params.write_text(params.read_text().replace(old, new))
+
+    def ran(self) -> list[str]:
+        """The stages whose commands ran since the last call, in order of their start."""
+        ran = self.hooks / "ran"
+        lines = ran.read_text().split() if ran.exists() else []
+        ran.unlink(missing_ok=True)
+        return lines
+
+    def tracked(self) -> dict[str, bytes]:
+        """What Git would see: dvc.lock, .gitignore and the uncached metrics."""
+        return {
+            name: (self.path / name).read_bytes()
+            for name in ("dvc.lock", ".gitignore", "metrics.json")
+        }
+
+    def assert_nothing_to_do(self) -> None:
+        before = self.tracked()
+        with contextlib.chdir(self.path), Repo() as repo:
+            assert repo.status() == {}
+            assert repo.reproduce() == []
+        assert self.tracked() == before
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("template") / "toy"
+    path.mkdir()
+    (path / "dvc.yaml").write_text(DVC_YAML)
+    (path / "step.sh").write_text(STEP)
+    (path / "params.yaml").write_text(PARAMS)
+    (path / "raw.txt").write_text("b\na\n")
+    subprocess.run(["git", "init", "-q"], cwd=path, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=path, check=True)
+    return path
+
+
+@pytest.fixture(scope="session")
+def reproduced(template, tmp_path_factory) -> Path:
+    """The toy project after plain `dvc repro`: what every flow must equal."""
+    folder = tmp_path_factory.mktemp("reproduced")
+    shutil.copytree(template, folder / "toy")
+    Toy(folder / "toy", folder / "hooks").dvc("repro", "-q")
+    return folder / "toy"
+
+
+@pytest.fixture
+def new_toy(tmp_path):
+    """Make a toy from a template: `new_toy(template, "name")`."""
+
+    def make(source: Path, name: str = "toy") -> Toy:
+        shutil.copytree(source, tmp_path / name, symlinks=True)
+        return Toy(tmp_path / name, tmp_path / f"{name}-hooks")
+
+    return make
+
+
+@pytest.fixture
+def toy(new_toy, template, monkeypatch) -> Toy:
+    """A toy project in which nothing ran yet, as the working directory."""
+    made = new_toy(template)
+    monkeypatch.chdir(made.path)
+    monkeypatch.setenv("TOY_HOOKS", str(made.hooks))
+    return made
+
+
+@pytest.fixture
+def done(new_toy, reproduced, monkeypatch) -> Toy:
+    """A toy project after plain `dvc repro`, as the working directory."""
+    made = new_toy(reproduced)
+    monkeypatch.chdir(made.path)
+    monkeypatch.setenv("TOY_HOOKS", str(made.hooks))
+    return made
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> str:
+    """The URL of a Prefect server that lives as long as the tests."""
+    os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")  # 10 s of the server's start
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=60):
+        yield PREFECT_API_URL.value()

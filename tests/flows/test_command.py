@@ -1,0 +1,95 @@
+"""A command's process group: its output, its limits, and its end."""
+
+import os
+import signal
+import sys
+import time
+from threading import Event, Timer
+
+import pytest
+
+from flows import command
+from flows.command import Stopped, TimeLimit, run_command
+
+
+def sh(script, log=lambda line: None, stopping=None, timeout=20):
+    return run_command(
+        ["/bin/sh", "-c", script], os.getcwd(), os.environ, log, stopping or Event(), timeout
+    )
+
+
+def gone(pid: int) -> bool:
+    """Whether a process is dead within two seconds; a zombie is."""
+    for _ in range(100):
+        try:
+            with open(f"/proc/{pid}/stat") as stat:
+                if stat.read().rsplit(")", 1)[1].split()[0] == "Z":
+                    return True
+        except FileNotFoundError:
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_lines_and_exit_code():
+    lines = []
+    assert sh("echo one; echo two >&2; exit 3", lines.append) == 3
+    assert lines == ["one", "two"]
+
+
+def test_undecodable_output_does_not_stop_the_log():
+    lines = []
+    assert sh(r"printf '\377\n'; echo after", lines.append) == 0
+    assert lines == ["\ufffd", "after"]
+
+
+def test_time_limit_kills_the_whole_group(tmp_path):
+    with pytest.raises(TimeLimit):
+        sh(f"sleep 100 & echo $! > {tmp_path}/pid; wait", timeout=0.3)
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_command_that_ignores_sigterm_is_killed(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "GRACE_SECONDS", 0.2)
+    with pytest.raises(TimeLimit):
+        sh(f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.1; done", timeout=0.3)
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_command_may_clean_up_after_sigterm(tmp_path):
+    with pytest.raises(TimeLimit):
+        sh(f"trap 'echo clean > {tmp_path}/clean; exit' TERM; while :; do sleep 0.1; done",
+           timeout=0.3)  # fmt: skip
+    assert (tmp_path / "clean").exists()
+
+
+def test_nothing_is_left_behind_by_a_command_that_ended(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "GRACE_SECONDS", 0.2)
+    assert sh(f"sleep 100 & echo $! > {tmp_path}/pid") == 0
+    assert gone(int((tmp_path / "pid").read_text()))
+
+
+def test_daemon_that_left_the_group_does_not_hold_the_driver(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "GRACE_SECONDS", 0.2)
+    assert sh(f"setsid sleep 100 & echo $! > {tmp_path}/pid") == 0
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
+
+
+def test_stopping():
+    stopping = Event()
+    Timer(0.2, stopping.set).start()
+    with pytest.raises(Stopped):
+        sh("sleep 100", stopping=stopping)
+
+
+def test_killing_the_driver_kills_the_group(tmp_path):
+    script = f"sleep 100 & echo $! > {tmp_path}/pid; kill -KILL {{driver}}; wait"
+    driver = os.fork()
+    if driver == 0:
+        devnull = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(devnull, sys.stderr.fileno())
+        sh(script.format(driver=os.getpid()))
+        os._exit(1)
+    _, status = os.waitpid(driver, 0)
+    assert os.WTERMSIG(status) == 9
+    assert gone(int((tmp_path / "pid").read_text()))
