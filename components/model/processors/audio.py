@@ -4,6 +4,7 @@ import io
 
 import soundfile
 import torch
+from torch.nn.functional import pad
 from torchaudio.functional import resample
 from torchaudio.transforms import MelSpectrogram
 
@@ -49,5 +50,7 @@ class AudioProcessor:
         if rate != self.sample_rate:
             wave = resample(wave, rate, self.sample_rate)
         wave = wave[: self.frames * self._hop]
-        logarithm = self._mel(wave).clamp(min=FLOOR).log()  # [M, t]
+        frames = len(wave) // self._hop + 1
+        wave = pad(wave, (0, max(0, self._mel.n_fft // 2 + 1 - len(wave))))  # it is mirrored so far
+        logarithm = self._mel(wave)[:, :frames].clamp(min=FLOOR).log()  # [M, t]
         return (logarithm - logarithm.mean()) / (logarithm.std() + 1e-5)
