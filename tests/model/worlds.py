@@ -14,8 +14,10 @@ CLASSES = {"answer": ["a", "b", "c"], "shape": ["x", "y"], "question_type": ["p"
 TASKS = {name: task for name, task in small_settings().tasks.items() if name in CLASSES}
 
 
-def make_model(seed: int = 0, fusion: str = "bilinear", **changes) -> MultimodalModel:
-    """A tiny model with random weights, in evaluation mode."""
+def make_model(
+    seed: int = 0, fusion: str = "bilinear", fresh: bool = False, **changes
+) -> MultimodalModel:
+    """A tiny model in evaluation mode: with fresh weights, or with all of them random."""
     settings = small_settings({"model.fusion": fusion, **changes})
     config = ModelConfig(
         preprocess=settings.preprocess,
@@ -27,7 +29,7 @@ def make_model(seed: int = 0, fusion: str = "bilinear", **changes) -> Multimodal
     )
     torch.manual_seed(seed)
     model = MultimodalModel(config)
-    for parameter in model.parameters():  # those that start at zero too
+    for parameter in () if fresh else model.parameters():  # those that start at zero too
         torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()
 
