@@ -92,5 +92,5 @@ class MultimodalModel(nn.Module):
         fused = self.fusion(projected, rows)
         readout = self.readout.expand(len(fused.tokens), 1, -1)  # [B, 1, D]
         mask = torch.cat([fused.mask, fused.mask.new_ones(len(fused.mask), 1)], 1)  # [B, T + 1]
-        x = self.transformer(torch.cat([fused.tokens, readout], 1), mask)  # [B, T + 1, D]
-        return {task: head(x[:, -1]) for task, head in self.heads.items()}
+        x = self.transformer(torch.cat([fused.tokens, readout], 1), mask, last=True)  # [B, 1, D]
+        return {task: head(x[:, 0]) for task, head in self.heads.items()}
