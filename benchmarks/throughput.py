@@ -24,10 +24,10 @@ from torch.utils.data import DataLoader, Dataset
 from torchaudio.transforms import MelSpectrogram
 from torchvision.transforms.v2 import functional as vision
 
-from components.config import MODALITIES, Settings
-from components.model.assets import MISSING, load_assets
-from components.model.batch import Samples, make_samples
-from components.model.fit import make_deterministic
+from components.config.settings import MODALITIES, Settings
+from components.model.base.assets import MISSING, load_assets
+from components.model.base.batch import Samples, make_samples
+from components.model.base.fit import make_deterministic
 from components.model.multimodal import ModelConfig, MultimodalModel
 from components.model.processors.audio import FLOOR
 from components.model.processors.text import TextProcessor
@@ -190,9 +190,7 @@ def measure(settings: Settings) -> dict[str, dict[str, float]]:
             turns = [
                 (
                     rate(our_steps(settings, table, classes, frozen), SECONDS),
-                    rate(
-                        textbook_steps(settings, training, Path(name), classes, frozen), SECONDS
-                    ),
+                    rate(textbook_steps(settings, training, Path(name), classes, frozen), SECONDS),
                 )
                 for _ in range(TURNS)
             ]

@@ -15,9 +15,7 @@ def accuracy(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
     return result
 
 
-def ceiling(
-    predictions: pd.DataFrame, samples: pd.DataFrame
-) -> dict[str, dict[str, float]]:
+def ceiling(predictions: pd.DataFrame, samples: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The accuracy that nothing which sees the subset's assets alone can exceed on these samples.
 
     Samples with the same assets get the same answer, so at best the most frequent label among

@@ -4,10 +4,10 @@ import argparse
 
 import torch
 
-from components.command import Stage, View
+from components.config.command import Stage, View
 from components.features import teach
+from components.model.base.fit import Checkpoint, make_deterministic
 from components.model.encoders.image import ImageEncoder
-from components.model.fit import Checkpoint, make_deterministic
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
 

@@ -5,7 +5,7 @@ import io
 import soundfile
 from PIL import Image
 
-from components.config import Modality
+from components.config.settings import Modality
 
 
 def problem(modality: Modality, content: bytes) -> tuple[str, str] | None:

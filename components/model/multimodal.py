@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from components.config import (
+from components.config.settings import (
     MODALITIES,
     FeatureSettings,
     Modality,
@@ -13,11 +13,11 @@ from components.config import (
     PreprocessSettings,
     Section,
 )
+from components.model.base.projection import Projections
+from components.model.base.transformer import Transformer
 from components.model.encoders.build import build_encoder
 from components.model.fusion import FUSIONS
 from components.model.fusion.fused import FeaturesByModality, RowsByModality
-from components.model.projection import Projections
-from components.model.transformer import Transformer
 
 
 class ModelConfig(Section):

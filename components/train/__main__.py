@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.command import Stage, View
-from components.config import MODALITIES, Modality, TaskSettings
-from components.model.assets import MISSING, AssetTensors, features_of, load_assets
-from components.model.batch import Samples, make_samples
-from components.model.fit import Checkpoint, Recipe, fit, make_deterministic
+from components.config.command import Stage, View
+from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.model.base.assets import MISSING, AssetTensors, features_of, load_assets
+from components.model.base.batch import Samples, make_samples
+from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic
 from components.model.folder import save_model
 from components.model.fusion.fused import FeaturesByModality
 from components.model.multimodal import ModelConfig, MultimodalModel

@@ -16,7 +16,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
-        """Let `x` [B, T, D] attend to `context` [B, S, D] where `mask` [B, 1, T or 1, S] is true."""
+        """`x` [B, T, D] attends to `context` [B, S, D] where `mask` [B, 1, T or 1, S] is true."""
         q = self._split(self.query(x))  # [B, h, T, d]
         k, v = map(self._split, self.key_value(context).chunk(2, dim=-1))  # [B, h, S, d]
         dropout = self.dropout if self.training else 0.0

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 import components
-from components.command import Stage, View
-from components.config import OptimiserSettings
+from components.config.command import Stage, View
+from components.config.settings import OptimiserSettings
 from components.store.files import replacing
 from components.store.hashing import file_hash, fingerprint, number_from
 
@@ -119,9 +119,7 @@ class Recipe:
 def fit(recipe: Recipe) -> list[Row]:
     """Train `recipe.module` in place with AdamW (Loshchilov & Hutter 2019); give its history."""
     module, options = recipe.module, recipe.options
-    optimiser = torch.optim.AdamW(
-        _groups(module, options), lr=options.learning_rate, fused=True
-    )
+    optimiser = torch.optim.AdamW(_groups(module, options), lr=options.learning_rate, fused=True)
     state = recipe.checkpoint.restore(module, optimiser) or {"epoch": 0, "history": []}
     history = [tuple(row) for row in state["history"]]
     saved = time.monotonic()
