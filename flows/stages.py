@@ -95,6 +95,8 @@ class Stages:
             stages = plan_repro(graph, collect_stages(self._repo, targets or [PROJECT_FILE]))
             self._new_entries = [stage for stage in stages if not _recorded(stage)]
             for stage in stages:
+                for out in stage.outs:  # the .gitignore may belong in a folder that is not there
+                    Path(out.fs_path).parent.mkdir(parents=True, exist_ok=True)
                 stage.ignore_outs()
             return [
                 PlannedStage(stage.addressing, tuple(up.addressing for up in graph[stage]))

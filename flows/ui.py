@@ -19,9 +19,8 @@ def main() -> int:
         print(f"MLflow's server is {store}; open it in a browser")
         return 0
     print(f"MLflow   http://{HOST}:{PORT}   ({store}; Ctrl-C ends it)")
-    print(
-        f"Prefect  {PREFECT}   ({'running' if answers(PREFECT) else 'start it: prefect server start'})"
-    )
+    prefect = "running" if answers(PREFECT) else "start it: prefect server start"
+    print(f"Prefect  {PREFECT}   ({prefect})")
     sys.stdout.flush()
     # Its job runner would start seven more processes that nothing here needs.
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}

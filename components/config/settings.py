@@ -1,6 +1,7 @@
 """`params.yaml` as typed, checked settings."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -25,6 +26,8 @@ Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+SELF_TAUGHT = {"transcript", "masked_tokens", "same_text"}  # the encoders' own, beside the tasks
 
 
 class Section(BaseModel):
@@ -240,6 +243,15 @@ class Settings(Section):
         columns = {task.column for task in self.tasks.values()} | set(self.ingest.slices)
         if clash := sorted(columns & reserved):
             raise ValueError(f"columns {', '.join(clash)} are the pipeline's own; rename them")
+        return self
+
+    @model_validator(mode="after")
+    def _names_of_tasks(self):
+        # A task's name becomes that of a head, of a column and of a metric.
+        if odd := [name for name in self.tasks if not re.fullmatch(r"[A-Za-z0-9_-]+", name)]:
+            raise ValueError(f"tasks {odd}: only letters, digits, _ and - can be in a name")
+        if clash := sorted(SELF_TAUGHT & self.tasks.keys()):
+            raise ValueError(f"tasks {clash} are what encoders teach themselves; rename them")
         return self
 
 

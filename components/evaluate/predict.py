@@ -68,7 +68,7 @@ def predict(
     for subset in subsets():
         wanted = torch.tensor([m in subset for m in MODALITIES])
         complete = (samples.presence | ~wanted).all(1).nonzero().squeeze(1)  # [n]
-        for index in complete.split(BATCH):
+        for index in complete.split(BATCH) if len(complete) else ():
             part = samples[index].keep(wanted.expand(len(index), -1))
             distinct, part = part.compact()
             logits = model({m: features[m][rows] for m, rows in distinct.items()}, part.rows)

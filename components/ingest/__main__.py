@@ -99,8 +99,9 @@ def ingest(
             library.take(modality, file)
         bad = [(m, file) for m, file in record.media.items() if (m, file.key) in library.bad]
         if bad:
-            modality, file = bad[0]
-            quarantine.append((record.line, file.key, *library.bad[modality, file.key]))
+            reasons = [library.bad[m, file.key] for m, file in bad]
+            detail = "; ".join(sentence for _, sentence in reasons)
+            quarantine.append((record.line, bad[0][1].key, reasons[0][0], detail))
             continue
         assets = {
             f"{m}_id": library.ids[m, record.media[m].key] if m in record.media else None
@@ -116,7 +117,7 @@ def ingest(
     for writer in library.writers.values():
         writer.close()
     return (
-        pd.DataFrame(samples, dtype="str"),
+        pd.DataFrame(samples, columns=[*SAMPLES.columns, *columns], dtype="str"),
         pd.DataFrame(quarantine, columns=list(QUARANTINE.columns), dtype="str"),
     )
 
@@ -155,12 +156,12 @@ def quarantine_unknown_labels(
 
 
 def refuse_bad_source(quarantine: pd.DataFrame, rows: int, limit: float) -> None:
-    """Stop if more than the share `limit` of the rows is bad.
+    """Stop if more than the share `limit` of the rows is bad, or every one.
 
     Raises:
         InputError: names the ten most common reasons.
     """
-    if len(quarantine) > limit * rows:
+    if len(quarantine) > limit * rows or len(quarantine) == rows:
         reasons = Counter(quarantine["reason"]).most_common(10)
         example = quarantine.iloc[0]
         raise InputError(

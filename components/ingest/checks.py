@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import soundfile
 from PIL import Image
 
@@ -41,4 +42,8 @@ def _audio_problem(content: bytes) -> tuple[str, str] | None:
         samples, _ = soundfile.read(io.BytesIO(content), dtype="float32")
     except (soundfile.LibsndfileError, RuntimeError) as error:
         return "audio_undecodable", f"the sound cannot be decoded: {error}"
-    return None if len(samples) else ("audio_empty", "the sound has no samples")
+    if not len(samples):
+        return "audio_empty", "the sound has no samples"
+    if not np.isfinite(samples).all():
+        return "audio_not_finite", "the sound holds samples that are infinite or not a number"
+    return None

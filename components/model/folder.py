@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
@@ -32,8 +33,9 @@ def load_model(folder: Path) -> tuple[MultimodalModel, Tokenizer]:
         config = ModelConfig.model_validate(content, strict=False)
         model = MultimodalModel(config)
         model.load_state_dict(load_file(folder / WEIGHTS))
-    except (ValidationError, RuntimeError, OSError) as error:
+    except (ValidationError, SafetensorError, RuntimeError, OSError) as error:
         raise InputError(
             f"{folder} does not hold a model of this version: {error}. Train it: dvc repro"
         ) from error
+    read_json(folder / TOKENIZER)  # has a clear error where the tokenizer's own is a bare Exception
     return model.eval(), Tokenizer.from_file(str(folder / TOKENIZER))

@@ -62,8 +62,9 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 def metric_name(*parts: str) -> str:
     """A name that MLflow accepts: `accuracy/answer/image_text`, `recall_at_1/text_to_audio`."""
-    cleaned = (part.replace("+", "_").replace("→", "_to_").replace("–", "_") for part in parts)
-    return "/".join("".join(c for c in part if c.isalnum() or c in "_-. ") for part in cleaned)
+    spelt = (part.replace("+", "_").replace("→", "_to_").replace("–", "_") for part in parts)
+    kept = ("".join(c for c in part if c.isalnum() or c in "_-. ") for part in spelt)
+    return "/".join(part if part.strip(".") else "_" for part in kept)  # "" and ".." are no names
 
 
 def metrics_of(arguments: argparse.Namespace) -> list[tuple[str, float, int]]:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from PIL import Image
 
 from components.config.settings import MODALITIES, Modality
 from components.model.base.assets import MISSING
@@ -12,6 +13,8 @@ from components.model.processors.audio import AudioProcessor
 from components.model.processors.image import ImageProcessor
 from components.model.processors.text import TextProcessor
 from components.store.errors import InputError
+
+UNDECODABLE = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
 class Predictor:
@@ -68,7 +71,7 @@ class Predictor:
         contents = [v.encode() if isinstance(v, str) else v for v in table.loc[given, modality]]
         try:
             inputs = self.processors[modality](contents)
-        except (OSError, RuntimeError, ValueError) as error:
+        except UNDECODABLE as error:
             raise InputError(f"the {modality} cannot be decoded: {error}") from error
         rows[torch.tensor(given.to_numpy())] = torch.arange(len(contents))
         return self.model.encoders[modality](**inputs), rows

@@ -1,4 +1,4 @@
-"""A toy DVC project, and one Prefect server for all of these tests."""
+"""A toy DVC project."""
 
 import contextlib
 import os
@@ -174,14 +174,3 @@ def done(new_toy, reproduced, monkeypatch) -> Toy:
     monkeypatch.chdir(made.path)
     monkeypatch.setenv("TOY_HOOKS", str(made.hooks))
     return made
-
-
-@pytest.fixture(scope="session")
-def prefect_api() -> str:
-    """The URL of a Prefect server that lives as long as the tests."""
-    os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")  # 10 s of the server's start
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=60):
-        yield PREFECT_API_URL.value()

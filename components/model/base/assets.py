@@ -45,9 +45,11 @@ def load_assets(folder: Path) -> AssetTensors:
     """Read a whole tensor or feature shard set.
 
     Raises:
-        InputError: the set is not finished.
+        InputError: the set is not finished, or has no assets.
     """
     shards = read_index(folder)
+    if not shards:
+        raise InputError(f"{folder} holds no assets: no sample has this modality")
     parts = [load_file(folder / f"{shard.name}.safetensors") for shard in shards]
     tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     return AssetTensors(tuple(a for shard in shards for a in shard.asset_ids), tensors)

@@ -2,8 +2,10 @@
 
 import io
 
+import numpy as np
 import soundfile
 import torch
+from torch.nn.functional import pad
 from torchaudio.functional import resample
 from torchaudio.transforms import MelSpectrogram
 
@@ -33,6 +35,10 @@ class AudioProcessor:
             `mels`: float32 [N, mels, frames], natural logarithm of the mel power, each clip
             shifted to mean 0 and scaled to deviation 1 over its own frames, 0 after its end;
             `lengths`: int64 [N], frames, at least 1.
+
+        Raises:
+            RuntimeError: a file is no sound.
+            ValueError: a sound has no samples, or some that are not finite.
         """
         spectrograms = [self._spectrogram(content) for content in contents]
         mels = torch.zeros(len(contents), spectrograms[0].shape[0], self.frames)  # [N, M, T]
@@ -45,9 +51,13 @@ class AudioProcessor:
 
     def _spectrogram(self, content: bytes) -> torch.Tensor:
         samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+        if not len(samples) or not np.isfinite(samples).all():
+            raise ValueError("the sound is empty, or infinite, or not a number")
         wave = torch.from_numpy(samples).mean(dim=1)  # [S]
         if rate != self.sample_rate:
             wave = resample(wave, rate, self.sample_rate)
         wave = wave[: self.frames * self._hop]
-        logarithm = self._mel(wave).clamp(min=FLOOR).log()  # [M, t]
+        frames = len(wave) // self._hop + 1
+        wave = pad(wave, (0, max(0, self._mel.n_fft // 2 + 1 - len(wave))))  # it is mirrored so far
+        logarithm = self._mel(wave)[:, :frames].clamp(min=FLOOR).log()  # [M, t]
         return (logarithm - logarithm.mean()) / (logarithm.std() + 1e-5)

@@ -2,6 +2,7 @@
 
 import io
 
+import numpy as np
 import torch
 from PIL import Image
 from torchvision.transforms import v2
@@ -29,6 +30,8 @@ class ImageProcessor:
 
     def _decode(self, content: bytes) -> torch.Tensor:
         with Image.open(io.BytesIO(content)) as image:
+            if image.mode.startswith("I;16"):  # Pillow's own way makes every shade above 255 white
+                image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
             pixels = F.pil_to_tensor(image.convert("RGB"))  # [3, h, w]
         if pixels.shape[1:] == (self.size, self.size):
             return pixels

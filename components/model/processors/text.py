@@ -42,6 +42,7 @@ class TextProcessor:
     def __init__(self, settings: TextSettings, tokenizer: Tokenizer):
         self.max_tokens = settings.max_tokens
         self.tokenizer = tokenizer
+        tokenizer.encode_special_tokens = True  # "<mask>" in a text is five letters and two signs
 
     def __call__(self, contents: list[bytes]) -> dict[str, torch.Tensor]:
         """Encode UTF-8 texts.

@@ -1,0 +1,16 @@
+"""What tests of several packages share."""
+
+import os
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def prefect_api() -> str:
+    """The URL of a Prefect server that lives as long as the tests."""
+    os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")  # 10 s of the server's start
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=60):
+        yield PREFECT_API_URL.value()

@@ -1,0 +1,76 @@
+"""Metrics of small tables whose results can be counted by hand."""
+
+import pandas as pd
+
+from components.evaluate.measure import accuracy, by_slice, ceiling
+
+SAMPLES = pd.DataFrame(
+    {
+        "sample_id": ["1", "2", "3", "4"],
+        "image_id": ["A", "A", "A", "B"],
+        "text_id": ["t", "t", "u", "t"],
+        "audio_id": [None] * 4,
+        "accent": ["us", "us", "uk", None],
+    },
+    dtype="str",
+)
+PREDICTIONS = pd.DataFrame(
+    [
+        # sample, subset, task, target, prediction
+        ("1", "image", "answer", "yes", "yes"),
+        ("2", "image", "answer", "no", "yes"),
+        ("3", "image", "answer", "yes", "yes"),
+        ("4", "image", "answer", "no", "yes"),
+        ("1", "image+text", "answer", "yes", "yes"),
+        ("2", "image+text", "answer", "no", "no"),
+        ("3", "image+text", "answer", "yes", "no"),
+        ("1", "image", "shape", "x", "x"),
+    ],
+    columns=["sample_id", "subset", "task", "target", "prediction"],
+).assign(confidence=0.9)
+
+
+def test_accuracy_by_task_and_subset():
+    assert accuracy(PREDICTIONS) == {
+        "answer": {"image": 2 / 4, "image+text": 2 / 3},
+        "shape": {"image": 1.0},
+    }
+
+
+def test_the_ceiling_is_the_most_frequent_label_of_the_same_assets():
+    # image alone: A holds yes, no, yes (best 2), B holds no (1). With the text: (A, t) holds
+    # yes and no (best 1), (A, u) holds yes (1).
+    assert ceiling(PREDICTIONS, SAMPLES) == {
+        "answer": {"image": 3 / 4, "image+text": 2 / 3},
+        "shape": {"image": 1.0},
+    }
+
+
+def test_accuracy_by_slice_leaves_out_who_has_no_value():
+    assert by_slice(PREDICTIONS, SAMPLES, ["accent"]) == {
+        "answer": {
+            "accent": {
+                "uk": {"image": 1.0, "image+text": 0.0},
+                "us": {"image": 1 / 2, "image+text": 1.0},
+            }
+        },
+        "shape": {"accent": {"us": {"image": 1.0}}},
+    }
+    assert by_slice(PREDICTIONS, SAMPLES, []) == {}
+
+
+def test_columns_of_the_user_may_have_the_names_of_ours():
+    """`target`, `task` and the like are likely names of a label's or slice's column."""
+    named = SAMPLES.assign(target="a", prediction="b", subset="c", task=["p", "p", "q", "q"])
+    assert (
+        accuracy(PREDICTIONS)["answer"]["image"] <= ceiling(PREDICTIONS, named)["answer"]["image"]
+    )
+    assert ceiling(PREDICTIONS, named) == ceiling(PREDICTIONS, SAMPLES)
+    found = by_slice(PREDICTIONS, named, ["task", "target"])
+    assert found["answer"]["task"]["p"] == {"image": 1 / 2, "image+text": 1.0}
+    assert found["answer"]["target"] == {"a": {"image": 2 / 4, "image+text": 2 / 3}}
+
+
+def test_nothing_predicted_is_nothing_measured():
+    empty = PREDICTIONS[:0]
+    assert accuracy(empty) == ceiling(empty, SAMPLES) == by_slice(empty, SAMPLES, ["accent"]) == {}

@@ -1,0 +1,204 @@
+"""What the encoders are taught, and the features that they leave."""
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from components.config.settings import MODALITIES
+from components.features import audio, image, teach, text
+from components.model.base.assets import AssetTensors, load_assets
+from components.model.base.fit import Checkpoint
+from components.model.encoders.build import build_encoder
+from components.store.errors import InputError
+from components.store.hashing import content_id
+from components.store.shards import Asset, MediaWriter, read_media, transform
+from tests.model.worlds import CLASSES, TASKS, ids_of, make_inputs, make_table
+from tests.shrunk import small_settings
+
+SETTINGS = small_settings()
+COUNT = 24
+
+
+def assets_of(modality: str) -> AssetTensors:
+    return AssetTensors(tuple(ids_of(modality, COUNT)), make_inputs(COUNT)[modality])
+
+
+def lesson(modality: str, epochs: int = 40, **more) -> teach.Lesson:
+    """Teach a tiny encoder to tell even assets from odd ones."""
+    torch.manual_seed(0)
+    options = getattr(SETTINGS.features, modality)
+    return teach.Lesson(
+        modality=modality,
+        encoder=build_encoder(modality, SETTINGS.preprocess, SETTINGS.features),
+        assets=assets_of(modality),
+        rows={"train": torch.arange(0, 20), "validation": torch.arange(20, COUNT)},
+        objectives={"parity": teach.Objective(torch.arange(COUNT) % 2, 2, 1.0)},
+        options=options.model_copy(
+            update={"epochs": epochs, "batch": 8, "learning_rate": 0.02, "dropout": 0.0}
+        ),
+        **more,
+    )
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_an_encoder_learns_its_training_assets(tmp_path, modality):
+    course = lesson(modality)
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    losses = history[history["series"] == "loss"]["value"].to_numpy()
+    assert losses[-1] < 0.2 < losses[0]
+    measured = history[history["series"] == "accuracy"]
+    assert len(measured) == 40 and measured["value"].between(0, 1).all()
+
+
+def test_validation_assets_are_not_learnt_from(tmp_path):
+    weights = []
+    for broken in (False, True):
+        course = lesson("image", epochs=2)
+        if broken:
+            course.assets.tensors["pixels"][20:] = 0
+        teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+        weights.append(course.encoder.state_dict())
+    assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
+
+
+def test_an_encoder_with_nothing_to_learn_is_the_user_s_mistake(tmp_path):
+    course = lesson("image")
+    course.objectives.clear()
+    with pytest.raises(InputError, match=r"features\.image: .*no task names image in decided_by"):
+        teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+
+
+def test_without_validation_assets_there_is_no_accuracy(tmp_path):
+    course = lesson("audio", epochs=1)
+    course.rows["validation"] = torch.arange(0)
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    assert set(history["series"]) == {"loss"}
+
+
+def test_a_batch_without_a_label_teaches_nothing_and_breaks_nothing():
+    course = lesson("text")
+    course.objectives["parity"].targets.fill_(-1)
+    loss = teach._losses(course, teach.Teacher(course), torch.arange(8))
+    sum(loss.values()).backward()
+    assert float(loss["parity"]) == 0
+    assert all(p.grad is None or p.grad.isfinite().all() for p in course.encoder.parameters())
+
+
+def test_only_tasks_that_the_modality_decides_are_taught():
+    table = make_table(30, COUNT, missing=0.0)
+    by_image = teach.task_objectives("image", assets_of("image"), table, TASKS, CLASSES)
+    assert set(by_image) == {"shape"}
+    assert by_image["shape"].classes == 2
+    ids = list(assets_of("image").ids)
+    for asset, target in zip(ids, by_image["shape"].targets.tolist(), strict=True):
+        labels = table.loc[table["image_id"] == asset, "shape"]
+        assert target == (-1 if labels.empty else CLASSES["shape"].index(labels.iloc[0]))
+
+
+def test_a_label_that_the_modality_does_not_decide_is_the_user_s_mistake():
+    table = make_table(60, 3, missing=0.0)
+    with pytest.raises(InputError, match="Remove text from decided_by"):
+        teach.task_objectives("text", assets_of("text"), table, TASKS, CLASSES)
+
+
+def test_a_sound_s_transcript_is_its_text_among_the_training_texts():
+    ids, texts = ids_of("audio", 4), ids_of("text", 3)
+    table = pd.DataFrame(
+        {
+            "split": ["train", "train", "validation", "test"],
+            "audio_id": ids,
+            "text_id": [texts[1], texts[0], texts[1], texts[2]],
+        },
+        dtype="str",
+    )
+    assets = AssetTensors(tuple(ids), {})
+    objective = audio.transcript_objective(assets, table, 1.0)
+    order = sorted(texts[:2])
+    assert objective.classes == 2
+    assert objective.targets.tolist() == [
+        order.index(texts[1]), order.index(texts[0]), order.index(texts[1]), -1,
+    ]  # fmt: skip
+
+
+def test_augmented_sound_keeps_its_form_and_its_padding():
+    options = SETTINGS.preprocess.audio
+    batch = make_inputs(16)["audio"]
+    torch.manual_seed(0)
+    changed = audio.Augment(options.mels, options.frames)(batch)
+    assert changed["mels"].shape == batch["mels"].shape
+    assert (changed["lengths"] >= batch["lengths"]).all()
+    assert (changed["lengths"] <= options.frames).all()
+    for mels, length in zip(changed["mels"], changed["lengths"], strict=True):
+        assert (mels[:, length:] == 0).all()
+    assert not changed["mels"].equal(batch["mels"])
+    torch.manual_seed(0)
+    again = audio.Augment(options.mels, options.frames)(batch)
+    assert again["mels"].equal(changed["mels"])
+
+
+def test_an_augmented_image_is_itself_or_its_mirror():
+    batch = make_inputs(16)["image"]
+    torch.manual_seed(0)
+    changed = image.augment(batch)["pixels"]
+    kept = [one.equal(other) for one, other in zip(changed, batch["pixels"], strict=True)]
+    mirrored = [one.equal(o.flip(-1)) for one, o in zip(changed, batch["pixels"], strict=True)]
+    assert all(a != b for a, b in zip(kept, mirrored, strict=True))
+    assert any(kept) and any(mirrored)
+
+
+@pytest.mark.parametrize("lengths", ["full", "one token each"])
+def test_text_teaches_itself_from_texts_of_any_length(lengths):
+    torch.manual_seed(0)
+    encoder = build_encoder("text", SETTINGS.preprocess, SETTINGS.features)
+    batch = make_inputs(6)["text"]
+    if lengths != "full":
+        batch = {"tokens": batch["tokens"], "lengths": torch.ones(6, dtype=torch.int64)}
+    for _ in range(5):  # now and then no token at all is masked
+        losses = text.self_supervised(encoder, batch)
+        sum(losses.values()).backward()
+        assert all(loss.isfinite() for loss in losses.values())
+    assert all(p.grad.isfinite().all() for p in encoder.parameters() if p.grad is not None)
+
+
+def write_tensors(media, tensors, numbers):
+    """A media set, and tensors that follow from it, as a preprocess stage leaves them."""
+    writer = MediaWriter(media)
+    for number in numbers:
+        content = str(number).encode()
+        writer.add(Asset(content_id(content), content))
+    writer.close()
+
+    def convert(shard, path):
+        seeds = [int(content) for content in read_media(media, shard)]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        noise = [torch.randint(0, 256, (3, 16, 16), generator=g) for g in generators]
+        save_file({"pixels": torch.stack(noise).to(torch.uint8)}, path)
+
+    transform(media, tensors, convert, [], 1, "test")
+
+
+def test_features_are_made_again_only_where_assets_changed_and_are_those_of_a_fresh_run(tmp_path):
+    torch.manual_seed(0)
+    encoder = build_encoder("image", SETTINGS.preprocess, SETTINGS.features)
+    weights = tmp_path / "weights"
+    weights.write_bytes(b"these weights")
+    numbers = list(range(700))
+    write_tensors(tmp_path / "media", tmp_path / "tensors", numbers)
+    teach.encode_all(encoder, weights, tmp_path / "tensors", tmp_path / "features")
+    before = {p.name: p.stat().st_ino for p in (tmp_path / "features").glob("*.safetensors")}
+    write_tensors(tmp_path / "media", tmp_path / "tensors", [*numbers, 1000])
+    teach.encode_all(encoder, weights, tmp_path / "tensors", tmp_path / "features")
+    after = {p.name: p.stat().st_ino for p in (tmp_path / "features").glob("*.safetensors")}
+    assert len(before) > 1
+    assert len(before.items() & after.items()) >= len(before) - 1
+    teach.encode_all(encoder, weights, tmp_path / "tensors", tmp_path / "fresh")
+    for path in (tmp_path / "fresh").iterdir():
+        assert path.read_bytes() == (tmp_path / "features" / path.name).read_bytes()
+    first = next((tmp_path / "features").glob("*.safetensors"))
+    assert set(load_file(first)) == {"tokens", "lengths", "pooled"}
+    assets = load_assets(tmp_path / "features")
+    assert assets.ids == load_assets(tmp_path / "tensors").ids
+    weights.write_bytes(b"other weights")
+    teach.encode_all(encoder, weights, tmp_path / "tensors", tmp_path / "features")
+    assert not set(before) & {p.name for p in (tmp_path / "features").glob("*.safetensors")}

@@ -1,0 +1,108 @@
+"""Every encoder gives features of one form, which padding and neighbours do not change."""
+
+import pytest
+import torch
+
+from components.config.settings import MODALITIES
+from components.model.base.features import length_mask, masked_mean
+from components.model.encoders.build import build_encoder
+from tests.model.worlds import make_inputs
+from tests.shrunk import small_settings
+
+SETTINGS = small_settings()
+COUNT = 5
+TOKENS = {"image": 4, "text": 16, "audio": -(-SETTINGS.preprocess.audio.frames // 8)}
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    torch.manual_seed(0)
+    built = {m: build_encoder(m, SETTINGS.preprocess, SETTINGS.features) for m in MODALITIES}
+    return {m: encoder.eval() for m, encoder in built.items()}
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_shapes_and_masks(encoders, modality):
+    inputs = make_inputs(COUNT)[modality]
+    features = encoders[modality](**inputs)
+    width = getattr(SETTINGS.features, modality).width
+    assert encoders[modality].width == width
+    assert features.tokens.shape == (COUNT, TOKENS[modality], width)
+    assert features.mask.shape == (COUNT, TOKENS[modality])
+    assert features.pooled.shape == (COUNT, width)
+    assert features.mask.dtype == torch.bool
+    lengths = inputs.get("lengths")
+    expected = {
+        "image": [4] * COUNT,
+        "text": lengths.tolist() if lengths is not None else None,
+        "audio": [-(-n // 8) for n in lengths.tolist()] if lengths is not None else None,
+    }
+    assert features.mask.sum(1).tolist() == expected[modality]
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_the_pooled_features_are_the_mean_of_the_tokens_that_are_there(encoders, modality):
+    features = encoders[modality](**make_inputs(COUNT)[modality])
+    for n in range(COUNT):
+        mean = features.tokens[n][features.mask[n]].mean(0)
+        torch.testing.assert_close(features.pooled[n], mean)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_neighbours_in_the_batch_change_nothing(encoders, modality):
+    inputs = make_inputs(COUNT)[modality]
+    together = encoders[modality](**inputs)
+    for n in range(COUNT):
+        alone = encoders[modality](**{name: value[n : n + 1] for name, value in inputs.items()})
+        torch.testing.assert_close(alone.pooled[0], together.pooled[n], atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(alone.tokens[0], together.tokens[n], atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_an_asset_s_content_matters(encoders, modality):
+    features = encoders[modality](**make_inputs(COUNT)[modality])
+    assert len(features.pooled.unique(dim=0)) == COUNT
+
+
+def test_what_stands_after_the_end_of_a_text_changes_no_bit(encoders):
+    inputs = make_inputs(COUNT)["text"]
+    after = ~length_mask(inputs["lengths"], inputs["tokens"].shape[1])
+    changed = inputs | {"tokens": inputs["tokens"].masked_fill(after, 7)}
+    one, other = encoders["text"](**inputs), encoders["text"](**changed)
+    assert one.pooled.equal(other.pooled)
+    assert one.tokens[one.mask].equal(other.tokens[one.mask])
+
+
+def test_what_lies_beyond_the_reach_of_a_sound_s_last_token_changes_no_bit(encoders):
+    """Three convolutions of 5, each with stride 2, reach 14 frames around a token."""
+    inputs = make_inputs(COUNT)["audio"]
+    beyond = torch.arange(inputs["mels"].shape[2]) >= inputs["lengths"][:, None] + 15
+    assert beyond.any()
+    changed = inputs | {"mels": inputs["mels"].masked_fill(beyond[:, None], 9.0)}
+    one, other = encoders["audio"](**inputs), encoders["audio"](**changed)
+    assert one.pooled.equal(other.pooled)
+    assert one.tokens[one.mask].equal(other.tokens[one.mask])
+
+
+def test_the_order_of_words_matters(encoders):
+    tokens = torch.tensor([[5, 6, 7] + [0] * 13, [7, 6, 5] + [0] * 13])
+    pooled = encoders["text"](tokens, torch.tensor([3, 3])).pooled
+    assert not torch.allclose(pooled[0], pooled[1])
+
+
+def test_an_encoder_is_built_the_same_from_the_same_seed():
+    for modality in MODALITIES:
+        states = []
+        for _ in range(2):
+            torch.manual_seed(3)
+            encoder = build_encoder(modality, SETTINGS.preprocess, SETTINGS.features)
+            states.append(encoder.state_dict())
+        assert all(states[0][name].equal(states[1][name]) for name in states[0])
+
+
+def test_the_mean_over_nothing_is_zero():
+    tokens = torch.randn(2, 3, 4)
+    mask = torch.tensor([[True, True, False], [False, False, False]])
+    mean = masked_mean(tokens, mask)
+    torch.testing.assert_close(mean[0], tokens[0, :2].mean(0))
+    assert (mean[1] == 0).all()

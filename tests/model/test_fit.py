@@ -1,0 +1,186 @@
+"""The training loop: reproducible and resumable to the last bit."""
+
+import argparse
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from components.config.command import Stage, View
+from components.config.settings import OptimiserSettings
+from components.model.base import fit as module
+from components.model.base.fit import WARM_UP, Checkpoint, Recipe, fit, learning_rate_factor
+from tests.shrunk import small_settings
+
+EPOCHS = 5
+INPUTS = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
+TARGETS = (INPUTS[:, 0] > 0).long()
+
+
+class Stopped(Exception):
+    """As if the run were killed."""
+
+
+@pytest.fixture(autouse=True)
+def a_checkpoint_each_epoch(monkeypatch):
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+
+
+def net() -> nn.Module:
+    """With dropout and batch normalisation: randomness and state besides the weights."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, 2)
+    )
+
+
+def train(path, seed=0, origin="a", stop_after=None, **changes):
+    """Weights and history of a run; `stop_after` epochs it is stopped in mid-epoch."""
+    net_ = net()
+    calls = 0
+
+    def batches():
+        return list(torch.randperm(len(INPUTS)).split(8))
+
+    def losses(rows):
+        nonlocal calls
+        calls += 1
+        if stop_after is not None and calls == 3 * stop_after + 2:
+            raise Stopped
+        return {"main": F.cross_entropy(net_(INPUTS[rows]), TARGETS[rows])}
+
+    def measure():
+        assert not net_.training
+        return {"accuracy": {"main": float((net_(INPUTS).argmax(1) == TARGETS).float().mean())}}
+
+    settings = {"epochs": EPOCHS, "batch": 8, "learning_rate": 0.05, "weight_decay": 0.1}
+    options = OptimiserSettings(**settings | changes)
+    checkpoint = Checkpoint(path, origin)
+    history = fit(Recipe(net_, batches, losses, measure, options, seed, checkpoint))
+    return net_.state_dict(), history, calls
+
+
+def same(one, other) -> bool:
+    weights = all(value.equal(other[0][name]) for name, value in one[0].items())
+    return weights and one[1] == other[1]
+
+
+def test_it_learns_and_its_history_says_so(tmp_path):
+    _, history, _ = train(tmp_path / "c")
+    losses = [value for _, series, _, value in history if series == "loss"]
+    assert len(losses) == EPOCHS and losses[-1] < losses[0]
+    assert [row[0] for row in history if row[1] == "accuracy"] == list(range(EPOCHS))
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
+    one, again, other = (train(tmp_path / str(n), seed) for n, seed in enumerate((0, 0, 1)))
+    assert same(one, again)
+    assert not same(one, other)
+
+
+@pytest.mark.parametrize("epochs", [1, 3, 4])
+def test_a_run_that_was_stopped_continues_to_the_same_bits(tmp_path, epochs):
+    whole = train(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train(tmp_path / "c", stop_after=epochs)
+    torch.manual_seed(99)  # what another process would have
+    resumed = train(tmp_path / "c")
+    assert resumed[2] == 3 * (EPOCHS - epochs)  # only what was left
+    assert same(resumed, whole)
+
+
+def test_a_run_can_be_stopped_again_and_again(tmp_path):
+    whole = train(tmp_path / "whole")
+    for _ in range(EPOCHS - 1):
+        with pytest.raises(Stopped):
+            train(tmp_path / "c", stop_after=1)
+    resumed = train(tmp_path / "c")
+    assert resumed[2] == 3
+    assert same(resumed, whole)
+
+
+def test_how_often_it_saves_changes_no_bit(tmp_path, monkeypatch):
+    often = train(tmp_path / "often")
+    monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
+    assert same(train(tmp_path / "never"), often)
+    assert not (tmp_path / "never").exists()
+
+
+def test_a_checkpoint_of_another_origin_is_ignored(tmp_path):
+    whole = train(tmp_path / "whole")
+    with pytest.raises(Stopped):
+        train(tmp_path / "c", origin="other", stop_after=3)
+    resumed = train(tmp_path / "c", origin="a")
+    assert resumed[2] == 3 * EPOCHS
+    assert same(resumed, whole)
+
+
+def test_a_checkpoint_of_a_complete_run_trains_no_more_and_can_be_cleared(tmp_path):
+    whole = train(tmp_path / "c")
+    again = train(tmp_path / "c")
+    assert again[2] == 0
+    assert same(again, whole)
+    Checkpoint(tmp_path / "c", "a").clear()
+    Checkpoint(tmp_path / "c", "a").clear()  # a second time is fine
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frozen_weights_stay_and_the_rest_resumes(tmp_path):
+    """The optimiser numbers its weights; a frozen one must not shift the numbers."""
+    runs = []
+    for stop in (None, 2, None):
+        torch.manual_seed(0)
+        net_ = nn.ModuleDict({"frozen": nn.Linear(6, 8), "free": nn.Linear(8, 2)})
+        net_["frozen"].requires_grad_(False)
+        before = net_["frozen"].weight.clone()
+        calls = []
+
+        def losses(rows, net_=net_, calls=calls, stop=stop):
+            calls.append(1)
+            if stop is not None and len(calls) == 3 * stop + 1:
+                raise Stopped
+            return {
+                "main": F.cross_entropy(net_["free"](net_["frozen"](INPUTS[rows])), TARGETS[rows])
+            }
+
+        options = OptimiserSettings(epochs=4, batch=8, learning_rate=0.05, weight_decay=0.1)
+        path = tmp_path / ("whole" if not runs else "c")
+        batches = partial(torch.arange(24).split, 8)
+        recipe = Recipe(net_, batches, losses, dict, options, 0, Checkpoint(path, "a"))
+        if stop is None:
+            runs.append((net_.state_dict(), fit(recipe)))
+        else:
+            with pytest.raises(Stopped):
+                fit(recipe)
+        assert net_["frozen"].weight.equal(before)
+    assert same(*runs)
+
+
+def test_the_learning_rate_warms_up_and_then_falls_to_zero():
+    rates = [learning_rate_factor(step / 1000) for step in range(1001)]
+    peak = int(1000 * WARM_UP)
+    assert 0 < rates[0] < 0.05
+    assert rates[peak] == max(rates) == pytest.approx(1.0)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+    assert rates[peak + (1000 - peak) // 2] == pytest.approx(0.5)
+    assert rates[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_origin_follows_inputs_and_settings_and_not_where_they_lie(tmp_path):
+    stage = Stage("", {"data-in": ""}, {"checkpoint": ""}, ("seed", "align"))
+
+    def origin(name: str, content: str, **changes) -> str:
+        path = tmp_path / name
+        path.write_text(content)
+        arguments = argparse.Namespace(data_in=path, checkpoint=tmp_path / "c")
+        view = View(small_settings(changes), stage.params)
+        return Checkpoint.of(arguments, view, stage).origin
+
+    first = origin("a", "x")
+    assert origin("b", "x") == first
+    assert origin("a", "x", **{"train.epochs": 9}) == first  # not one of the stage's settings
+    assert origin("a", "y") != first
+    assert origin("a", "x", **{"align.epochs": 9}) != first

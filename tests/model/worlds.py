@@ -1,0 +1,96 @@
+"""A small world of random assets, and a model of it."""
+
+import pandas as pd
+import torch
+
+from components.config.settings import MODALITIES
+from components.features import teach
+from components.model.base.assets import AssetTensors
+from components.model.multimodal import ModelConfig, MultimodalModel
+from components.store.hashing import content_id
+from tests.shrunk import small_settings
+
+CLASSES = {"answer": ["a", "b", "c"], "shape": ["x", "y"], "question_type": ["p", "q"]}
+TASKS = {name: task for name, task in small_settings().tasks.items() if name in CLASSES}
+
+
+def make_model(
+    seed: int = 0, fusion: str = "bilinear", fresh: bool = False, **changes
+) -> MultimodalModel:
+    """A tiny model in evaluation mode: with fresh weights, or with all of them random."""
+    settings = small_settings({"model.fusion": fusion, **changes})
+    config = ModelConfig(
+        preprocess=settings.preprocess,
+        features=settings.features,
+        aligned_width=settings.align.width,
+        model=settings.model,
+        classes=CLASSES,
+        decided_by={name: task.decided_by for name, task in TASKS.items()},
+    )
+    torch.manual_seed(seed)
+    model = MultimodalModel(config)
+    for parameter in () if fresh else model.parameters():  # those that start at zero too
+        torch.nn.init.normal_(parameter, std=0.3)
+    return model.eval()
+
+
+def make_inputs(count: int, seed: int = 0) -> dict[str, dict[str, torch.Tensor]]:
+    """What the processors would give for `count` random assets of each modality."""
+    settings = small_settings().preprocess
+    g = torch.Generator().manual_seed(seed)
+    size, words, frames = settings.image.size, settings.text.max_tokens, settings.audio.frames
+    lengths = torch.randint(1, words + 1, (count,), generator=g)
+    tokens = torch.randint(2, settings.text.vocabulary, (count, words), generator=g)
+    spoken = torch.randint(frames // 4, frames + 1, (count,), generator=g)
+    mels = torch.randn(count, settings.audio.mels, frames, generator=g)
+    return {
+        "image": {
+            "pixels": torch.randint(0, 256, (count, 3, size, size), generator=g, dtype=torch.uint8)
+        },
+        "text": {
+            "tokens": tokens * (torch.arange(words) < lengths[:, None]),
+            "lengths": lengths,
+        },
+        "audio": {
+            "mels": mels * (torch.arange(frames) < spoken[:, None])[:, None],
+            "lengths": spoken,
+        },
+    }
+
+
+def ids_of(modality: str, count: int) -> list[str]:
+    """Ids for `count` assets."""
+    return [content_id(f"{modality} {n}".encode()) for n in range(count)]
+
+
+def make_assets(count: int, model: MultimodalModel | None = None) -> dict[str, AssetTensors]:
+    """`make_inputs` as assets; with a model, the features that its encoders give."""
+    inputs = make_inputs(count)
+    if model is not None:
+        rows = torch.arange(count)
+        inputs = {m: teach.encode(model.encoders[m], inputs[m], rows) for m in MODALITIES}
+    return {m: AssetTensors(tuple(ids_of(m, count)), inputs[m]) for m in MODALITIES}
+
+
+def make_table(count: int, assets: int, seed: int = 0, missing: float = 0.3) -> pd.DataFrame:
+    """Random samples over so many assets a modality, some modalities and labels missing.
+
+    Labels that one modality decides follow from its asset; answers are arbitrary.
+    """
+    g = torch.Generator().manual_seed(seed)
+    rows = torch.randint(0, assets, (count, 3), generator=g)
+    lost = torch.rand(count, 3, generator=g) < missing
+    lost[torch.arange(count), torch.randint(0, 3, (count,), generator=g)] = False
+    answers = torch.randint(0, 3, (count,), generator=g).tolist()
+    table = {"sample_id": [f"{n:04d}" for n in range(count)]}
+    table["split"] = ["train", "validation", "test"] * (count // 3) + ["train"] * (count % 3)
+    for place, m in enumerate(MODALITIES):
+        ids = ids_of(m, assets)
+        table[f"{m}_id"] = [
+            None if gone else ids[row]
+            for row, gone in zip(rows[:, place].tolist(), lost[:, place].tolist(), strict=True)
+        ]
+    table["answer"] = [CLASSES["answer"][n] for n in answers]
+    table["shape"] = [CLASSES["shape"][row % 2] for row in rows[:, 0].tolist()]
+    table["question_type"] = [CLASSES["question_type"][n % 2] for n in range(count)]
+    return pd.DataFrame(table, dtype="str")

@@ -1,0 +1,73 @@
+"""Tables are checked where they are written and where they are read."""
+
+import os
+
+import pandas as pd
+import pytest
+
+from components.store.errors import InputError
+from components.store.hashing import content_id
+from components.store.tables import HISTORY, SAMPLES, read_table, write_table
+
+IMAGE = content_id(b"image")
+
+
+def samples(**changes) -> pd.DataFrame:
+    columns = {
+        "sample_id": ["a", "b"],
+        "split": ["train", "test"],
+        "image_id": [IMAGE, None],
+        "text_id": [None, content_id(b"text")],
+        "audio_id": [None, None],
+        "answer": ["yes", None],
+    }
+    return pd.DataFrame(columns | changes, dtype="str")
+
+
+def test_samples_come_back_with_their_missing_values(tmp_path):
+    write_table(tmp_path / "samples.parquet", samples(), SAMPLES)
+    pd.testing.assert_frame_equal(read_table(tmp_path / "samples.parquet", SAMPLES), samples())
+
+
+def test_the_same_table_gives_the_same_bytes(tmp_path):
+    for name in ("a", "b"):
+        write_table(tmp_path / f"{name}.parquet", samples(), SAMPLES)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+
+
+def test_a_history_is_csv_and_loses_no_digit(tmp_path):
+    rows = [(0, "loss", "answer", 1 / 3), (1, "accuracy (all)", "answer", 0.1 + 0.2)]
+    table = pd.DataFrame(rows, columns=["epoch", "series", "task", "value"])
+    write_table(tmp_path / "history.csv", table, HISTORY)
+    assert (tmp_path / "history.csv").read_text().startswith("epoch,series,task,value\n0,loss")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "history.csv", HISTORY), table)
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "found"),
+    [
+        ("split", ["train", "tset"], "'tset'"),
+        ("image_id", [IMAGE, "cat.png"], "'cat.png'"),
+        ("sample_id", ["a", "a"], "'a'"),
+    ],
+)
+def test_a_broken_table_is_refused_with_file_column_and_value(tmp_path, column, values, found):
+    path = tmp_path / "samples.parquet"
+    with pytest.raises(InputError) as error:
+        write_table(path, samples(**{column: values}), SAMPLES)
+    assert os.listdir(tmp_path) == []
+    samples(**{column: values}).to_parquet(path)
+    with pytest.raises(InputError) as error:
+        read_table(path, SAMPLES)
+    for part in (str(path), f"column '{column}'", f"found {found}", "row 1"):
+        assert part in str(error.value).replace("row 0", "row 1")
+
+
+def test_a_column_that_is_missing_is_named(tmp_path):
+    with pytest.raises(InputError, match="audio_id"):
+        write_table(tmp_path / "samples.parquet", samples().drop(columns="audio_id"), SAMPLES)
+
+
+def test_a_table_that_is_missing_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"nowhere\.parquet is missing.*dvc repro"):
+        read_table(tmp_path / "nowhere.parquet", SAMPLES)

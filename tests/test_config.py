@@ -1,0 +1,166 @@
+"""params.yaml is checked whole, and what is wrong with it is said where and how."""
+
+import pytest
+import yaml
+
+from components.config.settings import load_settings
+from components.store.errors import InputError
+from tests.shrunk import ROOT, assert_refused, change, run_python, shipped, write_params
+
+
+def problems(tmp_path, params) -> list[str]:
+    """The lines of the message that refuses `params`."""
+    path = write_params(tmp_path / "params.yaml", params)
+    with pytest.raises(InputError) as error:
+        load_settings(path)
+    first, *lines = str(error.value).splitlines()
+    assert first == f"{path} cannot be used:"
+    return [line.strip() for line in lines]
+
+
+def edited(key: str, edit) -> dict:
+    """The shipped parameters after `edit` of the mapping (or list) at a dotted key."""
+    params = shipped()
+    node = params
+    for part in filter(None, key.split(".")):
+        node = node[int(part) if part.isdigit() else part]
+    edit(node)
+    return params
+
+
+def test_the_shipped_file_is_valid_and_complete():
+    settings = load_settings(ROOT / "params.yaml")
+    dumped = settings.model_dump(mode="json", by_alias=True)
+    assert dumped == shipped()
+
+
+def test_settings_cannot_be_changed():
+    settings = load_settings(ROOT / "params.yaml")
+    with pytest.raises(ValueError, match="frozen"):
+        settings.train.epochs = 1
+
+
+@pytest.mark.parametrize(
+    ("where", "typo", "nearest"),
+    [
+        ("", "sead", "seed"),
+        ("", "register_", "register"),
+        ("train", "lerning_rate", "learning_rate"),
+        ("ingest.demo", "image", "images"),
+        ("preprocess.audio", "samplerate", "sample_rate"),
+        ("features.text", "layer", "layers"),
+        ("tasks.answer", "wieght", "weight"),
+        ("ingest.demo.voices.3", "acent", "accent"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_valid_one(tmp_path, where, typo, nearest):
+    params = edited(where, lambda node: node.update({typo: 1}))
+    key = f"{where}.{typo}" if where else typo
+    (line,) = problems(tmp_path, params)
+    assert line.startswith(f"{key}: unknown key. Did you mean '{nearest}'? Valid here: ")
+
+
+def test_every_problem_is_named_at_once(tmp_path):
+    params = change(shipped(), {"seed": -1, "model.width": "wide", "train.encoders": "frosen"})
+    del params["align"]
+    lines = problems(tmp_path, params)
+    assert {line.split(":")[0] for line in lines} == {
+        "seed", "model.width", "train.encoders", "align",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("seed", -1, "greater than or equal to 0, found -1"),
+        ("seed", 1.0, "valid integer, found 1.0"),
+        ("seed", True, "valid integer, found True"),
+        ("workers", 0, "greater than or equal to 1, found 0"),
+        ("train.epochs", "7", "valid integer, found '7'"),
+        ("train.learning_rate", "3e-3", "valid number, found '3e-3'"),
+        ("train.learning_rate", 0, "greater than 0, found 0"),
+        ("train.learning_rate", float("nan"), "found nan"),
+        ("train.modality_dropout", 1.0, "less than 1, found 1.0"),
+        ("ingest.validation_fraction", 0.6, "less than or equal to 0.5, found 0.6"),
+        ("ingest.slices", "voice", "found 'voice'"),
+        ("ingest.source", "demoo", "found 'demoo'. Did you mean 'demo'?"),
+        ("model.fusion", "bilinar", "found 'bilinar'. Did you mean 'bilinear'?"),
+        ("train.encoders", "frosen", "Did you mean 'frozen'? Valid here: frozen, finetune"),
+        ("tasks", {}, "at least 1 item"),
+        ("tasks.shape.decided_by", ["picture"], "found 'picture'. Valid here: image, text, audio"),
+        ("tasks.shape.column", "split", "columns split are the pipeline's own"),
+        ("ingest.slices", ["audio_id"], "columns audio_id are the pipeline's own"),
+        ("preprocess.image.size", 40, "multiple of 16, found 40"),
+        ("preprocess.audio.hop", 2048, "hop (2048) must not exceed window (1024)"),
+        ("features.text.heads", 5, "heads (5) must divide width (64)"),
+        ("model.heads", 3, "heads (3) must divide width (64)"),
+        ("register.alias", "1st", "found '1st'"),
+        ("ingest.demo.voices", [], "no voice for split test, train, validation"),
+    ],
+)
+def test_a_value_that_is_wrong_is_named_with_its_key(tmp_path, key, value, message):
+    lines = problems(tmp_path, change(shipped(), {key: value}))
+    assert any(message in line for line in lines), lines
+    section = key.rsplit(".", 1)[0]  # a rule over several keys is a rule of their section
+    assert all(line.startswith((key, section, "(the whole file)")) for line in lines), lines
+
+
+def test_a_voice_listed_twice_is_named(tmp_path):
+    params = edited("ingest.demo.voices", lambda voices: voices.append(dict(voices[0])))
+    (line,) = problems(tmp_path, params)
+    assert line == "ingest.demo: voices are listed twice: en-us-150-35"
+
+
+@pytest.mark.parametrize("key", ["seed", "train.epochs", "tasks.answer.column", "register.alias"])
+def test_a_key_that_is_missing_is_named(tmp_path, key):
+    section, _, last = key.rpartition(".")
+    params = edited(section, lambda node: node.pop(last))
+    assert problems(tmp_path, params) == [f"{key}: the key is missing"]
+
+
+@pytest.mark.parametrize("content", ["", "7", "[seed]"])
+def test_a_file_that_is_no_mapping_is_refused(tmp_path, content):
+    (tmp_path / "params.yaml").write_text(content)
+    with pytest.raises(InputError, match=r"\(the whole file\)"):
+        load_settings(tmp_path / "params.yaml")
+
+
+def test_a_file_that_is_not_yaml_is_refused(tmp_path):
+    (tmp_path / "params.yaml").write_text("seed: [0")
+    with pytest.raises(InputError, match=r"(?s)params\.yaml is not YAML: .*line 1"):
+        load_settings(tmp_path / "params.yaml")
+
+
+@pytest.mark.parametrize("name", ["answer.short", "a/b", "", "transcript"])
+def test_a_task_may_have_only_a_name_that_can_be_a_head_and_a_metric(tmp_path, name):
+    params = edited("tasks", lambda tasks: tasks.update({name: dict(tasks["answer"])}))
+    (line,) = problems(tmp_path, params)
+    assert repr(name) in line
+
+
+def test_the_command_says_that_the_shipped_file_is_valid():
+    process = run_python("-m", "components.config", cwd=ROOT)
+    assert process.returncode == 0
+    assert process.stdout == "params.yaml: every key and value is valid\n"
+
+
+def test_the_command_ends_with_2_and_the_message(tmp_path):
+    params = edited("train", lambda node: node.update(epocs=1))
+    path = write_params(tmp_path / "mine.yaml", params)
+    process = run_python("-m", "components.config", str(path), cwd=tmp_path)
+    assert_refused(process, "train.epocs: unknown key. Did you mean 'epochs'?")
+    missing = run_python("-m", "components.config", cwd=tmp_path)
+    assert_refused(missing, "params.yaml is missing. Name another file with --params")
+
+
+def test_comments_name_every_key_of_the_shipped_file_once():
+    """YAML keeps the last of two equal keys without a word; the shipped file must have none."""
+
+    def keys(node):
+        if isinstance(node, yaml.MappingNode):
+            names = [key.value for key, _ in node.value]
+            assert len(names) == len(set(names)), names
+            for _, value in node.value:
+                keys(value)
+
+    keys(yaml.compose((ROOT / "params.yaml").read_text()))

@@ -1,0 +1,359 @@
+"""The whole pipeline, small, in clones of this tree: what `dvc repro` gives, and gives again."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from components.store.tables import QUARANTINE, SAMPLES, read_table
+from tests.clone import Clone, kill_group
+from tests.shrunk import small_params
+from tests.stages import STAGES
+
+TRACKED = ("dvc.lock", "reports/data.json", "reports/retrieval.json", "reports/metrics.json")
+AUDIO = {"preprocess_audio", "features_audio", "align", "train", "evaluate", "register"}
+
+# Runs a stage with a checkpoint after every epoch, as one whose epochs are long would.
+CHECKPOINTING = """
+import runpy, sys
+from components.model.base import fit
+fit.SECONDS_BETWEEN_CHECKPOINTS = -1.0
+module, *sys.argv[1:] = sys.argv[1:]
+runpy.run_module(module, run_name="__main__", alter_sys=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def done(tmp_path_factory) -> Clone:
+    """A clone after plain `dvc repro`."""
+    clone = Clone.fresh(tmp_path_factory.mktemp("plain") / "clone")
+    clone.run("dvc", "repro", "-q")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def flown(tmp_path_factory, prefect_api) -> Clone:
+    """A clone after the Prefect flow."""
+    clone = Clone.fresh(tmp_path_factory.mktemp("flown") / "clone")
+    clone.run("flows.pipeline", PREFECT_API_URL=prefect_api)
+    return clone
+
+
+@pytest.fixture
+def again(done, tmp_path) -> Clone:
+    """A copy of the clone that is done, for a test that changes it."""
+    return done.copy(tmp_path / "clone")
+
+
+def changed(clone: Clone) -> set[str]:
+    """The stages that `dvc repro` would run now."""
+    lines = clone.run("dvc", "repro", "--dry").splitlines()
+    return {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+
+
+def mlflow_in(clone: Clone, script: str):
+    """What a Python expression gives that sees MLflow's client in a clone, as JSON."""
+    code = (
+        "import json, mlflow\n"
+        "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+        "client = mlflow.MlflowClient()\n"
+        "version = client.get_model_version_by_alias('synesthesia', 'challenger')\n"
+        "run = client.get_run(version.run_id)\n"
+        f"print(json.dumps({script}))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=clone.path,
+        env=clone.environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.fixture(scope="session")
+def recorded(done) -> dict:
+    """What MLflow knows of the clone's model and run."""
+    return mlflow_in(
+        done,
+        """{
+        "metrics": run.data.metrics, "params": run.data.params, "tags": run.data.tags,
+        "status": run.info.status,
+        "versions": len(client.search_model_versions("name = 'synesthesia'")),
+        "runs": len(client.search_runs([run.info.experiment_id])),
+        "model_tags": version.tags,
+        "loss": [[m.step, m.value] for m in client.get_metric_history(
+            run.info.run_id, "train/loss/answer")],
+        "files": [f.path for f in client.list_artifacts(run.info.run_id)]
+            + [f.path for f in client.list_artifacts(run.info.run_id, "plots")],
+        }""",
+    )
+
+
+def test_the_small_settings_run_everything(done):
+    lock = yaml.safe_load(done.read("dvc.lock"))
+    assert list(lock["stages"]) == list(STAGES)
+
+
+def test_afterwards_nothing_is_left_to_do(done):
+    before = done.read("dvc.lock")
+    assert json.loads(done.run("dvc", "status", "--json")) == {}
+    assert "up to date" in done.run("dvc", "repro")
+    assert done.read("dvc.lock") == before
+    assert not list((done.path / "work").glob("*"))
+
+
+def test_only_results_that_belong_to_git_are_new_to_it(done):
+    names = {line[3:] for line in done.git("status", "--porcelain", "-uall").splitlines()}
+    ignored = {name for name in names if name.startswith("mlruns")}
+    assert names - ignored <= {*TRACKED, ".gitignore", "data/.gitignore", "models/.gitignore"}
+    assert set(TRACKED) <= names
+
+
+def test_nothing_that_is_tracked_names_this_machine_or_the_time(done):
+    for path in [*TRACKED, "reports/registration.json"]:
+        text = done.read(path).decode()
+        for secret in (str(done.path), os.uname().nodename, time.strftime("%Y-%m-%d")):
+            assert secret not in text, path
+
+
+def test_every_sample_s_assets_are_there_and_no_split_shares_an_image(done):
+    samples = read_table(done.path / "data/samples.parquet", SAMPLES)
+    read_table(done.path / "data/quarantine.parquet", QUARANTINE)
+    for m in ("image", "text", "audio"):
+        index = pd.read_parquet(done.path / f"data/media/{m}/index.parquet")
+        assert set(samples[f"{m}_id"].dropna()) == set(index["asset_id"])
+        tensors = pd.read_parquet(done.path / f"data/tensors/{m}/index.parquet")
+        features = pd.read_parquet(done.path / f"data/features/{m}/index.parquet")
+        assert list(index["asset_id"]) == list(tensors["asset_id"]) == list(features["asset_id"])
+    assert (samples.groupby("image_id")["split"].nunique() == 1).all()
+    assert set(samples["split"]) == {"train", "validation", "test"}
+
+
+def test_the_flow_leaves_the_very_same(done, flown):
+    for name in (*TRACKED, "reports/registration.json", ".gitignore"):
+        assert flown.read(name) == done.read(name), name
+    assert json.loads(flown.run("dvc", "status", "--json")) == {}
+
+
+def test_a_change_to_one_modality_runs_its_branch_and_what_follows_only(again):
+    assert changed(again) == set()
+    again.set(**{"preprocess.audio.mels": 24})
+    assert changed(again) == AUDIO
+    again.set(**{"features.image.epochs": 3})
+    assert changed(again) == {"features_image", "align", "train", "evaluate", "register"}
+    again.set(**{"model.fusion": "concat"})
+    assert changed(again) == {"train", "evaluate", "register"}
+    again.set()
+    code = again.path / "components/model/processors/text.py"
+    code.write_text(code.read_text() + "\n# an edit\n")
+    assert {"preprocess_text", "features_text", "register"} <= changed(again)
+    assert not {"ingest", "preprocess_image", "preprocess_audio"} & changed(again)
+
+
+def test_a_typo_in_the_settings_stops_it_before_any_work(again):
+    params = small_params()
+    params["train"]["epoch"] = params["train"].pop("epochs")
+    (again.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    before = again.read("dvc.lock")
+    done = again.try_("dvc", "repro")
+    assert done.returncode != 0
+    assert "train.epoch: unknown key. Did you mean 'epochs'?" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert again.read("dvc.lock") == before
+
+
+def forget(clone: Clone, *stages: str) -> None:
+    """As if these stages had never run: no lock entry, no output, no memory in DVC's run cache."""
+    path = clone.path / "dvc.lock"
+    lock = yaml.safe_load(path.read_text())
+    for name in stages:
+        del lock["stages"][name]
+        for out in STAGES[name].outs:
+            subprocess.run(["rm", "-rf", str(clone.path / out)], check=True)
+    path.write_text(yaml.safe_dump(lock, sort_keys=False))
+    subprocess.run(["rm", "-rf", str(clone.path / ".dvc/cache/runs")], check=True)
+
+
+def wait_until(condition, process: subprocess.Popen) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def command_runs(clone: Clone, module: str) -> bool:
+    """Whether a process of the clone runs a module now."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            here = os.readlink(entry / "cwd") == str(clone.path)
+            if here and module in (entry / "cmdline").read_bytes().decode().split("\0"):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+def test_sigkill_in_mid_training_loses_nothing(done, again):
+    """Killed once under DVC, once with a checkpoint; then the same bytes as without a break."""
+    forget(again, "features_audio")
+    row = STAGES["features_audio"]
+    process = again.start("dvc", "repro", "features_audio")
+    wait_until(lambda: command_runs(again, row.module), process)
+    kill_group(process)
+    assert not command_runs(again, row.module)
+
+    options = [word for option, value in row.options.items() for word in (f"--{option}", value)]
+    checkpoint = again.path / row.options["checkpoint"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", CHECKPOINTING, row.module, *options],
+        cwd=again.path,
+        env=again.environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    wait_until(checkpoint.exists, process)
+    kill_group(process)
+    assert process.returncode == -signal.SIGKILL
+    assert checkpoint.exists()
+
+    again.run("dvc", "repro", "-q")
+    expected = yaml.safe_load(done.read("dvc.lock"))
+    assert yaml.safe_load(again.read("dvc.lock")) == expected
+    assert not checkpoint.exists()
+    assert changed(again) == set()
+
+
+def test_shards_that_a_killed_stage_left_are_taken_over_and_leftovers_go(done, again):
+    forget(again, "preprocess_image")
+    shard = next((done.path / "data/tensors/image").glob("*.safetensors"))
+    folder = again.path / "data/tensors/image"
+    folder.mkdir(parents=True)
+    (folder / shard.name).write_bytes(shard.read_bytes())
+    (folder / f".{shard.name}.123.tmp").write_bytes(b"half")
+    (folder / "stale.safetensors").write_bytes(b"of another time")
+    output = again.run("dvc", "repro", "-s", "preprocess_image")
+    assert "image: 0 shards computed" in output
+    assert yaml.safe_load(again.read("dvc.lock")) == yaml.safe_load(done.read("dvc.lock"))
+
+
+def test_mlflow_knows_what_made_the_model(done, recorded):
+    assert recorded["status"] == "FINISHED"
+    assert recorded["params"]["train.epochs"] == str(small_params()["train"]["epochs"])
+    assert recorded["params"]["features.audio.mels" if False else "preprocess.audio.mels"] == "16"
+    assert recorded["tags"]["git_commit"] == done.git("rev-parse", "HEAD").strip()
+    assert recorded["tags"]["git_dirty"] == "false"
+    lock = yaml.safe_load(done.read("dvc.lock"))["stages"]
+    hashes = {f"dvc.{out['path']}": out["md5"] for row in lock.values() for out in row["outs"]}
+    del hashes["dvc.reports/registration.json"]  # written after
+    assert hashes.items() <= recorded["tags"].items()
+    assert hashes.items() <= recorded["model_tags"].items()
+    assert recorded["model_tags"]["git_commit"] == recorded["tags"]["git_commit"]
+
+
+def test_mlflow_and_the_json_files_hold_the_same_numbers(done, recorded):
+    metrics = json.loads(done.read("reports/metrics.json"))
+    for task, values in metrics["accuracy"].items():
+        for subset, value in values.items():
+            name = f"accuracy/{task}/{subset.replace('+', '_')}"
+            assert recorded["metrics"][name] == value
+    for measure, values in json.loads(done.read("reports/retrieval.json")).items():
+        for direction, value in values.items():
+            assert recorded["metrics"][f"{measure}/{direction.replace('→', '_to_')}"] == value
+    flat = pd.json_normalize(metrics["slices"]).size
+    assert len([name for name in recorded["metrics"] if name.startswith("slices/")]) == flat
+    shown = json.loads(done.run("dvc", "metrics", "show", "--json"))[""]["data"]
+    assert shown["reports/metrics.json"]["data"]["accuracy"] == metrics["accuracy"]
+
+
+def test_mlflow_has_metrics_by_epoch_plots_and_reports(done, recorded):
+    history = pd.read_csv(done.path / "reports/history/train.csv")
+    rows = history[(history["series"] == "loss") & (history["task"] == "answer")]
+    assert recorded["loss"] == rows[["epoch", "value"]].to_numpy().tolist()
+    assert {"report.html", "data.json", "params.yaml", "plots"} <= set(recorded["files"])
+    plots = {f"plots/{path.name}" for path in (done.path / "reports/plots").glob("*.png")}
+    assert plots and plots <= set(recorded["files"])
+
+
+def test_the_registered_model_has_a_signature_and_answers_its_own_example(done):
+    answers = mlflow_in(
+        done,
+        """(lambda model: {
+        "inputs": {c.name: [c.type.name, c.required] for c in model.metadata.get_input_schema()},
+        "outputs": model.metadata.get_output_schema().input_names(),
+        "example": list(model.input_example.columns),
+        "rows": model.predict(model.input_example).to_dict("records"),
+        })(mlflow.pyfunc.load_model("models:/synesthesia@challenger"))""",
+    )
+    assert answers["inputs"] == {
+        "image": ["binary", False], "text": ["string", False], "audio": ["binary", False],
+    }  # fmt: skip
+    tasks = list(small_params()["tasks"])
+    assert answers["outputs"] == [c for task in tasks for c in (task, f"{task}_confidence")]
+    assert answers["example"] == ["image", "text", "audio"]
+    vocabulary = json.loads(done.read("data/vocabulary.json"))
+    (row,) = answers["rows"]
+    assert all(row[task] in vocabulary[task] for task in tasks)
+    assert all(0 < row[f"{task}_confidence"] <= 1 for task in tasks)
+
+
+def test_weights_are_safetensors_and_nothing_anywhere_is_pickled(done):
+    folder = done.path / "mlartifacts"
+    names = [path.name for path in folder.rglob("*") if path.is_file()]
+    assert names.count("model.safetensors") == 1
+    suspicious = (".pkl", ".pickle", ".pt", ".pth", ".bin", ".joblib")
+    here = [p for p in done.path.rglob("*") if p.suffix in suspicious and ".git" not in p.parts]
+    assert here == []
+    served = next(folder.rglob("model.safetensors"))
+    assert served.read_bytes() == done.read("models/synesthesia/model.safetensors")
+
+
+def test_registering_again_makes_no_second_version(recorded, again):
+    assert recorded["versions"] == recorded["runs"] == 1
+    options = STAGES["register"].options
+    words = [word for option, value in options.items() for word in (f"--{option}", value)]
+    before = again.read("reports/registration.json")
+    again.run(STAGES["register"].module, *words)
+    assert again.read("reports/registration.json") == before
+    counts = mlflow_in(
+        again,
+        """[len(client.search_model_versions("name = 'synesthesia'")),
+        len(client.search_runs([run.info.experiment_id])), version.version]""",
+    )
+    assert [int(count) for count in counts] == [1, 1, 1]
+
+
+def test_the_command_answers_what_is_given_to_it(done, tmp_path):
+    samples = read_table(done.path / "data/samples.parquet", SAMPLES)
+    sample = samples[samples["split"] == "test"].iloc[0]
+    files = {}
+    for m in ("image", "audio"):
+        index = pd.read_parquet(done.path / f"data/media/{m}/index.parquet")
+        place = index.set_index("asset_id").loc[sample[f"{m}_id"]]
+        shard = pd.read_parquet(done.path / f"data/media/{m}/{place['shard']}.parquet")
+        files[m] = tmp_path / m
+        files[m].write_bytes(shard["content"].iloc[place["row"]])
+    ask = "components.registry.predict"
+    with_text = done.run(ask, "--image", str(files["image"]), "--text", "what color is it?")
+    with_audio = done.run(ask, "--image", str(files["image"]), "--audio", str(files["audio"]))
+    tasks = list(small_params()["tasks"])
+    for output in (with_text, with_audio):
+        assert [line.split()[0] for line in output.splitlines()] == tasks
+        assert all(line.endswith("%") for line in output.splitlines())
+    image_alone = done.run(ask, "--image", str(files["image"]))
+    assert [line.split()[0] for line in image_alone.splitlines()] == ["answer", "shape", "colour"]
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    done.refused("the image cannot be decoded", ask, "--image", str(broken))

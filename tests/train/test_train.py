@@ -1,0 +1,153 @@
+"""Joint training: which modalities are dropped, what a batch holds, and that it learns."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from components.config.settings import MODALITIES, OptimiserSettings
+from components.model.base.batch import make_samples
+from components.model.base.fit import Checkpoint, Recipe, fit
+from components.model.fusion import FUSIONS
+from components.train.__main__ import Course, batches, drop_modalities, losses, measure, predict
+from tests.model.worlds import CLASSES, TASKS, make_assets, make_model, make_table
+
+ASSETS = 20
+WIDE = {"model.width": 32, "model.rank": 32, "model.heads": 4, "align.width": 32} | {
+    f"features.{m}.width": 16 for m in MODALITIES
+}
+
+
+def make_course(frozen=True, dropout=0.3, batch=4, count=60, missing=0.3, **changes) -> Course:
+    model = make_model(**changes)
+    model.encoders.requires_grad_(not frozen)
+    assets = make_assets(ASSETS, model if frozen else None)
+    table = make_table(count, ASSETS, missing=missing)
+    samples = {
+        split: make_samples(table[table["split"] == split], assets, TASKS, CLASSES)
+        for split in ("train", "validation", "test")
+    }
+    return Course(model, assets, frozen, samples, TASKS, dropout, batch)
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3, 0.9, 0.999])
+def test_dropping_leaves_one_modality_and_adds_none(dropout):
+    torch.manual_seed(0)
+    presence = torch.rand(2000, 3) < 0.5
+    presence[:, 0] |= ~presence.any(1)
+    kept = drop_modalities(presence, dropout)
+    assert (kept <= presence).all()
+    assert kept.any(1).all()
+    if dropout == 0:
+        assert kept.equal(presence)
+
+
+def test_as_many_are_dropped_as_asked():
+    torch.manual_seed(0)
+    kept = drop_modalities(torch.ones(20_000, 3, dtype=torch.bool), 0.3)
+    # 0.3 of each, less the chance 0.3³ that all three would go and one stays instead
+    assert float((~kept).float().mean()) == pytest.approx(0.3 - 0.3**3 / 3, abs=0.01)
+    assert kept.float().mean(0).tolist() == pytest.approx([0.709] * 3, abs=0.02)
+
+
+@pytest.mark.parametrize("batch", [2, 3, 8, 1000])
+def test_batches_hold_every_sample_once_and_an_image_s_samples_together(batch):
+    course = make_course(batch=batch)
+    images = course.samples["train"].rows["image"]
+    torch.manual_seed(0)
+    parts = batches(course)
+    assert sorted(torch.cat(parts).tolist()) == list(range(len(images)))
+    place = {int(n): number for number, part in enumerate(parts) for n in part}
+    for image in images[images >= 0].unique():
+        assert len({place[int(n)] for n in (images == image).nonzero()}) == 1
+    groups = [len(images[part][images[part] >= 0].unique()) for part in parts]
+    alone = [int((images[part] < 0).sum()) for part in parts]
+    sizes = [a + b for a, b in zip(groups, alone, strict=True)]
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) <= 1.5 * batch
+
+
+def test_batches_come_in_another_order_each_epoch():
+    course = make_course()
+    torch.manual_seed(0)
+    assert torch.cat(batches(course)).tolist() != torch.cat(batches(course)).tolist()
+
+
+def test_frozen_training_reads_what_the_encoders_would_give():
+    """The cache and the encoders agree, so `frozen` may read the cache."""
+    cached, live = make_course(frozen=True), make_course(frozen=False)
+    live.model.eval()
+    part = cached.samples["train"]
+    one, other = predict(cached, part), predict(live, part)
+    for task in one:
+        torch.testing.assert_close(one[task], other[task], atol=1e-5, rtol=1e-5)
+
+
+def test_a_task_is_not_asked_of_a_sample_that_cannot_know_it():
+    course = make_course(dropout=0.0, missing=0.0)
+    without = torch.tensor([False, True, True]).expand(len(course.samples["train"]), -1)
+    course.samples["train"] = course.samples["train"].keep(without)
+    found = losses(course, torch.arange(len(without)))
+    assert float(found["shape"]) == 0  # an image decides it, and there is none
+    assert float(found["answer"]) > 0 and float(found["question_type"]) > 0
+    sum(found.values()).backward()
+    assert all(p.grad.isfinite().all() for p in course.model.parameters() if p.grad is not None)
+
+
+def test_the_loss_is_the_weighted_mean_over_those_that_know():
+    course = make_course(dropout=0.0)
+    samples = course.samples["train"]
+    found = losses(course, torch.arange(len(samples)))
+    logits = predict(course, samples)
+    for name, task in TASKS.items():
+        asked = course.model.config.answerable(name, samples.presence)
+        own = logits[name].log_softmax(1)[torch.arange(len(asked)), samples.targets[name]]
+        torch.testing.assert_close(found[name], task.weight * -own[asked].mean())
+
+
+def test_it_measures_nothing_where_there_is_nothing():
+    course = make_course()
+    course.samples["validation"] = course.samples["validation"][torch.arange(0)]
+    assert measure(course) == {}
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "finetune"])
+def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
+    course = make_course(
+        frozen, dropout=0.0, batch=10, count=90, missing=0.0, fusion=fusion, fresh=True, **WIDE
+    )
+    tasks = {name: task.model_copy(update={"weight": 1.0}) for name, task in TASKS.items()}
+    course = replace(course, tasks=tasks)
+    before = {n: v.clone() for n, v in course.model.encoders.state_dict().items()}
+    options = OptimiserSettings(epochs=40, batch=10, learning_rate=0.007, weight_decay=0.0)
+    recipe = Recipe(
+        module=course.model,
+        batches=lambda: batches(course),
+        losses=lambda index: losses(course, index),
+        measure=dict,
+        options=options,
+        seed=0,
+        checkpoint=Checkpoint(tmp_path / "c", "a"),
+    )
+    fit(recipe)
+    samples = course.samples["train"]
+    assert len(samples) == 30
+    with torch.no_grad():
+        logits = predict(course, samples)
+    for task, scores in logits.items():
+        assert (scores.argmax(1) == samples.targets[task]).float().mean() > 0.95, task
+    after = course.model.encoders.state_dict()
+    assert all(after[name].equal(value) for name, value in before.items()) == frozen
+
+
+def test_training_never_reads_the_test_split():
+    course = make_course(count=90)
+    torch.manual_seed(0)
+    expected = losses(course, torch.arange(10)), measure(course)
+    del course.samples["test"]
+    torch.manual_seed(0)
+    found = losses(course, torch.arange(10)), measure(course)
+    assert all(found[0][task].equal(expected[0][task]) for task in TASKS)
+    assert found[1] == expected[1]
+    assert set(MODALITIES) == set(course.assets)
