@@ -35,7 +35,6 @@ class ImageEncoder(nn.Module):
                 _convolution(channels_in, channels_out, 2),
                 _convolution(channels_out, channels_out, 1),
             )
-        self.stages.to(memory_format=torch.channels_last)
         self.dropout = nn.Dropout(options.dropout)
 
     def forward(self, pixels: Tensor) -> Features:
