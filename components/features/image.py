@@ -20,15 +20,10 @@ STAGE = Stage(
 
 
 def augment(batch: teach.Batch) -> teach.Batch:
-    """Mirror images from left to right and from top to bottom, each with chance ½.
-
-    `pixels` uint8 [B, 3, H, W] → the same.
-    """
+    """Mirror half of the images: `pixels` uint8 [B, 3, H, W] → the same."""
     pixels = batch["pixels"]
-    for axis in (-1, -2):
-        mirrored = torch.rand(len(pixels), 1, 1, 1) < 0.5
-        pixels = torch.where(mirrored, pixels.flip(axis), pixels)
-    return {"pixels": pixels}
+    mirrored = torch.rand(len(pixels), 1, 1, 1) < 0.5
+    return {"pixels": torch.where(mirrored, pixels.flip(-1), pixels)}
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
