@@ -23,7 +23,7 @@ $(VENV)/.complete: pyproject.toml requirements.lock
 
 run: setup ## run the pipeline (dvc repro): what changed since the last run, and what follows from it
 	@python -m components.config
-	@dvc status
+	@python -m flows.why
 	@dvc repro
 
 flow: setup ## the same as a Prefect flow, independent stages side by side

@@ -31,6 +31,7 @@ from dvc.utils.serialize import dumps_yaml, load_yaml, parse_yaml_for_update
 
 from flows.command import Stopped, TimeLimit, run_command
 
+REASONS = 3  # that are spelt out
 USER_MISTAKE = 2  # a stage's exit code for a mistake in configuration or data
 
 
@@ -131,6 +132,12 @@ class Stages:
         except DvcException as error:
             raise StageFailed(f"{name}: {error}") from error
         return Outcome(name, what, why, time.monotonic() - started)
+
+    def why(self, name: str) -> str:
+        """Why a stage must run, in words; empty if nothing changed so far."""
+        with _as_user_error(), self._locked():
+            (stage,) = self._repo.stage.collect(name)
+            return _explain(stage)
 
     def stop(self) -> None:
         """Kill the commands that run, and let no other stage start."""
@@ -302,7 +309,8 @@ def _explain(stage: Stage) -> str:
             reasons += [
                 text for path, what in changes.items() for text in _words(prefix + path, what)
             ]
-    return "; ".join(reasons)
+    more = len(reasons) - REASONS
+    return "; ".join(reasons[:REASONS] + ([f"and {more} more"] if more > 0 else []))
 
 
 def _words(path: str, what: str | dict[str, str]) -> list[str]:

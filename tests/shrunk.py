@@ -12,7 +12,7 @@ import soundfile
 import yaml
 from PIL import Image
 
-from components.config import Settings
+from components.config.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from components.command import View
+from components.config.command import View
 from tests.shrunk import ROOT, assert_refused, run_python, small_settings
 from tests.stages import STAGES
 
@@ -57,10 +57,12 @@ def test_an_input_that_is_missing_is_named_before_any_work(call, capsys, tmp_pat
 
 @pytest.mark.parametrize("name", STAGES)
 def test_bad_settings_are_refused_before_any_work(call, capsys, tmp_path, name):
-    text = (ROOT / "params.yaml").read_text().replace("epochs: 7", "epoch: 7")
+    text = (ROOT / "params.yaml").read_text()
+    text = text.replace("\n  modality_dropout:", "\n  modality_dropuot:")
     (tmp_path / "params.yaml").write_text(text)
     assert call(name, *words(name)) == 2
-    assert "train.epoch: unknown key. Did you mean 'epochs'?" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "train.modality_dropuot: unknown key. Did you mean 'modality_dropout'?" in error
     assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
 
 

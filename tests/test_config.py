@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from components.config import load_settings
+from components.config.settings import load_settings
 from components.store.errors import InputError
 from tests.shrunk import ROOT, assert_refused, change, run_python, shipped, write_params
 
@@ -50,7 +50,7 @@ def test_settings_cannot_be_changed():
         ("preprocess.audio", "samplerate", "sample_rate"),
         ("features.text", "layer", "layers"),
         ("tasks.answer", "wieght", "weight"),
-        ("ingest.demo.voices.3", "acent", "accent"),
+        ("ingest.demo.voices", "trian", "train"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_valid_one(tmp_path, where, typo, nearest):
@@ -95,7 +95,9 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("features.text.heads", 5, "heads (5) must divide width (64)"),
         ("model.heads", 3, "heads (3) must divide width (64)"),
         ("register.alias", "1st", "found '1st'"),
-        ("ingest.demo.voices", [], "no voice for split test, train, validation"),
+        ("ingest.demo.voices.test", [], "at least 1 item"),
+        ("ingest.demo.voices.test", ["en/fast/50"], "found 'en/fast/50', expected accent/speed"),
+        ("ingest.demo.voices.test", ["en/500/50"], "less than or equal to 450, found 500"),
     ],
 )
 def test_a_value_that_is_wrong_is_named_with_its_key(tmp_path, key, value, message):
@@ -106,9 +108,9 @@ def test_a_value_that_is_wrong_is_named_with_its_key(tmp_path, key, value, messa
 
 
 def test_a_voice_listed_twice_is_named(tmp_path):
-    params = edited("ingest.demo.voices", lambda voices: voices.append(dict(voices[0])))
+    params = edited("ingest.demo.voices", lambda node: node["test"].append(node["train"][0]))
     (line,) = problems(tmp_path, params)
-    assert line == "ingest.demo: voices are listed twice: en-us-150-35"
+    assert line == "ingest.demo.voices: voices are listed twice: en/150/35"
 
 
 @pytest.mark.parametrize("key", ["seed", "train.epochs", "tasks.answer.column", "register.alias"])

@@ -23,7 +23,7 @@ AUDIO = {"preprocess_audio", "features_audio", "align", "train", "evaluate", "re
 # Runs a stage with a checkpoint after every epoch, as one whose epochs are long would.
 CHECKPOINTING = """
 import runpy, sys
-from components.model import fit
+from components.model.base import fit
 fit.SECONDS_BETWEEN_CHECKPOINTS = -1.0
 module, *sys.argv[1:] = sys.argv[1:]
 runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from components.command import Stage, View
-from components.config import MODALITIES, Modality
-from components.model.assets import AssetTensors, load_assets
-from components.model.fit import Checkpoint, Recipe, fit, make_deterministic
-from components.model.projection import Projections, contrastive_loss
+from components.config.command import Stage, View
+from components.config.settings import MODALITIES, Modality
+from components.model.base.assets import AssetTensors, load_assets
+from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic
+from components.model.base.projection import Projections, contrastive_loss
 from components.store.files import replacing, write_json
 from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
 

@@ -9,12 +9,12 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
-from components.command import Stage, View
-from components.config import MODALITIES
+from components.config.command import Stage, View
+from components.config.settings import MODALITIES
 from components.evaluate import measure, plots
 from components.evaluate.predict import predict, subsets
-from components.model.assets import load_assets
-from components.model.fit import make_deterministic
+from components.model.base.assets import load_assets
+from components.model.base.fit import make_deterministic
 from components.model.folder import load_model
 from components.store.errors import InputError
 from components.store.files import read_json, write_json, write_text
@@ -66,9 +66,7 @@ def fullest(predictions: pd.DataFrame) -> pd.DataFrame:
 def render(context: dict, figures: dict[str, Path]) -> str:
     """The report as one HTML page that needs no other file."""
     page = Environment(loader=PackageLoader("components.evaluate", "."), autoescape=True)
-    images = {
-        name: base64.b64encode(path.read_bytes()).decode() for name, path in figures.items()
-    }
+    images = {name: base64.b64encode(path.read_bytes()).decode() for name, path in figures.items()}
     return page.get_template("report.html.jinja").render(context, plots=images)
 
 

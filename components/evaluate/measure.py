@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from components.config import MODALITIES
+from components.config.settings import MODALITIES
 
 IDS = [f"{m}_id" for m in MODALITIES]
+
 
 def accuracy(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
     """Accuracy by task and subset of modalities, in the order in which they occur."""
@@ -18,9 +19,7 @@ def accuracy(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
     return result
 
 
-def ceiling(
-    predictions: pd.DataFrame, samples: pd.DataFrame
-) -> dict[str, dict[str, float]]:
+def ceiling(predictions: pd.DataFrame, samples: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The accuracy that nothing which sees the subset's assets alone can exceed on these samples.
 
     Samples with the same assets get the same answer, so at best the most frequent label among

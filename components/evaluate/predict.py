@@ -6,10 +6,10 @@ from itertools import combinations
 import pandas as pd
 import torch
 
-from components.config import MODALITIES, Modality, TaskSettings
-from components.model.assets import MISSING, AssetTensors
-from components.model.batch import Samples, make_samples
-from components.model.features import Features
+from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.model.base.assets import MISSING, AssetTensors
+from components.model.base.batch import Samples, make_samples
+from components.model.base.features import Features
 from components.model.multimodal import MultimodalModel
 from components.store.tables import PREDICTIONS
 

@@ -6,11 +6,11 @@ import pandas as pd
 import torch
 from torchaudio.transforms import FrequencyMasking, TimeMasking
 
-from components.command import Stage, View
+from components.config.command import Stage, View
 from components.features import teach
-from components.model.assets import AssetTensors
+from components.model.base.assets import AssetTensors
+from components.model.base.fit import Checkpoint, make_deterministic
 from components.model.encoders.audio import AudioEncoder
-from components.model.fit import Checkpoint, make_deterministic
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
 

@@ -4,10 +4,10 @@ import argparse
 
 import torch
 
-from components.command import Stage, View
+from components.config.command import Stage, View
 from components.features import teach
+from components.model.base.fit import Checkpoint, make_deterministic
 from components.model.encoders.image import ImageEncoder
-from components.model.fit import Checkpoint, make_deterministic
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
 
@@ -20,10 +20,10 @@ STAGE = Stage(
 
 
 def augment(batch: teach.Batch) -> teach.Batch:
-    """Mirror half of the images: `pixels` uint8 [B, 3, H, W]."""
+    """Mirror half of the images: `pixels` uint8 [B, 3, H, W] → the same."""
     pixels = batch["pixels"]
-    mirrored = torch.rand(len(pixels)) < 0.5
-    return {"pixels": torch.where(mirrored[:, None, None, None], pixels.flip(-1), pixels)}
+    mirrored = torch.rand(len(pixels), 1, 1, 1) < 0.5
+    return {"pixels": torch.where(mirrored, pixels.flip(-1), pixels)}
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:

@@ -13,9 +13,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.config import EncoderSettings, Modality, TaskSettings
-from components.model.assets import MISSING, AssetTensors, asset_labels, load_assets
-from components.model.fit import Checkpoint, Recipe, fit
+from components.config.settings import EncoderSettings, Modality, TaskSettings
+from components.model.base.assets import MISSING, AssetTensors, asset_labels, load_assets
+from components.model.base.fit import Checkpoint, Recipe, fit
 from components.store.errors import InputError
 from components.store.files import replacing
 from components.store.hashing import file_hash
@@ -165,7 +165,10 @@ def _losses(lesson: Lesson, teacher: Teacher, rows: Tensor) -> dict[str, Tensor]
     losses = {
         name: objective.weight
         * F.cross_entropy(
-            teacher.heads[name](pooled), objective.targets[rows], ignore_index=MISSING
+            teacher.heads[name](pooled),
+            objective.targets[rows],
+            ignore_index=MISSING,
+            label_smoothing=lesson.options.label_smoothing,
         ).nan_to_num()  # a batch without a single label
         for name, objective in lesson.objectives.items()
     }

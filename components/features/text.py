@@ -6,11 +6,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.command import Stage, View
+from components.config.command import Stage, View
 from components.features import teach
+from components.model.base.features import length_mask
+from components.model.base.fit import Checkpoint, make_deterministic
 from components.model.encoders.text import TextEncoder
-from components.model.features import length_mask
-from components.model.fit import Checkpoint, make_deterministic
 from components.model.processors.text import MASK
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table

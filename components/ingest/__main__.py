@@ -10,8 +10,8 @@ from pathlib import Path
 import pandas as pd
 from tqdm import tqdm
 
-from components.command import Stage, View
-from components.config import MODALITIES, Modality, TaskSettings
+from components.config.command import Stage, View
+from components.config.settings import MODALITIES, Modality, TaskSettings
 from components.ingest import demo
 from components.ingest.checks import problem
 from components.ingest.record import Media, Record

@@ -6,7 +6,7 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from components.config import Modality
+from components.config.settings import Modality
 
 
 def problem(modality: Modality, content: bytes) -> tuple[str, str] | None:

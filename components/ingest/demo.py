@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from components.config import DemoSettings, Split, Voice
+from components.config.settings import DemoSettings, Split, Voice
 from components.ingest.record import Media, Record
 from components.ingest.speech import SpeechError, Utterance, speak
 from components.store.errors import InputError
@@ -83,7 +83,7 @@ def _questions(name, rows, paths, settings, validation_fraction, seed) -> Iterat
             key = content_id(Path(paths[image]).read_bytes())
             held_out = number_from(seed, "validation", key) < validation_fraction * 2**63
             splits[image] = "validation" if name == "train" and held_out else name
-        voices = [voice for voice in settings.voices if voice.split == splits[image]]
+        voices = getattr(settings.voices, splits[image])
         voice = voices[number_from(seed, "voice", name, number) % len(voices)]
         line = f"{name}/{number:05d}"
         yield Question(line, splits[image], text, answer, Path(paths[image]), voice)
@@ -109,14 +109,14 @@ def _record(question: Question, shape: str | None, colour: str | None, clips: di
         media={
             "image": Media("/".join(question.image.parts[-3:]), question.image.read_bytes),
             "text": Media(question.text, question.text.encode),
-            "audio": Media(f"{question.voice.name}: {question.text}", partial(bytes, spoken)),
+            "audio": Media(f"{question.voice.name()}: {question.text}", partial(bytes, spoken)),
         },
         columns={
             "answer": question.answer,
             "shape": shape,
             "colour": colour,
             "question_type": question_type(question.text),
-            "voice": question.voice.name,
+            "voice": question.voice.name(),
             "accent": question.voice.accent,
         },
     )

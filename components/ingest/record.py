@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from components.config import Modality, Split
+from components.config.settings import Modality, Split
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from components.config import (
+from components.config.settings import (
     MODALITIES,
     FeatureSettings,
     Modality,
@@ -13,11 +13,11 @@ from components.config import (
     PreprocessSettings,
     Section,
 )
+from components.model.base.projection import Projections
+from components.model.base.transformer import Transformer
 from components.model.encoders.build import build_encoder
 from components.model.fusion import FUSIONS
 from components.model.fusion.fused import FeaturesByModality, RowsByModality
-from components.model.projection import Projections
-from components.model.transformer import Transformer
 
 
 class ModelConfig(Section):
@@ -92,5 +92,5 @@ class MultimodalModel(nn.Module):
         fused = self.fusion(projected, rows)
         readout = self.readout.expand(len(fused.tokens), 1, -1)  # [B, 1, D]
         mask = torch.cat([fused.mask, fused.mask.new_ones(len(fused.mask), 1)], 1)  # [B, T + 1]
-        x = self.transformer(torch.cat([fused.tokens, readout], 1), mask)  # [B, T + 1, D]
-        return {task: head(x[:, -1]) for task, head in self.heads.items()}
+        x = self.transformer(torch.cat([fused.tokens, readout], 1), mask, last=True)  # [B, 1, D]
+        return {task: head(x[:, 0]) for task, head in self.heads.items()}

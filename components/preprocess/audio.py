@@ -2,7 +2,7 @@
 
 import argparse
 
-from components.command import Stage, View
+from components.config.command import Stage, View
 from components.model.processors.audio import AudioProcessor
 from components.preprocess.shards import preprocess
 

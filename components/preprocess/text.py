@@ -2,7 +2,7 @@
 
 import argparse
 
-from components.command import Stage, View
+from components.config.command import Stage, View
 from components.model.processors.text import TextProcessor, train_tokenizer
 from components.preprocess.shards import preprocess
 from components.store.files import write_text

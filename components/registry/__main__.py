@@ -14,8 +14,8 @@ import pandas as pd
 import yaml
 
 import components
-from components.command import Stage, View
-from components.config import MODALITIES
+from components.config.command import Stage, View
+from components.config.settings import MODALITIES
 from components.registry.predictor import Predictor
 from components.registry.tracking import connect, experiment_id
 from components.store.errors import InputError
@@ -203,7 +203,9 @@ def summary(arguments: argparse.Namespace, settings: View, model) -> str:
     width = max(map(len, subsets)) + 2
     lines = ["", "accuracy on the test split", " " * width + "".join(f"{t:>15}" for t in accuracy)]
     for subset in subsets:
-        cells = (f"{v[subset]:>14.2%} " if subset in v else f"{'–':>14} " for v in accuracy.values())
+        cells = (
+            f"{v[subset]:>14.2%} " if subset in v else f"{'–':>14} " for v in accuracy.values()
+        )
         lines.append(f"{subset:<{width}}" + "".join(cells))
     name, alias = settings.register.model, settings.register.alias
     return "\n".join(

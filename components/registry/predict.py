@@ -50,7 +50,7 @@ def answer(arguments: argparse.Namespace) -> pd.DataFrame:
 def main() -> None:
     """Print each task's answer and confidence; exit code 2 for a mistake in what was asked."""
     parser = argparse.ArgumentParser(
-        description="Ask the newest model about an image, a text, a sound, or any of them together.",
+        description="Ask the newest model about an image, a text, a sound, or several of them.",
         epilog=f"Models come from MLFLOW_TRACKING_URI, or from {DEFAULT_URI}.",
     )
     parser.add_argument("--image", type=Path, help="an image file")

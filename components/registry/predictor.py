@@ -6,8 +6,8 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from components.config import MODALITIES, Modality
-from components.model.assets import MISSING
+from components.config.settings import MODALITIES, Modality
+from components.model.base.assets import MISSING
 from components.model.folder import load_model
 from components.model.processors.audio import AudioProcessor
 from components.model.processors.image import ImageProcessor

@@ -1,4 +1,4 @@
-"""The tables that pass between stages, each checked by a Pandera schema where it is read and written."""
+"""The tables that pass between stages, each checked by a Pandera schema at both ends."""
 
 from pathlib import Path
 

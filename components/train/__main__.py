@@ -13,11 +13,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.command import Stage, View
-from components.config import MODALITIES, Modality, TaskSettings
-from components.model.assets import MISSING, AssetTensors, features_of, load_assets
-from components.model.batch import Samples, make_samples
-from components.model.fit import Checkpoint, Recipe, fit, make_deterministic
+from components.config.command import Stage, View
+from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.model.base.assets import MISSING, AssetTensors, features_of, load_assets
+from components.model.base.batch import Samples, make_samples
+from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic
 from components.model.folder import save_model
 from components.model.fusion.fused import FeaturesByModality
 from components.model.multimodal import ModelConfig, MultimodalModel
@@ -114,18 +114,27 @@ def features(course: Course, distinct: Mapping[Modality, Tensor]) -> FeaturesByM
 
 
 def losses(course: Course, index: Tensor) -> dict[str, Tensor]:
+    """The loss by task of some training samples, after modalities were dropped."""
+    samples = course.samples["train"][index]
+    samples = samples.keep(drop_modalities(samples.presence, course.dropout))
+    return task_losses(course.model, course.tasks, samples, predict(course, samples))
+
+
+def task_losses(
+    model: MultimodalModel,
+    tasks: Mapping[str, TaskSettings],
+    samples: Samples,
+    logits: Mapping[str, Tensor],
+) -> dict[str, Tensor]:
     """Cross-entropy by task, weighted, over the samples that can know their label.
 
     A task that one modality decides is not asked of a sample that has lost that modality.
     """
-    samples = course.samples["train"][index]
-    samples = samples.keep(drop_modalities(samples.presence, course.dropout))
     presence = samples.presence
-    logits = predict(course, samples)
     result = {}
-    for name, task in course.tasks.items():
-        answerable = course.model.config.answerable(name, presence)
-        targets = samples.targets[name].masked_fill(~answerable, MISSING)
+    for name, task in tasks.items():
+        unanswerable = ~model.config.answerable(name, presence)
+        targets = samples.targets[name].masked_fill(unanswerable, MISSING)
         loss = F.cross_entropy(logits[name], targets, ignore_index=MISSING)
         result[name] = task.weight * loss.nan_to_num()  # not a single label: 0 / 0
     return result

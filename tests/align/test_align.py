@@ -14,8 +14,8 @@ from components.align.__main__ import (
     losses,
     retrieval,
 )
-from components.config import MODALITIES
-from components.model.projection import contrastive_loss
+from components.config.settings import MODALITIES
+from components.model.base.projection import contrastive_loss
 from tests.model.worlds import ids_of, make_assets, make_model, make_table
 
 ASSETS = 8

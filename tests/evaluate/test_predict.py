@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from components.config import MODALITIES
+from components.config.settings import MODALITIES
 from components.evaluate import predict as module
 from components.evaluate.__main__ import fullest
 from components.evaluate.predict import predict, subsets

@@ -7,6 +7,7 @@ import pytest
 
 from components.ingest.demo import attributes, question_type, read
 from components.store.errors import InputError
+from components.store.tables import SPLITS
 from tests.shrunk import small_settings
 
 IMAGES = 12
@@ -107,15 +108,16 @@ def test_no_image_is_in_two_splits_and_every_split_has_some(demo):
 
 
 def test_a_voice_speaks_in_its_own_split_only(demo):
-    of = {voice.name: voice.split for voice in small_settings().ingest.demo.voices}
+    voices = small_settings().ingest.demo.voices
+    of = {voice.name(): split for split in SPLITS for voice in getattr(voices, split)}
     assert {record.columns["voice"] for record in demo} <= of.keys()
     assert all(of[record.columns["voice"]] == record.split for record in demo)
 
 
 def test_the_shipped_test_split_has_an_accent_that_training_never_heard():
-    accents = defaultdict(set)
-    for voice in small_settings().ingest.demo.voices:
-        accents[voice.split].add(voice.accent)
+    voices, accents = small_settings().ingest.demo.voices, defaultdict(set)
+    for split in SPLITS:
+        accents[split] |= {voice.accent for voice in getattr(voices, split)}
     assert accents["test"] - accents["train"] - accents["validation"]
     assert accents["validation"].isdisjoint(accents["train"] | accents["test"])
 
@@ -146,10 +148,6 @@ def test_without_validation_everything_else_is_training():
 
 
 def test_an_unknown_voice_in_the_settings_is_named():
-    voices = [
-        {"accent": "en-us", "speed": 150, "pitch": 50, "split": "train"},
-        {"accent": "en-klingon", "speed": 150, "pitch": 50, "split": "test"},
-        {"accent": "en", "speed": 150, "pitch": 50, "split": "validation"},
-    ]
+    voices = {"train": ["en/150/50"], "validation": ["en/160/50"], "test": ["en-klingon/150/50"]}
     with pytest.raises(InputError, match=r"ingest\.demo\.voices: .*'en-klingon'"):
         records(**{"ingest.demo.voices": voices})

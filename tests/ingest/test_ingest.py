@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.config import TaskSettings
+from components.config.settings import TaskSettings
 from components.ingest import __main__ as stage
 from components.ingest.__main__ import ingest, learn_vocabulary, quarantine_unknown_labels
 from components.ingest.record import Media, Record

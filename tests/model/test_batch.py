@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 import torch
 
-from components.config import MODALITIES
-from components.model.assets import AssetTensors, asset_labels
-from components.model.batch import Samples, make_samples
+from components.config.settings import MODALITIES
+from components.model.base.assets import AssetTensors, asset_labels
+from components.model.base.batch import Samples, make_samples
 from components.store.errors import InputError
 from tests.model.worlds import CLASSES, TASKS, ids_of, make_assets, make_table
 

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from components.config import MODALITIES
+from components.config.settings import MODALITIES
+from components.model.base.features import length_mask, masked_mean
 from components.model.encoders.build import build_encoder
-from components.model.features import length_mask, masked_mean
 from tests.model.worlds import make_inputs
 from tests.shrunk import small_settings
 

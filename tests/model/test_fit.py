@@ -8,10 +8,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from components.command import Stage, View
-from components.config import OptimiserSettings
-from components.model import fit as module
-from components.model.fit import WARM_UP, Checkpoint, Recipe, fit, learning_rate_factor
+from components.config.command import Stage, View
+from components.config.settings import OptimiserSettings
+from components.model.base import fit as module
+from components.model.base.fit import WARM_UP, Checkpoint, Recipe, fit, learning_rate_factor
 from tests.shrunk import small_settings
 
 EPOCHS = 5

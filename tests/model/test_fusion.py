@@ -7,9 +7,9 @@ from typing import get_args
 import pytest
 import torch
 
-from components.config import MODALITIES, Fusion
-from components.model.batch import Samples
-from components.model.features import Features
+from components.config.settings import MODALITIES, Fusion
+from components.model.base.batch import Samples
+from components.model.base.features import Features
 from components.model.fusion import FUSIONS
 from components.model.fusion.fused import pick
 from tests.model.worlds import make_inputs, make_model

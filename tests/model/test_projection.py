@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from components.config import MODALITIES
-from components.model.features import Features
-from components.model.projection import Projections, contrastive_loss
+from components.config.settings import MODALITIES
+from components.model.base.features import Features
+from components.model.base.projection import Projections, contrastive_loss
 
 
 def embeddings(n: int, m: int, seed: int = 0):

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from components.model.transformer import Attention, Transformer
+from components.model.base.transformer import Attention, Transformer
 
 B, T, D, HEADS = 3, 6, 8, 2
 

@@ -3,9 +3,9 @@
 import pandas as pd
 import torch
 
-from components.config import MODALITIES
+from components.config.settings import MODALITIES
 from components.features import teach
-from components.model.assets import AssetTensors
+from components.model.base.assets import AssetTensors
 from components.model.multimodal import ModelConfig, MultimodalModel
 from components.store.hashing import content_id
 from tests.shrunk import small_settings

@@ -43,7 +43,7 @@ def test_mlflow_accepts_the_name_of_any_label_or_slice(value):
 def test_parameters_are_flat_and_mlflow_accepts_their_names():
     flat = dict(flatten(shipped()))
     assert flat["preprocess.audio.hop"] == 512
-    assert json.loads(flat["ingest.demo.voices"])[0]["accent"] == "en-us"
+    assert json.loads(flat["ingest.demo.voices.train"])[0] == "en/150/35"
     for name, value in flat.items():
         _validate_param_name(name)
         assert len(str(value)) <= 6000

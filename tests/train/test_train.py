@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from components.config import MODALITIES, OptimiserSettings
-from components.model.batch import make_samples
-from components.model.fit import Checkpoint, Recipe, fit
+from components.config.settings import MODALITIES, OptimiserSettings
+from components.model.base.batch import make_samples
+from components.model.base.fit import Checkpoint, Recipe, fit
 from components.model.fusion import FUSIONS
 from components.train.__main__ import Course, batches, drop_modalities, losses, measure, predict
 from tests.model.worlds import CLASSES, TASKS, make_assets, make_model, make_table

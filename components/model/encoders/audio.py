@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor, nn
 
-from components.config import AudioSettings, TransformerEncoderSettings
-from components.model.features import Features, length_mask, masked_mean
-from components.model.transformer import Transformer
+from components.config.settings import AudioSettings, TransformerEncoderSettings
+from components.model.base.features import Features, length_mask, masked_mean
+from components.model.base.transformer import Transformer
 
 STRIDES = (2, 2, 2)  # of the convolutions over time
 

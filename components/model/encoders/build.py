@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from components.config import FeatureSettings, Modality, PreprocessSettings
+from components.config.settings import FeatureSettings, Modality, PreprocessSettings
 from components.model.encoders.audio import AudioEncoder
 from components.model.encoders.image import ImageEncoder
 from components.model.encoders.text import TextEncoder

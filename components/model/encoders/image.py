@@ -1,10 +1,12 @@
 """A convolutional network for small images."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
-from components.config import EncoderSettings, ImageSettings
-from components.model.features import Features
+from components.config.settings import EncoderSettings, ImageSettings
+from components.model.base.features import Features
 
 
 def _stage(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -27,7 +29,7 @@ class ImageEncoder(nn.Module):
         self.width = options.width
         widths = [3, options.width // 4, options.width // 2, options.width, options.width]
         self.stages = nn.Sequential(
-            *(_stage(a, b) for a, b in zip(widths, widths[1:], strict=False))
+            *(_stage(channels_in, channels_out) for channels_in, channels_out in pairwise(widths))
         )
         self.dropout = nn.Dropout(options.dropout)
 

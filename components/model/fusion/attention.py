@@ -4,10 +4,10 @@ from itertools import permutations
 
 from torch import nn
 
-from components.config import MODALITIES, ModelSettings
-from components.model.features import masked_mean
+from components.config.settings import MODALITIES, ModelSettings
+from components.model.base.features import masked_mean
+from components.model.base.transformer import Attention
 from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality, pick, stack
-from components.model.transformer import Attention
 
 
 class AttentionFusion(nn.Module):

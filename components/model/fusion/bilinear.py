@@ -5,7 +5,7 @@ from itertools import combinations
 import torch
 from torch import nn
 
-from components.config import MODALITIES, ModelSettings
+from components.config.settings import MODALITIES, ModelSettings
 from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality, pick, stack
 
 

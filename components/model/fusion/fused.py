@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from components.config import Modality
-from components.model.features import Features
+from components.config.settings import Modality
+from components.model.base.features import Features
 
 FeaturesByModality = Mapping[Modality, Features]
 RowsByModality = Mapping[Modality, Tensor]  # int64 [B] each, -1 where the modality is missing

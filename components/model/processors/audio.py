@@ -9,7 +9,7 @@ from torch.nn.functional import pad
 from torchaudio.functional import resample
 from torchaudio.transforms import MelSpectrogram
 
-from components.config import AudioSettings
+from components.config.settings import AudioSettings
 
 FLOOR = 1e-5  # of the mel power; its logarithm is what silence looks like
 

@@ -8,7 +8,7 @@ from PIL import Image
 from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as F
 
-from components.config import ImageSettings
+from components.config.settings import ImageSettings
 
 
 class ImageProcessor:

@@ -10,7 +10,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
-from components.config import TextSettings
+from components.config.settings import TextSettings
 
 PAD, MASK = 0, 1  # ids of the special tokens, in the order in which they are trained
 SPECIAL = ("<pad>", "<mask>")

@@ -1,17 +1,19 @@
-"""`params.yaml` as typed, checked settings.
+"""`params.yaml` as typed, checked settings."""
 
-Run as `python -m components.config [FILE]` it checks a file and says what is wrong with it.
-"""
-
-import argparse
 import difflib
 import re
-import sys
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from components.store.errors import InputError
 
@@ -35,33 +37,53 @@ class Section(BaseModel):
 
 
 class Voice(Section):
-    """One speaker of eSpeak NG."""
+    """One speaker of eSpeak NG; in params.yaml `accent/speed/pitch`."""
 
-    accent: str
-    speed: Annotated[int, Field(ge=80, le=450)]  # words a minute, eSpeak NG's own range
+    accent: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]  # a voice of eSpeak NG
+    speed: Annotated[int, Field(ge=80, le=450)]  # words a minute
     pitch: Annotated[int, Field(ge=0, le=99)]
-    split: Split
 
-    @property
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, word):
+        if not isinstance(word, str):
+            return word
+        accent, *numbers = word.split("/")
+        if len(numbers) != 2 or not all(number.isdecimal() for number in numbers):
+            raise ValueError(f"found {word!r}, expected accent/speed/pitch as in en-us/160/50")
+        return {"accent": accent, "speed": int(numbers[0]), "pitch": int(numbers[1])}
+
+    @model_serializer
     def name(self) -> str:
-        """Accent, speed and pitch in one word."""
-        return f"{self.accent}-{self.speed}-{self.pitch}"
+        """Accent, speed and pitch in one word, as in params.yaml."""
+        return f"{self.accent}/{self.speed}/{self.pitch}"
+
+
+Voices = Annotated[tuple[Voice, ...], Field(min_length=1, strict=False)]
+
+
+class VoiceSettings(Section):
+    """Who speaks in each split."""
+
+    train: Voices
+    validation: Voices
+    test: Voices
+
+    @model_validator(mode="after")
+    def _each_in_one_split(self):
+        names = [
+            voice.name() for voices in (self.train, self.validation, self.test) for voice in voices
+        ]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"voices are listed twice: {', '.join(twice)}")
+        return self
 
 
 class DemoSettings(Section):
     """The demo source."""
 
     images: Count | None
-    voices: Annotated[tuple[Voice, ...], Field(strict=False)]
-
-    @model_validator(mode="after")
-    def _voices_of_every_split(self):
-        names = [voice.name for voice in self.voices]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"voices are listed twice: {', '.join(twice)}")
-        if missing := set(get_args(Split)) - {voice.split for voice in self.voices}:
-            raise ValueError(f"no voice for split {', '.join(sorted(missing))}")
-        return self
+    voices: VoiceSettings
 
 
 class IngestSettings(Section):
@@ -138,6 +160,7 @@ class EncoderSettings(OptimiserSettings):
 
     width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
     dropout: Dropout
+    label_smoothing: Dropout
 
 
 class TransformerEncoderSettings(EncoderSettings):
@@ -291,20 +314,3 @@ def _valid_keys(location: list) -> list[str]:
 
 def _resolve(node: dict, schema: dict) -> dict:
     return schema["$defs"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node
-
-
-def main() -> None:
-    """Check a parameter file; exit code 2 if it cannot be used."""
-    parser = argparse.ArgumentParser(description="Check a parameter file.")
-    parser.add_argument("params", type=Path, nargs="?", default=Path("params.yaml"))
-    path = parser.parse_args().params
-    try:
-        load_settings(path)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
-    print(f"{path}: every key and value is valid")
-
-
-if __name__ == "__main__":
-    main()

@@ -7,8 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from components.config import MODALITIES, Modality, TaskSettings
-from components.model.assets import MISSING, AssetTensors
+from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.model.base.assets import MISSING, AssetTensors
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,7 @@ class Samples:
 
     def keep(self, kept: Tensor) -> "Samples":
         """Only the modalities that `kept` (bool [B, modalities]) says; the others go missing."""
-        rows = {
-            m: torch.where(kept[:, i], self.rows[m], MISSING) for i, m in enumerate(MODALITIES)
-        }
+        rows = {m: torch.where(kept[:, i], self.rows[m], MISSING) for i, m in enumerate(MODALITIES)}
         return Samples(rows, self.targets)
 
     def compact(self) -> tuple[dict[Modality, Tensor], "Samples"]:

@@ -16,7 +16,7 @@ class Attention(nn.Module):
         self.out = nn.Linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
-        """Let `x` [B, T, D] attend to `context` [B, S, D] where `mask` [B, 1, T or 1, S] is true."""
+        """`x` [B, T, D] attends to `context` [B, S, D] where `mask` [B, 1, T or 1, S] is true."""
         q = self._split(self.query(x))  # [B, h, T, d]
         k, v = map(self._split, self.key_value(context).chunk(2, dim=-1))  # [B, h, S, d]
         dropout = self.dropout if self.training else 0.0
@@ -43,15 +43,27 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """[B, T, D] → [B, T, D]; `mask` is true where a query (row) may see a key (column)."""
+    def forward(self, x: Tensor, mask: Tensor | None, last: bool = False) -> Tensor:
+        """[B, T, D] → [B, T, D]; `mask` is true where a query (row) may see a key (column).
+
+        With `last` only the last token's output is computed, [B, 1, D].
+        """
         normed = self.attention_norm(x)
-        x = x + self.dropout(self.attention(normed, normed, mask))
+        if last:
+            x, query = x[:, -1:], normed[:, -1:]
+            mask = mask if mask is None else mask[:, :, -1:]
+        else:
+            query = normed
+        x = x + self.dropout(self.attention(query, normed, mask))
         return x + self.feed_forward(x)
 
 
 class Transformer(nn.Module):
-    """A stack of blocks and a last layer norm."""
+    """A stack of blocks and a last layer norm.
+
+    Args:
+        causal: a token sees itself and those before it, as in GPT; else all of them.
+    """
 
     def __init__(self, width: int, layers: int, heads: int, dropout: float, causal: bool = False):
         super().__init__()
@@ -59,13 +71,16 @@ class Transformer(nn.Module):
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
         self.norm = nn.LayerNorm(width)
 
-    def forward(self, x: Tensor, present: Tensor) -> Tensor:
-        """[B, T, D] → [B, T, D]; places where `present` [B, T] is false are not attended to."""
+    def forward(self, x: Tensor, present: Tensor, last: bool = False) -> Tensor:
+        """[B, T, D] → [B, T, D]; places where `present` [B, T] is false are not attended to.
+
+        With `last` only the last token's output is given, [B, 1, D].
+        """
         mask = present[:, None, None, :]  # [B, 1, 1, T]
         if self.causal:
             size = x.shape[1]
             past = torch.ones(size, size, dtype=torch.bool, device=x.device).tril()  # [T, T]
             mask = mask & past | torch.eye(size, dtype=torch.bool, device=x.device)  # [B, 1, T, T]
-        for block in self.blocks:
-            x = block(x, mask)
+        for number, block in enumerate(self.blocks, start=1):
+            x = block(x, mask, last=last and number == len(self.blocks))
         return self.norm(x)

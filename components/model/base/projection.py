@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.config import MODALITIES, Modality
-from components.model.features import Features
+from components.config.settings import MODALITIES, Modality
+from components.model.base.features import Features
 
 
 class Projection(nn.Module):
@@ -34,9 +34,7 @@ class Projections(nn.ModuleDict):
         return F.normalize(self[modality].pooled(pooled), dim=-1)
 
 
-def contrastive_loss(
-    left: Tensor, right: Tensor, positive: Tensor, scale: Tensor
-) -> Tensor:
+def contrastive_loss(left: Tensor, right: Tensor, positive: Tensor, scale: Tensor) -> Tensor:
     """Symmetric InfoNCE (Radford et al. 2021, figure 3) with any number of partners.
 
     Each positive pair is told from the pairs that are not positive: two assets with the same

@@ -1,0 +1,116 @@
+"""Measure every figure of the README and print the table: `python -m benchmarks.table`.
+
+It takes about half an hour: the pipeline runs from nothing in four clones of the last commit.
+"""
+
+import argparse
+import os
+import platform
+from pathlib import Path
+
+import psutil
+
+from benchmarks import clones, idle, throughput
+from components.config.settings import load_settings
+
+SEEDS = (0, 1, 2)
+GIGABYTE = 2**30
+
+
+def accuracy_rows(runs: dict[int, clones.Run]) -> list[tuple[str, str, str]]:
+    """The accuracies of every seed."""
+    wanted = [
+        ("answer", "image+text", "≥ 99.95 %"),
+        ("answer", "image+audio", "≥ 99.9 %"),
+        ("answer", "image+text+audio", "≥ 99.95 %"),
+        ("answer", "text", "reported"),
+        ("answer", "audio", "reported"),
+        ("answer", "image", "reported"),
+        ("shape", "image", "≥ 99.9 %"),
+        ("colour", "image", "≥ 99.9 %"),
+    ]
+    rows = []
+    for task, subset, bar in wanted:
+        values = (f"{runs[seed].accuracy[task][subset]:.2%}" for seed in runs)
+        rows.append(
+            (
+                f"test accuracy, {task}, {subset} (seeds {', '.join(map(str, runs))})",
+                ", ".join(values),
+                bar,
+            )
+        )
+    return rows
+
+
+def clone_rows() -> list[tuple[str, str, str]]:
+    """Time, memory, accuracy by seed, and equality of clones."""
+    runs = {}
+    for seed in SEEDS:
+        with clones.clone() as path:
+            clones.with_seed(path, seed)
+            runs[seed] = clones.run(path)
+    first = runs[SEEDS[0]]
+    with clones.clone() as path:
+        clones.with_seed(path, SEEDS[0])
+        killed = clones.run_killed(path, first.stages)
+    worst = max(run.seconds for run in runs.values())
+    memory = max(run.memory for run in runs.values()) / GIGABYTE
+    times = ", ".join(f"{name} {seconds:.0f}" for name, seconds in first.stages.items())
+    return [
+        *accuracy_rows(runs),
+        ("`dvc repro` from nothing, the slowest seed", f"{worst:.0f} s", "≤ 300 s"),
+        ("of these, seconds a stage (seed 0)", times, ""),
+        ("the most memory held, DVC and stages together", f"{memory:.1f} GB", "≤ 4 GB"),
+        (
+            "`dvc.lock` of a second clone in which each stage was once killed with SIGKILL",
+            "the same bytes" if killed == first.lock else "DIFFERENT",
+            "the same bytes",
+        ),
+        (
+            "`dvc.lock` of the clone and the one committed",
+            "the same bytes" if first.lock == Path("dvc.lock").read_bytes() else "DIFFERENT",
+            "the same bytes",
+        ),
+    ]
+
+
+def idle_rows() -> list[tuple[str, str, str]]:
+    """`dvc repro` with nothing to do."""
+    found = idle.measure(Path())
+    value = f"{found['ratio']:.2f} × ({found['ours']:.2f} s against {found['empty']:.2f} s)"
+    return [("`dvc repro` with nothing to do, against an empty DVC project", value, "≤ 1.2 ×")]
+
+
+def throughput_rows() -> list[tuple[str, str, str]]:
+    """Training samples a second."""
+    rows = []
+    for mode, found in throughput.measure(load_settings(Path("params.yaml"))).items():
+        value = (
+            f"{found['ratio']:.1f} × ({found['ours']:.0f} samples/s against "
+            f"{found['textbook']:.0f})"
+        )
+        bar = "≥ 20 ×" if mode == "frozen" else "reported"
+        rows.append((f"training against the textbook loop, encoders {mode}", value, bar))
+    return rows
+
+
+PARTS = {"clones": clone_rows, "idle": idle_rows, "throughput": throughput_rows}
+
+
+def main() -> None:
+    """Print the table as Markdown. The last run of the pipeline here must be complete."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all of them")
+    parts = parser.parse_args().parts or list(PARTS)
+    memory = psutil.virtual_memory().total / GIGABYTE
+    print(
+        f"Measured on {os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GB, no GPU, "
+        f"Python {platform.python_version()}.\n\n| figure | measured | bar |\n|---|---|---|"
+    )
+    for part in parts:
+        for row in PARTS[part]():
+            print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Training throughput against the textbook loop.
+
+The textbook loop is what a tutorial writes: a `Dataset` that for each question opens and decodes
+the PNG and the WAV and computes the spectrogram, a `DataLoader` with batches of 32, the model
+called on the batch. Both loops train the same model with the same losses and optimiser on the
+same questions, in one process each with the same number of threads; they take turns, and the
+ratio is taken within a turn.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pandas as pd
+import soundfile
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from tokenizers import Tokenizer
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
+from torchaudio.transforms import MelSpectrogram
+from torchvision.transforms.v2 import functional as vision
+
+from components.config.settings import MODALITIES, Settings
+from components.model.base.assets import MISSING, load_assets
+from components.model.base.batch import Samples, make_samples
+from components.model.base.fit import make_deterministic
+from components.model.multimodal import ModelConfig, MultimodalModel
+from components.model.processors.audio import FLOOR
+from components.model.processors.text import TextProcessor
+from components.store.files import read_json
+from components.store.shards import read_index, read_media
+from components.store.tables import SAMPLES, SPLITS, read_table
+from components.train.__main__ import Course, batches, drop_modalities, losses, task_losses
+
+BATCH = 32
+SECONDS = 15.0  # of one loop in one turn
+TURNS = 3
+SUFFIX = {"image": "png", "text": "txt", "audio": "wav"}
+
+
+class Textbook(Dataset):
+    """A question an item, everything read, decoded and computed anew."""
+
+    def __init__(self, table: pd.DataFrame, files: Path, settings: Settings, classes: dict):
+        self.rows = table.to_dict("records")
+        self.files, self.tasks = files, settings.tasks
+        tokenizer = Tokenizer.from_file("data/tokenizer.json")
+        self.text = TextProcessor(settings.preprocess.text, tokenizer)
+        audio = settings.preprocess.audio
+        self.frames = audio.frames
+        self.mel = MelSpectrogram(
+            audio.sample_rate, audio.window, hop_length=audio.hop, n_mels=audio.mels
+        )
+        self.codes = {t: {c: i for i, c in enumerate(names)} for t, names in classes.items()}
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> dict:
+        """Inputs of every modality, and the class of every task."""
+        row = self.rows[index]
+        path = {m: self.files / f"{row[f'{m}_id']}.{SUFFIX[m]}" for m in MODALITIES}
+        with Image.open(path["image"]) as image:
+            pixels = vision.pil_to_tensor(image.convert("RGB"))
+        text = self.text([path["text"].read_bytes()])
+        targets = {
+            name: self.codes[name].get(row[task.column], MISSING)
+            for name, task in self.tasks.items()
+        }
+        inputs = {
+            "image": {"pixels": pixels},
+            "text": {name: value[0] for name, value in text.items()},
+            "audio": self._sound(path["audio"]),
+        }
+        return {"inputs": inputs, "targets": targets}
+
+    def _sound(self, path: Path) -> dict[str, torch.Tensor]:
+        wave, _ = soundfile.read(path, dtype="float32")
+        mel = self.mel(torch.from_numpy(wave)).clamp(min=FLOOR).log()[:, : self.frames]
+        mel = (mel - mel.mean()) / (mel.std() + 1e-5)
+        padded = F.pad(mel, (0, self.frames - mel.shape[1]))
+        return {"mels": padded, "lengths": torch.tensor(mel.shape[1])}
+
+
+def unpack(folder: Path, table: pd.DataFrame) -> None:
+    """The media of the samples as files, as a textbook data set has them."""
+    for m in MODALITIES:
+        wanted = set(table[f"{m}_id"])
+        for shard in read_index(Path("data/media") / m):
+            contents = read_media(Path("data/media") / m, shard)
+            for asset, content in zip(shard.asset_ids, contents, strict=True):
+                if asset in wanted:
+                    (folder / f"{asset}.{SUFFIX[m]}").write_bytes(content)
+
+
+def build(settings: Settings, classes: dict, frozen: bool) -> MultimodalModel:
+    """The model as the train stage starts it."""
+    config = ModelConfig(
+        preprocess=settings.preprocess,
+        features=settings.features,
+        aligned_width=settings.align.width,
+        model=settings.model,
+        classes=classes,
+        decided_by={name: task.decided_by for name, task in settings.tasks.items()},
+    )
+    make_deterministic(settings.seed, settings.threads)
+    model = MultimodalModel(config)
+    for m in MODALITIES:
+        model.encoders[m].load_state_dict(load_file(f"models/encoders/{m}.safetensors"))
+    model.encoders.requires_grad_(not frozen)
+    return model.train()
+
+
+def textbook_steps(
+    settings: Settings, table: pd.DataFrame, files: Path, classes: dict, frozen: bool
+) -> Iterator[tuple[int, Callable[[], dict]]]:
+    """Endless (samples, losses) of the textbook loop, and its model first."""
+    model = build(settings, classes, frozen)
+    if frozen:
+        model.encoders.eval()
+    yield model
+    data = Textbook(table, files, settings, classes)
+    dropout = settings.train.modality_dropout
+    while True:
+        for batch in DataLoader(data, BATCH, shuffle=True):
+            size = len(batch["targets"]["answer"])
+            rows = {m: torch.arange(size) for m in MODALITIES}
+            samples = Samples(rows, batch["targets"])
+            samples = samples.keep(drop_modalities(samples.presence, dropout))
+            logits = model(model.encode(batch["inputs"]), samples.rows)
+            yield size, task_losses(model, settings.tasks, samples, logits)
+
+
+def our_steps(settings: Settings, table: pd.DataFrame, classes: dict, frozen: bool):
+    """Endless (samples, losses) of the train stage's own loop, and its model first."""
+    model = build(settings, classes, frozen)
+    yield model
+    kind = "features" if frozen else "tensors"
+    assets = {m: load_assets(Path("data") / kind / m) for m in MODALITIES}
+    samples = {
+        split: make_samples(table[table["split"] == split], assets, settings.tasks, classes)
+        for split in SPLITS
+    }
+    course = Course(
+        model=model,
+        assets=assets,
+        frozen=frozen,
+        samples=samples,
+        tasks=settings.tasks,
+        dropout=settings.train.modality_dropout,
+        batch=settings.train.batch,
+    )
+    while True:
+        for index in batches(course):
+            yield len(index), losses(course, index)
+
+
+def rate(steps: Iterator, seconds: float) -> float:
+    """Samples a second: forward, backward and AdamW, from the second step on."""
+    model = next(steps)
+    optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+    count, started = 0, None
+    for size, batch_losses in steps:
+        optimiser.zero_grad(set_to_none=True)
+        torch.stack(list(batch_losses.values())).sum().backward()
+        optimiser.step()
+        if started is None:
+            started = time.perf_counter()
+            continue
+        count += size
+        if time.perf_counter() - started > seconds:
+            return count / (time.perf_counter() - started)
+    raise AssertionError("steps are endless")
+
+
+def measure(settings: Settings) -> dict[str, dict[str, float]]:
+    """By mode of the encoders: samples a second of both loops, and the median ratio."""
+    table = read_table(Path("data/samples.parquet"), SAMPLES)
+    classes = read_json(Path("data/vocabulary.json"))
+    training = table[table["split"] == "train"]
+    result = {}
+    with tempfile.TemporaryDirectory() as name:
+        unpack(Path(name), training)
+        for mode in ("frozen", "finetune"):
+            frozen = mode == "frozen"
+            turns = [
+                (
+                    rate(our_steps(settings, table, classes, frozen), SECONDS),
+                    rate(textbook_steps(settings, training, Path(name), classes, frozen), SECONDS),
+                )
+                for _ in range(TURNS)
+            ]
+            result[mode] = {
+                "ours": statistics.median(ours for ours, _ in turns),
+                "textbook": statistics.median(textbook for _, textbook in turns),
+                "ratio": statistics.median(ours / textbook for ours, textbook in turns),
+            }
+    return result

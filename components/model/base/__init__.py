@@ -1,0 +1,1 @@
+"""What encoders and learning stages share: features, layers, data access and the training loop."""
