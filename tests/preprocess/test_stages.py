@@ -1,0 +1,86 @@
+"""The preprocess stages: the same bytes on any number of workers, fresh or incremental."""
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file
+
+from components.config.command import View
+from components.preprocess import audio, image, text
+from components.store import shards
+from components.store.hashing import content_id
+from components.store.shards import Asset, MediaWriter, read_index
+from tests.shrunk import png, small_settings, wav
+
+COUNT = 12
+CONTENTS = {
+    "image": [png(seed, size=(20 + seed, 30)) for seed in range(COUNT)],
+    "text": [f"is shape {seed} red?".encode() for seed in range(COUNT)],
+    "audio": [wav(seed) for seed in range(COUNT)],
+}
+STAGES = {"image": image, "text": text, "audio": audio}
+
+
+@pytest.fixture(autouse=True)
+def shards_of_three(monkeypatch):
+    monkeypatch.setattr(shards, "ends_chunk", lambda asset_id, count: count == 3)
+
+
+def write_media(folder: Path, contents: list[bytes]) -> None:
+    writer = MediaWriter(folder)
+    for content in contents:
+        writer.add(Asset(content_id(content), content))
+    writer.close()
+
+
+def run(modality: str, media: Path, target: Path, workers: int = 1) -> dict[str, bytes]:
+    """Run a stage's work; the files that it leaves."""
+    stage = STAGES[modality]
+    arguments = argparse.Namespace(
+        media=media, tensors=target / "tensors", tokenizer=target / "tokenizer.json"
+    )
+    stage.work(arguments, View(small_settings({"workers": workers}), stage.STAGE.params))
+    return {p.relative_to(target).as_posix(): p.read_bytes() for p in target.rglob("*.*")}
+
+
+@pytest.mark.parametrize("modality", CONTENTS)
+def test_two_workers_leave_what_one_leaves(tmp_path, modality):
+    write_media(tmp_path / "media", CONTENTS[modality])
+    one, two = (run(modality, tmp_path / "media", tmp_path / str(n), n) for n in (1, 2))
+    assert one == two
+    assert len(read_index(tmp_path / "1" / "tensors")) == COUNT // 3
+
+
+@pytest.mark.parametrize("modality", ["image", "audio"])
+def test_new_assets_leave_the_shards_before_them_alone(tmp_path, modality):
+    write_media(tmp_path / "media", CONTENTS[modality][:-3])
+    run(modality, tmp_path / "media", tmp_path / "grown")
+    folder = tmp_path / "grown" / "tensors"
+    before = {path.name: path.stat().st_ino for path in folder.glob("*.safetensors")}
+    write_media(tmp_path / "media", CONTENTS[modality])
+    grown = run(modality, tmp_path / "media", tmp_path / "grown")
+    after = {path.name: path.stat().st_ino for path in folder.glob("*.safetensors")}
+    assert before.items() < after.items()
+    assert grown == run(modality, tmp_path / "media", tmp_path / "fresh")
+
+
+def test_a_new_text_that_changes_the_tokenizer_encodes_every_text_again(tmp_path):
+    write_media(tmp_path / "media", CONTENTS["text"])
+    before = run("text", tmp_path / "media", tmp_path / "grown")
+    write_media(tmp_path / "media", [*CONTENTS["text"], b"zebra zebra zebra"])
+    after = run("text", tmp_path / "media", tmp_path / "grown")
+    assert before["tokenizer.json"] != after["tokenizer.json"]
+    assert set(before) & set(after) == {"tokenizer.json", "tensors/index.parquet"}
+    assert json.loads(after["tokenizer.json"])["model"]["type"] == "BPE"
+
+
+def test_another_setting_converts_every_asset_again(tmp_path):
+    write_media(tmp_path / "media", CONTENTS["image"])
+    run("image", tmp_path / "media", tmp_path)
+    arguments = argparse.Namespace(media=tmp_path / "media", tensors=tmp_path / "tensors")
+    view = View(small_settings({"preprocess.image.size": 16}), image.STAGE.params)
+    image.work(arguments, view)
+    for path in (tmp_path / "tensors").glob("*.safetensors"):
+        assert load_file(path)["pixels"].shape == (3, 3, 16, 16)
