@@ -75,5 +75,5 @@ def subsets(
         axis.invert_yaxis()
         axis.set(title=task, xlim=(0, 1.02), xlabel="accuracy on the test split")
         axis.grid(axis="x", **GRID)
-    axes[0].legend(fontsize="small", loc="lower left")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
