@@ -37,7 +37,7 @@ from components.store.tables import SAMPLES, SPLITS, read_table
 from components.train.__main__ import Course, batches, drop_modalities, losses, task_losses
 
 BATCH = 32
-SECONDS = 15.0  # of one loop in one turn
+SECONDS = 10.0  # of one loop in one turn
 TURNS = 3
 SUFFIX = {"image": "png", "text": "txt", "audio": "wav"}
 
