@@ -8,6 +8,8 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterable
+from threading import Event
 from typing import Annotated
 
 # Before Prefect is imported, since it looks at them then. What the user set stays.
@@ -22,7 +24,7 @@ os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
-from prefect.futures import PrefectFuture, wait
+from prefect.futures import PrefectFuture
 from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -30,6 +32,7 @@ from pydantic import Field
 from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
 
 INVALID = "Invalid"  # the state's name after a mistake that no retry mends
+WAKE_SECONDS = 0.5
 
 
 @task(cache_policy=NO_CACHE)
@@ -97,10 +100,24 @@ def pipeline(
                 stage_timeout_seconds,
                 wait_for=[futures[name] for name in planned.upstream],
             )
-        wait(list(futures.values()))
+        _wait(futures.values())
     finally:
         stages.stop()
     return _conclude([_outcome(planned, futures) for planned in plan])
+
+
+def _wait(futures: Iterable[PrefectFuture]) -> None:
+    """Wait until all are done, awake now and then.
+
+    Python acts on a signal in the main thread only, and a wait without limit there sleeps through
+    one that came just before it began, or that the kernel gave to another thread.
+    """
+    for future in futures:
+        done = Event()
+        future.add_done_callback(lambda _, done=done: done.set())
+        while not done.wait(WAKE_SECONDS):
+            pass
+        future.wait()
 
 
 def _outcome(planned: PlannedStage, futures: dict[str, PrefectFuture]) -> Outcome:
