@@ -10,14 +10,13 @@ ratio is taken within a turn.
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import soundfile
 import torch
 from PIL import Image
-from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
@@ -25,20 +24,28 @@ from torchaudio.transforms import MelSpectrogram
 from torchvision.transforms.v2 import functional as vision
 
 from components.config.settings import MODALITIES, Settings
-from components.model.base.assets import MISSING, load_assets
-from components.model.base.batch import Samples, make_samples
+from components.model.base.assets import MISSING
+from components.model.base.batch import Samples
 from components.model.base.fit import make_deterministic
-from components.model.multimodal import ModelConfig, MultimodalModel
+from components.model.multimodal import MultimodalModel
 from components.model.processors.audio import FLOOR
 from components.model.processors.text import TextProcessor
 from components.store.files import read_json
 from components.store.shards import read_index, read_media
-from components.store.tables import SAMPLES, SPLITS, read_table
-from components.train.__main__ import Course, batches, drop_modalities, losses, task_losses
+from components.store.tables import SAMPLES, read_table
+from components.train.__main__ import (
+    batches,
+    build,
+    drop_modalities,
+    losses,
+    prepare,
+    task_losses,
+)
 
 BATCH = 32
 SECONDS = 10.0  # of one loop in one turn
 TURNS = 3
+Steps = Iterator[tuple[int, dict[str, torch.Tensor]]]  # endless: samples of a batch, its losses
 SUFFIX = {"image": "png", "text": "txt", "audio": "wav"}
 
 
@@ -97,33 +104,20 @@ def unpack(folder: Path, table: pd.DataFrame) -> None:
                     (folder / f"{asset}.{SUFFIX[m]}").write_bytes(content)
 
 
-def build(settings: Settings, classes: dict, frozen: bool) -> MultimodalModel:
+def start(settings: Settings, classes: dict) -> MultimodalModel:
     """The model as the train stage starts it."""
-    config = ModelConfig(
-        preprocess=settings.preprocess,
-        features=settings.features,
-        aligned_width=settings.align.width,
-        model=settings.model,
-        classes=classes,
-        decided_by={name: task.decided_by for name, task in settings.tasks.items()},
-    )
     make_deterministic(settings.seed, settings.threads)
-    model = MultimodalModel(config)
-    for m in MODALITIES:
-        model.encoders[m].load_state_dict(load_file(f"models/encoders/{m}.safetensors"))
-    model.encoders.requires_grad_(not frozen)
-    return model.train()
+    encoders = {m: Path(f"models/encoders/{m}.safetensors") for m in MODALITIES}
+    return build(settings, classes, encoders, Path("models/projections.safetensors")).train()
 
 
 def textbook_steps(
-    settings: Settings, table: pd.DataFrame, files: Path, classes: dict, frozen: bool
-) -> Iterator[tuple[int, Callable[[], dict]]]:
-    """Endless (samples, losses) of the textbook loop, and its model first."""
-    model = build(settings, classes, frozen)
-    if frozen:
+    settings: Settings, model: MultimodalModel, table: pd.DataFrame, files: Path
+) -> Steps:
+    """The textbook loop over the training samples of `table`, whose media lie in `files`."""
+    if settings.train.encoders == "frozen":
         model.encoders.eval()
-    yield model
-    data = Textbook(table, files, settings, classes)
+    data = Textbook(table[table["split"] == "train"], files, settings, model.config.classes)
     dropout = settings.train.modality_dropout
     while True:
         for batch in DataLoader(data, BATCH, shuffle=True):
@@ -135,33 +129,19 @@ def textbook_steps(
             yield size, task_losses(model, settings.tasks, samples, logits)
 
 
-def our_steps(settings: Settings, table: pd.DataFrame, classes: dict, frozen: bool):
-    """Endless (samples, losses) of the train stage's own loop, and its model first."""
-    model = build(settings, classes, frozen)
-    yield model
-    kind = "features" if frozen else "tensors"
-    assets = {m: load_assets(Path("data") / kind / m) for m in MODALITIES}
-    samples = {
-        split: make_samples(table[table["split"] == split], assets, settings.tasks, classes)
-        for split in SPLITS
-    }
-    course = Course(
-        model=model,
-        assets=assets,
-        frozen=frozen,
-        samples=samples,
-        tasks=settings.tasks,
-        dropout=settings.train.modality_dropout,
-        batch=settings.train.batch,
+def our_steps(settings: Settings, model: MultimodalModel, table: pd.DataFrame) -> Steps:
+    """The train stage's own loop."""
+    tensors, features = (
+        {m: Path("data") / kind / m for m in MODALITIES} for kind in ("tensors", "features")
     )
+    course = prepare(settings, table, model, tensors, features)
     while True:
         for index in batches(course):
             yield len(index), losses(course, index)
 
 
-def rate(steps: Iterator, seconds: float) -> float:
+def rate(model: MultimodalModel, steps: Steps, seconds: float) -> float:
     """Samples a second: forward, backward and AdamW, from the second step on."""
-    model = next(steps)
     optimiser = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
     count, started = 0, None
     for size, batch_losses in steps:
@@ -181,19 +161,20 @@ def measure(settings: Settings) -> dict[str, dict[str, float]]:
     """By mode of the encoders: samples a second of both loops, and the median ratio."""
     table = read_table(Path("data/samples.parquet"), SAMPLES)
     classes = read_json(Path("data/vocabulary.json"))
-    training = table[table["split"] == "train"]
     result = {}
     with tempfile.TemporaryDirectory() as name:
-        unpack(Path(name), training)
+        files = Path(name)
+        unpack(files, table[table["split"] == "train"])
         for mode in ("frozen", "finetune"):
-            frozen = mode == "frozen"
-            turns = [
-                (
-                    rate(our_steps(settings, table, classes, frozen), SECONDS),
-                    rate(textbook_steps(settings, training, Path(name), classes, frozen), SECONDS),
-                )
-                for _ in range(TURNS)
-            ]
+            train = settings.train.model_copy(update={"encoders": mode})
+            chosen = settings.model_copy(update={"train": train})
+            turns = []
+            for _ in range(TURNS):
+                model = start(chosen, classes)
+                ours = rate(model, our_steps(chosen, model, table), SECONDS)
+                model = start(chosen, classes)
+                textbook = rate(model, textbook_steps(chosen, model, table, files), SECONDS)
+                turns.append((ours, textbook))
             result[mode] = {
                 "ours": statistics.median(ours for ours, _ in turns),
                 "textbook": statistics.median(textbook for _, textbook in turns),

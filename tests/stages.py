@@ -38,6 +38,14 @@ class Row:
         return importlib.import_module(self.import_name).STAGE
 
     @property
+    def words(self) -> list[str]:
+        """What follows `python -m`: the module and its options."""
+        return [
+            self.module,
+            *(w for name, value in self.options.items() for w in (f"--{name}", value)),
+        ]
+
+    @property
     def import_name(self) -> str:
         """The module whose code `python -m` runs."""
         package = (ROOT / self.module.replace(".", "/")).is_dir()

@@ -157,7 +157,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     pairs = find_pairs(samples, assets)
     aligner = Aligner({m: pooled[m].shape[1] for m in MODALITIES}, settings.align.width)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    rows = fit(
+    history = fit(
         Recipe(
             module=aligner,
             batches=partial(batches, pairs["train"], settings.align.batch),
@@ -174,7 +174,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         save_file(aligner.projections.state_dict(), temporary)
     with torch.no_grad(), replacing(arguments.embeddings) as temporary:
         save_file({m: aligner.projections.embed(m, pooled[m]) for m in MODALITIES}, temporary)
-    write_table(arguments.history, pd.DataFrame(rows, columns=list(HISTORY.columns)), HISTORY)
+    write_table(arguments.history, history, HISTORY)
     recall = retrieval(aligner, pooled, pairs["test"])
     write_json(arguments.metrics, recall)
     checkpoint.clear()

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from components.store.files import replacing
@@ -20,11 +21,20 @@ def save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
 
 
+def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    """A figure of `count` panels, two in a row, each of so many inches."""
+    rows, columns = -(-count // 2), min(2, count)
+    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[count:]:
+        figure.delaxes(spare)
+    return figure, axes[:count]
+
+
 def history(table: pd.DataFrame, title: str) -> Figure:
     """One panel a series (loss, accuracy, …) with a line a task, by epoch."""
     names = list(table["series"].unique())
-    figure = Figure(figsize=(4.2 * len(names), 3.2), layout="constrained")
-    axes = figure.subplots(1, len(names), squeeze=False)[0]
+    figure, axes = panels(len(names), 4.2, 3.2)
     for axis, name in zip(axes, names, strict=True):
         for task, rows in table[table["series"] == name].groupby("task", sort=False):
             axis.plot(rows["epoch"] + 1, rows["value"], marker=".", label=task)
@@ -62,8 +72,7 @@ def subsets(
     accuracy: Mapping[str, Mapping[str, float]], ceiling: Mapping[str, Mapping[str, float]]
 ) -> Figure:
     """Accuracy by subset of modalities, a panel a task; a tick where the data sets the limit."""
-    figure = Figure(figsize=(4.0 * len(accuracy), 3.4), layout="constrained")
-    axes = figure.subplots(1, len(accuracy), squeeze=False)[0]
+    figure, axes = panels(len(accuracy), 4.2, 3.2)
     for axis, (task, values) in zip(axes, accuracy.items(), strict=True):
         places = range(len(values))
         axis.barh(places, list(values.values()), color="tab:blue", label="accuracy")

@@ -8,38 +8,18 @@ import torch
 
 from components.config.settings import MODALITIES, Modality, TaskSettings
 from components.model.base.assets import MISSING, AssetTensors
-from components.model.base.batch import Samples, make_samples
-from components.model.base.features import Features
+from components.model.base.batch import make_samples
+from components.model.base.features import encode
 from components.model.multimodal import MultimodalModel
 from components.store.tables import PREDICTIONS
 
-BATCH = 1024  # samples, or assets, at a time
+BATCH = 1024  # samples at a time
 
 
 def subsets() -> Iterator[tuple[Modality, ...]]:
     """Every subset of the modalities but the empty one: first the single ones, all of them last."""
     for size in range(1, len(MODALITIES) + 1):
         yield from combinations(MODALITIES, size)
-
-
-@torch.no_grad()
-def encode(
-    model: MultimodalModel, assets: Mapping[Modality, AssetTensors], samples: Samples
-) -> tuple[dict[Modality, Features], Samples]:
-    """Features of the distinct assets of `samples`, and the samples with rows into those."""
-    distinct, compact = samples.compact()
-    features = {}
-    for m, rows in distinct.items():
-        parts = [
-            model.encoders[m](**{k: v[part] for k, v in assets[m].tensors.items()})
-            for part in rows.split(BATCH)
-        ]
-        features[m] = Features(
-            torch.cat([part.tokens for part in parts]),
-            torch.cat([part.mask for part in parts]),
-            torch.cat([part.pooled for part in parts]),
-        )
-    return features, compact
 
 
 @torch.no_grad()
@@ -62,7 +42,10 @@ def predict(
         is known and the subset can decide the task.
     """
     classes = model.config.classes
-    features, samples = encode(model, assets, make_samples(table, assets, tasks, classes))
+    assets_used, samples = make_samples(table, assets, tasks, classes).compact()
+    features = {
+        m: encode(model.encoders[m], assets[m].tensors, rows) for m, rows in assets_used.items()
+    }
     ids = table["sample_id"].to_numpy()
     parts = []
     for subset in subsets():

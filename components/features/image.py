@@ -20,10 +20,19 @@ STAGE = Stage(
 
 
 def augment(batch: teach.Batch) -> teach.Batch:
-    """Mirror half of the images: `pixels` uint8 [B, 3, H, W] → the same."""
+    """Mirror half of the images; move all by a few pixels, the edge repeated where nothing was.
+
+    `pixels` uint8 [B, 3, H, W] → the same.
+    """
     pixels = batch["pixels"]
     mirrored = torch.rand(len(pixels), 1, 1, 1) < 0.5
-    return {"pixels": torch.where(mirrored, pixels.flip(-1), pixels)}
+    pixels = torch.where(mirrored, pixels.flip(-1), pixels)
+    size = pixels.shape[-1]
+    reach = size // 16
+    down, right = torch.randint(-reach, reach + 1, (2,)).tolist()
+    place = torch.arange(size)
+    rows, columns = (place + down).clamp(0, size - 1), (place + right).clamp(0, size - 1)
+    return {"pixels": pixels[:, :, rows][..., columns]}
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:

@@ -14,7 +14,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.config.settings import EncoderSettings, Modality, TaskSettings
-from components.model.base.assets import MISSING, AssetTensors, asset_labels, load_assets
+from components.model.base.assets import (
+    MISSING,
+    AssetTensors,
+    asset_labels,
+    load_assets,
+    tensors_of,
+)
+from components.model.base.features import encode
 from components.model.base.fit import Checkpoint, Recipe, fit
 from components.store.errors import InputError
 from components.store.files import replacing
@@ -90,7 +97,9 @@ class Teacher(nn.Module):
         )
 
 
-def load(arguments: argparse.Namespace, samples: pd.DataFrame, modality: Modality):
+def load(
+    arguments: argparse.Namespace, samples: pd.DataFrame, modality: Modality
+) -> tuple[AssetTensors, dict[str, Tensor]]:
     """The assets of a modality and their rows in each split."""
     assets = load_assets(arguments.tensors)
     ids = samples.groupby("split")[f"{modality}_id"].unique()
@@ -137,7 +146,7 @@ def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
             f"{lesson.modality} in decided_by. Name it there for a task that it decides"
         )
     teacher = Teacher(lesson)
-    rows = fit(
+    return fit(
         Recipe(
             module=teacher,
             batches=partial(_batches, lesson),
@@ -149,7 +158,6 @@ def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
             label=f"features_{lesson.modality}",
         )
     )
-    return pd.DataFrame(rows, columns=list(HISTORY.columns))
 
 
 def _batches(lesson: Lesson) -> list[Tensor]:
@@ -180,7 +188,7 @@ def _losses(lesson: Lesson, teacher: Teacher, rows: Tensor) -> dict[str, Tensor]
 def _measure(lesson: Lesson, teacher: Teacher) -> dict[str, dict[str, float]]:
     """Accuracy of each objective on the assets of the validation split."""
     rows = lesson.rows["validation"]
-    pooled = encode(lesson.encoder, lesson.assets.tensors, rows)["pooled"]
+    pooled = encode(lesson.encoder, lesson.assets.tensors, rows).pooled
     accuracy = {}
     for name, objective in lesson.objectives.items():
         targets = objective.targets[rows]
@@ -190,26 +198,16 @@ def _measure(lesson: Lesson, teacher: Teacher) -> dict[str, dict[str, float]]:
     return {"accuracy": accuracy}
 
 
-@torch.no_grad()
-def encode(encoder: nn.Module, tensors: Batch, rows: Tensor, batch: int = 256) -> dict[str, Tensor]:
-    """Features of some assets: tokens [n, T, D], lengths [n], pooled [n, D]."""
-    encoder.eval()
-    parts = [encoder(**{k: v[part] for k, v in tensors.items()}) for part in rows.split(batch)]
-    return {
-        "tokens": torch.cat([part.tokens for part in parts]),
-        "lengths": torch.cat([part.mask.sum(1) for part in parts]),
-        "pooled": torch.cat([part.pooled for part in parts]),
-    }
-
-
 def encode_all(encoder: nn.Module, weights: Path, tensors: Path, features: Path) -> None:
     """Encode every shard that was not encoded with these weights yet."""
 
     def convert(shard: Shard, path: Path) -> None:
         inputs = load_file(tensors / f"{shard.name}.safetensors")
+        features = encode(encoder, inputs, torch.arange(len(shard.asset_ids)))
         with replacing(path) as temporary:
-            save_file(encode(encoder, inputs, torch.arange(len(shard.asset_ids))), temporary)
+            save_file(tensors_of(features), temporary)
 
+    encoder.eval()
     code = file_hash(weights, Path(__file__))
     computed = transform(tensors, features, convert, [code], workers=1, label=features.name)
     log.info("%s: %d shards computed", features.name, computed)
@@ -224,6 +222,3 @@ def finish(
     write_table(arguments.history, history, HISTORY)
     encode_all(encoder, arguments.encoder, arguments.tensors, arguments.features)
     checkpoint.clear()
-    last = history[history["epoch"] == history["epoch"].max()]
-    reached = last[last["series"] == "accuracy"]
-    log.info(", ".join(f"{r.task} {r.value:.4f}" for r in reached.itertuples()) + " (validation)")

@@ -1,10 +1,11 @@
 """The whole model: encoders, projections, fusion, Transformer and one head a task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from components.config.command import View
 from components.config.settings import (
     MODALITIES,
     FeatureSettings,
@@ -12,6 +13,7 @@ from components.config.settings import (
     ModelSettings,
     PreprocessSettings,
     Section,
+    Settings,
 )
 from components.model.base.projection import Projections
 from components.model.base.transformer import Transformer
@@ -39,6 +41,18 @@ class ModelConfig(Section):
     model: ModelSettings
     classes: dict[str, list[str]]
     decided_by: dict[str, tuple[Modality, ...]]
+
+    @classmethod
+    def of(cls, settings: View | Settings, classes: Mapping[str, Sequence[str]]) -> "ModelConfig":
+        """Of the model that the settings describe, with these classes a task."""
+        return cls(
+            preprocess=settings.preprocess,
+            features=settings.features,
+            aligned_width=settings.align.width,
+            model=settings.model,
+            classes=classes,
+            decided_by={name: settings.tasks[name].decided_by for name in classes},
+        )
 
     def answerable(self, task: str, presence: Tensor) -> Tensor:
         """bool [B]: whether the modalities present (bool [B, modalities]) can decide a task."""

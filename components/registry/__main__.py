@@ -77,16 +77,24 @@ def metrics_of(arguments: argparse.Namespace) -> list[tuple[str, float, int]]:
     return rows
 
 
-def tags_of(arguments: argparse.Namespace, fingerprint: str) -> dict[str, str]:
-    """What made the model: the git commit and the hash of every artifact that DVC tracks."""
-    tags = {"fingerprint": fingerprint, "git_commit": git("rev-parse", "HEAD") or "unknown"}
-    tags["git_dirty"] = str(bool(git("status", "--porcelain", "--untracked-files=no"))).lower()
-    if arguments.lock and arguments.lock.exists():
-        stages = yaml.safe_load(arguments.lock.read_text())["stages"]
-        for stage in stages.values():
-            for out in stage.get("outs", []):
-                tags[f"dvc.{out['path']}"] = out["md5"]
-    return tags
+def tags_of(fingerprint: str) -> dict[str, str]:
+    """Which model it is, and the code that made it."""
+    dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
+    return {
+        "fingerprint": fingerprint,
+        "git_commit": git("rev-parse", "HEAD") or "unknown",
+        "git_dirty": str(dirty).lower(),
+    }
+
+
+def hashes_of(arguments: argparse.Namespace) -> dict[str, str]:
+    """The hash of every artifact that DVC tracks, but for what this stage is about to make."""
+    if not (arguments.lock and arguments.lock.exists()):
+        return {}
+    stages = yaml.safe_load(arguments.lock.read_text())["stages"]
+    outs = [out for stage in stages.values() for out in stage.get("outs", [])]
+    own = str(arguments.registration)
+    return {f"dvc.{out['path']}": out["md5"] for out in outs if out["path"] != own}
 
 
 def git(*words: str) -> str | None:
@@ -160,8 +168,9 @@ def register(arguments: argparse.Namespace, settings: View, fingerprint: str):
     if (known := registered(client, options.model, fingerprint)) is not None:
         client.set_registered_model_alias(options.model, options.alias, known.version)
         return known
-    tags = tags_of(arguments, fingerprint)
-    with mlflow.start_run(experiment_id=experiment, tags=tags) as run:
+    tags = tags_of(fingerprint)
+    all_tags = tags | hashes_of(arguments)
+    with mlflow.start_run(experiment_id=experiment, tags=all_tags) as run:
         log_run(mlflow, client, run.info.run_id, arguments)
         predictor = Predictor(arguments.model)
         logged = mlflow.pyfunc.log_model(

@@ -1,11 +1,10 @@
 """Stage `train`: fusion, Transformer and heads learn every task at once."""
 
 import argparse
-import logging
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.config.command import Stage, View
-from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.config.settings import MODALITIES, Modality, Settings, TaskSettings
 from components.model.base.assets import MISSING, AssetTensors, features_of, load_assets
 from components.model.base.batch import Samples, make_samples
 from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic
@@ -23,8 +22,6 @@ from components.model.fusion.fused import FeaturesByModality
 from components.model.multimodal import ModelConfig, MultimodalModel
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
-
-log = logging.getLogger(__name__)
 
 STAGE = Stage(
     description="Train fusion, Transformer and one head a task jointly, modalities dropped at "
@@ -158,38 +155,38 @@ def measure(course: Course) -> dict[str, dict[str, float]]:
     return result
 
 
-def build(arguments: argparse.Namespace, settings: View, classes: dict) -> MultimodalModel:
-    """The model with the weights of the stages before."""
-    config = ModelConfig(
-        preprocess=settings.preprocess,
-        features=settings.features,
-        aligned_width=settings.align.width,
-        model=settings.model,
-        classes=classes,
-        decided_by={name: task.decided_by for name, task in settings.tasks.items()},
-    )
-    model = MultimodalModel(config)
+def build(
+    settings: View | Settings,
+    classes: Mapping[str, Sequence[str]],
+    encoders: Mapping[Modality, Path],
+    projections: Path,
+) -> MultimodalModel:
+    """The model with the weights of the stages before; frozen encoders do not learn."""
+    model = MultimodalModel(ModelConfig.of(settings, classes))
     for m in MODALITIES:
-        model.encoders[m].load_state_dict(load_file(getattr(arguments, f"{m}_encoder")))
-    model.projections.load_state_dict(load_file(arguments.projections))
+        model.encoders[m].load_state_dict(load_file(encoders[m]))
+    model.encoders.requires_grad_(settings.train.encoders == "finetune")
+    model.projections.load_state_dict(load_file(projections))
     return model
 
 
-def work(arguments: argparse.Namespace, settings: View) -> None:
-    """Run the stage."""
-    make_deterministic(settings.seed, settings.threads)
-    table = read_table(arguments.samples, SAMPLES)
-    classes = read_json(arguments.vocabulary)
+def prepare(
+    settings: View | Settings,
+    table: pd.DataFrame,
+    model: MultimodalModel,
+    tensors: Mapping[Modality, Path],
+    features: Mapping[Modality, Path],
+) -> Course:
+    """What `model` is trained on: the samples in `table`, and their shard sets."""
     frozen = settings.train.encoders == "frozen"
-    kind = "features" if frozen else "tensors"
-    assets = {m: load_assets(getattr(arguments, f"{m}_{kind}")) for m in MODALITIES}
-    model = build(arguments, settings, classes)
-    model.encoders.requires_grad_(not frozen)
+    assets = {m: load_assets((features if frozen else tensors)[m]) for m in MODALITIES}
     samples = {
-        split: make_samples(table[table["split"] == split], assets, settings.tasks, classes)
+        split: make_samples(
+            table[table["split"] == split], assets, settings.tasks, model.config.classes
+        )
         for split in SPLITS
     }
-    course = Course(
+    return Course(
         model=model,
         assets=assets,
         frozen=frozen,
@@ -198,9 +195,21 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         dropout=settings.train.modality_dropout,
         batch=settings.train.batch,
     )
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    make_deterministic(settings.seed, settings.threads)
+    table = read_table(arguments.samples, SAMPLES)
+    classes = read_json(arguments.vocabulary)
+    tensor_sets, feature_sets, encoders = (
+        {m: getattr(arguments, f"{m}_{kind}") for m in MODALITIES}
+        for kind in ("tensors", "features", "encoder")
+    )
+    model = build(settings, classes, encoders, arguments.projections)
+    course = prepare(settings, table, model, tensor_sets, feature_sets)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    started = time.monotonic()
-    rows = fit(
+    history = fit(
         Recipe(
             module=model,
             batches=partial(batches, course),
@@ -212,8 +221,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
             label="train",
         )
     )
-    log.info("%d epochs in %.0f s", settings.train.epochs, time.monotonic() - started)
-    write_table(arguments.history, pd.DataFrame(rows, columns=list(HISTORY.columns)), HISTORY)
+    write_table(arguments.history, history, HISTORY)
     save_model(arguments.model, model, arguments.tokenizer.read_text())
     checkpoint.clear()
 

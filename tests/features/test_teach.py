@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
 
 from components.config.settings import MODALITIES
 from components.features import audio, image, teach, text
@@ -143,14 +144,24 @@ def test_augmented_sound_keeps_its_form_and_its_padding():
     assert again["mels"].equal(changed["mels"])
 
 
-def test_an_augmented_image_is_itself_or_its_mirror():
+def test_an_augmented_image_is_itself_or_its_mirror_moved_a_little():
     batch = make_inputs(16)["image"]
     torch.manual_seed(0)
     changed = image.augment(batch)["pixels"]
-    kept = [one.equal(other) for one, other in zip(changed, batch["pixels"], strict=True)]
-    mirrored = [one.equal(o.flip(-1)) for one, o in zip(changed, batch["pixels"], strict=True)]
-    assert all(a != b for a, b in zip(kept, mirrored, strict=True))
+    reach = changed.shape[-1] // 16
+    assert reach
+
+    def moves(whole: torch.Tensor) -> list[set[tuple[int, int]]]:
+        """For each image the moves that make it its augmented self."""
+        padded = F.pad(whole.float(), (reach,) * 4, mode="replicate")
+        windows = padded.unfold(2, whole.shape[2], 1).unfold(3, whole.shape[3], 1)
+        same = (windows == changed[:, :, None, None]).flatten(4).all(-1).all(1)  # [16, moves…]
+        return [{tuple(place) for place in found.nonzero().tolist()} for found in same]
+
+    kept, mirrored = moves(batch["pixels"]), moves(batch["pixels"].flip(-1))
+    assert all(len(a) + len(b) == 1 for a, b in zip(kept, mirrored, strict=True))
     assert any(kept) and any(mirrored)
+    assert len(set().union(*kept, *mirrored)) == 1  # the same for the whole batch
 
 
 @pytest.mark.parametrize("lengths", ["full", "one token each"])

@@ -58,20 +58,21 @@ def train(path, seed=0, origin="a", stop_after=None, **changes):
     settings = {"epochs": EPOCHS, "batch": 8, "learning_rate": 0.05, "weight_decay": 0.1}
     options = OptimiserSettings(**settings | changes)
     checkpoint = Checkpoint(path, origin)
-    history = fit(Recipe(net_, batches, losses, measure, options, seed, checkpoint))
+    history = fit(Recipe(net_, batches, losses, measure, options, seed, checkpoint, "test"))
     return net_.state_dict(), history, calls
 
 
 def same(one, other) -> bool:
     weights = all(value.equal(other[0][name]) for name, value in one[0].items())
-    return weights and one[1] == other[1]
+    return weights and one[1].equals(other[1])
 
 
 def test_it_learns_and_its_history_says_so(tmp_path):
     _, history, _ = train(tmp_path / "c")
-    losses = [value for _, series, _, value in history if series == "loss"]
-    assert len(losses) == EPOCHS and losses[-1] < losses[0]
-    assert [row[0] for row in history if row[1] == "accuracy"] == list(range(EPOCHS))
+    series = {name: rows for name, rows in history.groupby("series")}
+    assert len(series["loss"]) == EPOCHS
+    assert series["loss"]["value"].iloc[-1] < series["loss"]["value"].iloc[0]
+    assert series["accuracy"]["epoch"].tolist() == list(range(EPOCHS))
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
@@ -148,7 +149,7 @@ def test_frozen_weights_stay_and_the_rest_resumes(tmp_path):
         options = OptimiserSettings(epochs=4, batch=8, learning_rate=0.05, weight_decay=0.1)
         path = tmp_path / ("whole" if not runs else "c")
         batches = partial(torch.arange(24).split, 8)
-        recipe = Recipe(net_, batches, losses, dict, options, 0, Checkpoint(path, "a"))
+        recipe = Recipe(net_, batches, losses, dict, options, 0, Checkpoint(path, "a"), "test")
         if stop is None:
             runs.append((net_.state_dict(), fit(recipe)))
         else:

@@ -4,8 +4,8 @@ import pandas as pd
 import torch
 
 from components.config.settings import MODALITIES
-from components.features import teach
-from components.model.base.assets import AssetTensors
+from components.model.base.assets import AssetTensors, tensors_of
+from components.model.base.features import encode
 from components.model.multimodal import ModelConfig, MultimodalModel
 from components.store.hashing import content_id
 from tests.shrunk import small_settings
@@ -19,16 +19,8 @@ def make_model(
 ) -> MultimodalModel:
     """A tiny model in evaluation mode: with fresh weights, or with all of them random."""
     settings = small_settings({"model.fusion": fusion, **changes})
-    config = ModelConfig(
-        preprocess=settings.preprocess,
-        features=settings.features,
-        aligned_width=settings.align.width,
-        model=settings.model,
-        classes=CLASSES,
-        decided_by={name: task.decided_by for name, task in TASKS.items()},
-    )
     torch.manual_seed(seed)
-    model = MultimodalModel(config)
+    model = MultimodalModel(ModelConfig.of(settings, CLASSES))
     for parameter in () if fresh else model.parameters():  # those that start at zero too
         torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()
@@ -68,7 +60,7 @@ def make_assets(count: int, model: MultimodalModel | None = None) -> dict[str, A
     inputs = make_inputs(count)
     if model is not None:
         rows = torch.arange(count)
-        inputs = {m: teach.encode(model.encoders[m], inputs[m], rows) for m in MODALITIES}
+        inputs = {m: tensors_of(encode(model.encoders[m], inputs[m], rows)) for m in MODALITIES}
     return {m: AssetTensors(tuple(ids_of(m, count)), inputs[m]) for m in MODALITIES}
 
 

@@ -129,6 +129,7 @@ def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
         options=options,
         seed=0,
         checkpoint=Checkpoint(tmp_path / "c", "a"),
+        label="train",
     )
     fit(recipe)
     samples = course.samples["train"]

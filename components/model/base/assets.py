@@ -55,14 +55,14 @@ def load_assets(folder: Path) -> AssetTensors:
     return AssetTensors(tuple(a for shard in shards for a in shard.asset_ids), tensors)
 
 
-def load_features(folder: Path) -> tuple[AssetTensors, Features]:
-    """Read a whole feature shard set, as tensors and as `Features`."""
-    assets = load_assets(folder)
-    return assets, features_of(assets.tensors)
+def tensors_of(features: Features) -> dict[str, Tensor]:
+    """The tensors of a feature shard: tokens, lengths, pooled."""
+    lengths = features.mask.sum(1)
+    return {"tokens": features.tokens, "lengths": lengths, "pooled": features.pooled}
 
 
 def features_of(tensors: dict[str, Tensor]) -> Features:
-    """`Features` from the tensors of a feature shard: tokens, lengths, pooled."""
+    """`Features` from the tensors of a feature shard."""
     tokens = tensors["tokens"]
     return Features(tokens, length_mask(tensors["lengths"], tokens.shape[1]), tensors["pooled"])
 

@@ -1,9 +1,10 @@
 """What every encoder gives, whatever its modality."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,31 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.pooled)
+
+    @classmethod
+    def cat(cls, parts: Sequence["Features"]) -> "Features":
+        """The features of several batches of assets as those of one."""
+        return cls(
+            torch.cat([part.tokens for part in parts]),
+            torch.cat([part.mask for part in parts]),
+            torch.cat([part.pooled for part in parts]),
+        )
+
+
+@torch.no_grad()
+def encode(
+    encoder: nn.Module, inputs: Mapping[str, Tensor], rows: Tensor, batch: int = 256
+) -> Features:
+    """Features of some assets, `batch` at a time; `encoder` is in evaluation mode.
+
+    Args:
+        encoder: of one modality.
+        inputs: what it takes, a row an asset.
+        rows: int64 [n], the assets.
+    """
+    return Features.cat(
+        [encoder(**{k: v[part] for k, v in inputs.items()}) for part in rows.split(batch)]
+    )
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:

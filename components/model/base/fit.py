@@ -1,14 +1,16 @@
 """The training loop that every learning stage shares: reproducible to the bit, and resumable."""
 
 import json
+import logging
 import math
 import time
 from argparse import Namespace
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -20,11 +22,14 @@ from components.config.command import Stage, View
 from components.config.settings import OptimiserSettings
 from components.store.files import replacing
 from components.store.hashing import file_hash, fingerprint, number_from
+from components.store.tables import HISTORY
+
+log = logging.getLogger(__name__)
 
 WARM_UP = 0.1  # share of the steps
 SECONDS_BETWEEN_CHECKPOINTS = 5.0  # at the end of the epoch after that; it changes no bytes
 
-Row = tuple[int, str, str, float]  # epoch, series, task, value: a row of the history
+Row = tuple[int, str, str, float]  # of the history, in the order of HISTORY's columns
 
 
 def make_deterministic(seed: int, threads: int) -> None:
@@ -103,7 +108,7 @@ class Recipe:
         options: epochs, learning rate, weight decay.
         seed: all randomness of epoch e follows from (seed, e), so a run can resume at any epoch.
         checkpoint: where to resume from.
-        label: what the progress bar calls the run.
+        label: the name of the run, in messages and among what its randomness follows from.
     """
 
     module: nn.Module
@@ -113,11 +118,15 @@ class Recipe:
     options: OptimiserSettings
     seed: int
     checkpoint: Checkpoint
-    label: str = field(default="train")
+    label: str
 
 
-def fit(recipe: Recipe) -> list[Row]:
-    """Train `recipe.module` in place with AdamW (Loshchilov & Hutter 2019); give its history."""
+def fit(recipe: Recipe) -> pd.DataFrame:
+    """Train `recipe.module` in place with AdamW (Loshchilov & Hutter 2019).
+
+    Returns:
+        Its history: a table as `HISTORY`.
+    """
     module, options = recipe.module, recipe.options
     optimiser = torch.optim.AdamW(_groups(module, options), lr=options.learning_rate, fused=True)
     state = recipe.checkpoint.restore(module, optimiser) or {"epoch": 0, "history": []}
@@ -139,7 +148,11 @@ def fit(recipe: Recipe) -> list[Row]:
             recipe.checkpoint.save(module, optimiser, {"epoch": epoch + 1, "history": history})
             saved = time.monotonic()
     epochs.close()
-    return history
+    table = pd.DataFrame(history, columns=list(HISTORY.columns))
+    for series, rows in table[table["epoch"] == options.epochs - 1].groupby("series", sort=False):
+        reached = ", ".join(f"{row.task} {row.value:.4f}" for row in rows.itertuples())
+        log.info("%s: %s after %d epochs: %s", recipe.label, series, options.epochs, reached)
+    return table
 
 
 def _groups(module: nn.Module, options: OptimiserSettings) -> list[dict]:

@@ -22,7 +22,11 @@ def _stage(channels_in: int, channels_out: int) -> nn.Sequential:
 
 
 class ImageEncoder(nn.Module):
-    """Four stages, each halving the image: a token for every 16 × 16 pixels."""
+    """Four stages, each halving the image: a token for every 16 × 16 pixels.
+
+    The pooled features are the largest over the tokens: a small object fills one token only, and
+    would be faint in their mean.
+    """
 
     def __init__(self, inputs: ImageSettings, options: EncoderSettings):
         super().__init__()
@@ -39,4 +43,4 @@ class ImageEncoder(nn.Module):
         x = self.stages(x)  # [N, D, H/16, W/16]
         tokens = self.dropout(x.flatten(2).transpose(1, 2))  # [N, T, D]
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return Features(tokens, mask, tokens.mean(1))
+        return Features(tokens, mask, tokens.amax(1))
