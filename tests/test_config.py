@@ -81,7 +81,7 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("train.learning_rate", 0, "greater than 0, found 0"),
         ("train.learning_rate", float("nan"), "found nan"),
         ("train.modality_dropout", 1.0, "less than 1, found 1.0"),
-        ("ingest.validation_fraction", 0.6, "less than or equal to 0.5, found 0.6"),
+        ("ingest.splits.validation", 0.6, "less than or equal to 0.5, found 0.6"),
         ("ingest.slices", "voice", "found 'voice'"),
         ("ingest.source", "demoo", "found 'demoo'. Did you mean 'demo'?"),
         ("model.fusion", "bilinar", "found 'bilinar'. Did you mean 'bilinear'?"),

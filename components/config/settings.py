@@ -86,19 +86,115 @@ class DemoSettings(Section):
     voices: VoiceSettings
 
 
+class TableSettings(Section):
+    """Rows of CSV, JSON Lines or Parquet files; a column that is null is not there."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]  # globs below the root
+    id: str | None = None
+    image: str | None = None
+    text: str | None = None
+    audio: str | None = None
+    split: str | None = None
+
+
+class CocoSplit(Section):
+    """One split of COCO: a folder of images and what is said about them."""
+
+    images: str
+    captions: str | None = None
+    instances: str | None = None
+
+
+class CocoSettings(Section):
+    """COCO's captions and instances."""
+
+    splits: Annotated[dict[Split, CocoSplit], Field(min_length=1)]
+
+
+class Flickr30kSettings(Section):
+    """Flickr30k: a token file, or Karpathy's JSON with its splits."""
+
+    images: str
+    captions: str
+
+
+class VqaSplit(Section):
+    """One split of VQA v2; a test split has no annotations."""
+
+    images: str
+    name: str  # of an image's file, as COCO_train2014_{image_id:012d}.jpg
+    questions: str
+    annotations: str | None = None
+
+
+class VqaSettings(Section):
+    """VQA v2's questions with ten answers each."""
+
+    splits: Annotated[dict[Split, VqaSplit], Field(min_length=1)]
+
+
+class HuggingFaceSettings(Section):
+    """A folder that `datasets` saved, or Parquet shards with its image and audio columns."""
+
+    path: str
+    image: str | None = None
+    text: str | None = None
+    audio: str | None = None
+    split: str | None = None
+
+
+class SpeechSettings(Section):
+    """Spoken versions of a source's texts: a table of row id and sound file."""
+
+    table: str  # CSV, JSON Lines or Parquet
+    id: str  # its column that holds the id of a caption or question
+    audio: str  # its column that holds the path of a sound file
+
+
+class SplitSettings(Section):
+    """How samples get a split that the source does not give.
+
+    A group is in one split, whatever is added later: a hash of the group decides.
+    """
+
+    group: Annotated[str, Field(min_length=1)]  # a modality, or a column: `image`, `speaker`
+    validation: Annotated[float, Field(ge=0, le=0.5)]  # of the groups in training
+    test: Annotated[float, Field(ge=0, le=0.5)]  # of the groups without a split
+
+
+Source = Literal["demo", "table", "coco", "flickr30k", "vqa", "huggingface"]
+
+
 class IngestSettings(Section):
     """Where the data comes from, and what is done with bad rows."""
 
-    source: Literal["demo"]
-    validation_fraction: Annotated[float, Field(ge=0, le=0.5)]
+    source: Source
+    root: str
+    splits: SplitSettings
+    on_leak: Literal["error", "drop", "allow"]
     max_bad_fraction: Share
     slices: Annotated[tuple[str, ...], Field(strict=False)]
-    demo: DemoSettings
+    demo: DemoSettings | None
+    table: TableSettings | None
+    coco: CocoSettings | None
+    flickr30k: Flickr30kSettings | None
+    vqa: VqaSettings | None
+    huggingface: HuggingFaceSettings | None
+    speech: SpeechSettings | None
+
+    @model_validator(mode="after")
+    def _source_is_described(self):
+        if getattr(self, self.source) is None:
+            raise ValueError(
+                f"source is {self.source}, so the section ingest.{self.source} is needed"
+            )
+        return self
 
 
 class TaskSettings(Section):
-    """A classification task over one column of the samples."""
+    """A task over one column of the samples."""
 
+    kind: Literal["classification", "multilabel", "regression", "vqa"] = "classification"
     column: str
     decided_by: Annotated[tuple[Modality, ...], Field(strict=False)]
     weight: Positive
@@ -313,4 +409,5 @@ def _valid_keys(location: list) -> list[str]:
 
 
 def _resolve(node: dict, schema: dict) -> dict:
+    node = node["anyOf"][0] if "anyOf" in node else node  # a section or null
     return schema["$defs"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node

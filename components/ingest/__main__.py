@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from components.config.command import Stage, View
 from components.config.settings import MODALITIES, Modality, TaskSettings
-from components.ingest import demo
-from components.ingest.checks import problem
+from components.ingest.checks import INSPECT
+from components.ingest.checks.problem import Problem
 from components.ingest.record import Media, Record
+from components.ingest.sources import demo
 from components.store.errors import InputError
 from components.store.files import write_json
 from components.store.hashing import content_id
@@ -39,7 +40,7 @@ STAGE = Stage(
 SOURCES: dict[str, Callable[[View], Iterator[Record]]] = {
     "demo": lambda settings: demo.read(
         settings.ingest.demo,
-        settings.ingest.validation_fraction,
+        settings.ingest.splits,
         settings.seed,
         settings.workers,
     ),
@@ -68,8 +69,9 @@ class Library:
         except OSError as error:
             self.bad[key] = ("file_unreadable", f"the file cannot be read: {error.strerror}")
             return
-        if found := problem(modality, content):
-            self.bad[key] = found
+        found = INSPECT[modality](content)
+        if isinstance(found, Problem):
+            self.bad[key] = (found.reason, found.detail)
             return
         asset_id = content_id(content)
         self.ids[key] = asset_id

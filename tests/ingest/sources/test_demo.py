@@ -5,7 +5,7 @@ from collections import defaultdict
 import easy_vqa
 import pytest
 
-from components.ingest.demo import attributes, question_type, read
+from components.ingest.sources.demo import attributes, question_type, read
 from components.store.errors import InputError
 from components.store.tables import SPLITS
 from tests.shrunk import small_settings
@@ -14,8 +14,9 @@ IMAGES = 12
 
 
 def records(seed=0, fraction=0.3, **changes):
-    settings = small_settings({"ingest.demo.images": IMAGES, **changes})
-    return list(read(settings.ingest.demo, fraction, seed, workers=1))
+    shares = {"ingest.splits.validation": fraction}
+    settings = small_settings({"ingest.demo.images": IMAGES, **shares, **changes}).ingest
+    return list(read(settings.demo, settings.splits, seed, workers=1))
 
 
 @pytest.fixture(scope="module")

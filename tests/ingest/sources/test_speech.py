@@ -6,7 +6,7 @@ import random
 import pytest
 import soundfile
 
-from components.ingest.speech import SpeechError, Utterance, speak
+from components.ingest.sources.speech import SpeechError, Utterance, speak
 
 TEXTS = ("is there a red shape?", "what color is the circle?", "does the image not contain teal?")
 VOICES = (("en-us", 150, 35), ("en-gb-scotland", 190, 60), ("en-029", 170, 60))

@@ -14,9 +14,10 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from components.config.settings import DemoSettings, Split, Voice
+from components.config.settings import DemoSettings, Split, SplitSettings, Voice
 from components.ingest.record import Media, Record
-from components.ingest.speech import SpeechError, Utterance, speak
+from components.ingest.sources.speech import SpeechError, Utterance, speak
+from components.ingest.splits import choose
 from components.store.errors import InputError
 from components.store.hashing import content_id, number_from
 
@@ -37,9 +38,7 @@ class Question:
     voice: Voice
 
 
-def read(
-    settings: DemoSettings, validation_fraction: float, seed: int, workers: int
-) -> Iterator[Record]:
+def read(settings: DemoSettings, cut: SplitSettings, seed: int, workers: int) -> Iterator[Record]:
     """Every question of easy-VQA with its image and its speech, image by image.
 
     The test split is the package's own. Validation is cut from train by a hash of the image, so
@@ -62,7 +61,7 @@ def read(
     questions = [
         question
         for name, (rows, paths) in sources.items()
-        for question in _questions(name, rows, paths, settings, validation_fraction, seed)
+        for question in _questions(name, rows, paths, settings, cut, seed)
     ]
     clips = _clips(questions, workers)
     for _, group in groupby(questions, key=lambda question: question.image):
@@ -72,7 +71,7 @@ def read(
             yield _record(question, shape, colour, clips)
 
 
-def _questions(name, rows, paths, settings, validation_fraction, seed) -> Iterator[Question]:
+def _questions(name, rows, paths, settings, cut, seed) -> Iterator[Question]:
     """The questions of one of the package's two splits, each given its split and voice."""
     kept = set(sorted(paths)[: settings.images])
     splits: dict[int, Split] = {}
@@ -81,8 +80,7 @@ def _questions(name, rows, paths, settings, validation_fraction, seed) -> Iterat
             continue
         if image not in splits:
             key = content_id(Path(paths[image]).read_bytes())
-            held_out = number_from(seed, "validation", key) < validation_fraction * 2**63
-            splits[image] = "validation" if name == "train" and held_out else name
+            splits[image] = choose(name, key, cut, seed)
         voices = getattr(settings.voices, splits[image])
         voice = voices[number_from(seed, "voice", name, number) % len(voices)]
         line = f"{name}/{number:05d}"

@@ -1,0 +1,13 @@
+"""Whether media files can be used: one module a modality."""
+
+from collections.abc import Callable
+
+from components.config.settings import Modality
+from components.ingest.checks import audio, image, text
+from components.ingest.checks.problem import Facts, Problem
+
+INSPECT: dict[Modality, Callable[[bytes], Facts | Problem]] = {
+    "image": image.inspect,
+    "text": text.inspect,
+    "audio": audio.inspect,
+}

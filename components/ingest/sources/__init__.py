@@ -1,0 +1,1 @@
+"""Readers, one a source; `components.ingest.__main__.SOURCES` names them."""
