@@ -11,7 +11,7 @@ class Problem:
     """Why a media file cannot be used.
 
     Attributes:
-        reason: a stable code of lower-case letters and underscores, as `image_undecodable`.
+        reason: a stable code of lower-case letters, digits and underscores, as `image_undecodable`.
         detail: a sentence: what was found and what was expected.
     """
 
