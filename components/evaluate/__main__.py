@@ -1,12 +1,10 @@
 """Stage `evaluate`: the model on the test split, by task, slice and subset of modalities."""
 
 import argparse
-import base64
 import logging
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from components.config.command import Stage, View
@@ -17,6 +15,7 @@ from components.model.base.assets import load_assets
 from components.model.base.fit import make_deterministic
 from components.model.folder import load_model
 from components.store.errors import InputError
+from components.store.figures import page, save
 from components.store.files import read_json, write_json, write_text
 from components.store.tables import HISTORY, PREDICTIONS, SAMPLES, read_table, write_table
 
@@ -41,6 +40,7 @@ STAGE = Stage(
 )
 
 MISTAKES = 20  # listed in the report
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def draw(
@@ -61,13 +61,6 @@ def draw(
 def fullest(predictions: pd.DataFrame) -> pd.DataFrame:
     """For each sample and task the prediction from the most modalities."""
     return predictions.drop_duplicates(["sample_id", "task"], keep="last")
-
-
-def render(context: dict, figures: dict[str, Path]) -> str:
-    """The report as one HTML page that needs no other file."""
-    page = Environment(loader=PackageLoader("components.evaluate", "."), autoescape=True)
-    images = {name: base64.b64encode(path.read_bytes()).decode() for name, path in figures.items()}
-    return page.get_template("report.html.jinja").render(context, plots=images)
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
@@ -92,7 +85,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     figures = draw(best, metrics, histories, model.config.classes)
     paths = {name: arguments.plots / f"{name}.png" for name in figures}
     for name, figure in figures.items():
-        plots.save(figure, paths[name])
+        save(figure, paths[name])
     wrong = best[best["target"] != best["prediction"]].sort_values("confidence", ascending=False)
     context = {
         **metrics,
@@ -104,7 +97,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         "mistakes": wrong.head(MISTAKES).to_dict("records"),
     }
     write_table(arguments.predictions, predictions, PREDICTIONS)
-    write_text(arguments.report, render(context, paths))
+    write_text(arguments.report, page(TEMPLATE, context, paths))
     write_json(arguments.metrics, metrics)
     for task, values in metrics["accuracy"].items():
         for subset, value in values.items():

@@ -1,34 +1,12 @@
 """Plots as PNG files, for MLflow and for the report."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.store.files import replacing
-
-matplotlib.use("Agg")
-GRID = {"alpha": 0.3}
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; the same figure gives the same bytes."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
-
-
-def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, two in a row, each of so many inches."""
-    rows, columns = -(-count // 2), min(2, count)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for spare in axes[count:]:
-        figure.delaxes(spare)
-    return figure, axes[:count]
+from components.store.figures import GRID, panels
 
 
 def history(table: pd.DataFrame, title: str) -> Figure:

@@ -3,7 +3,6 @@
 import argparse
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,20 +17,21 @@ from components.config.settings import (
     IngestSettings,
     Modality,
     Source,
-    Split,
     TaskSettings,
 )
 from components.ingest.checks.problem import Problem
 from components.ingest.columns import as_text, cast, column_types
 from components.ingest.ledger import Ledger
-from components.ingest.media import Library
+from components.ingest.media import TYPES, Library
 from components.ingest.quarantine import Quarantine
 from components.ingest.record import BadRow, Record, Rows
+from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
 from components.ingest.sources import demo
 from components.ingest.splits import choose
 from components.store.errors import InputError
-from components.store.files import write_json
-from components.store.tables import SAMPLES, SPLITS, TableWriter, read_rows
+from components.store.figures import page, save
+from components.store.files import write_json, write_text
+from components.store.tables import ASSETS, SAMPLES, TableWriter, read_rows
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,10 @@ STAGE = Stage(
         "media": "folder, one media shard set a modality",
         "quarantine": "Parquet, one row for each row of the source that cannot be used, and why",
         "vocabulary": "JSON, the classes of each task",
+        "assets": "Parquet, one row a media file: its size, length and rate",
         "report": "JSON, what is in the data",
+        "plots": "folder, the same as plots",
+        "page": "HTML, the same on one page, with some samples",
         "scratch": "folder, for what is in work; removed at the end",
     },
     params=("seed", "workers", "ingest", "tasks"),
@@ -245,29 +248,26 @@ def select(
                 bad.put(found.line, found.asset, found.reason, found.detail)
 
 
-def describe(
-    samples: Path, tasks: Mapping[str, TaskSettings], ledger: Ledger, bad: Quarantine, leaks: dict
-) -> dict:
-    """What is in the data: rows and assets by split, classes by task, leaks, quarantine."""
-    ledger.forget_uses()  # of samples that went to the quarantine since
-    rows: Counter[Split] = Counter()
-    classes = {name: {split: Counter() for split in SPLITS} for name in tasks}
+def recount(samples: Path, ledger: Ledger) -> None:
+    """Note the uses of the samples anew, since some went to the quarantine."""
+    ledger.forget_uses()
     for sample in read_rows(samples):
-        rows[sample["split"]] += 1
         note_uses(sample, ledger)
-        for name, task in tasks.items():
-            if sample[task.column] is not None:
-                classes[name][sample["split"]][sample[task.column]] += 1
-    return {
-        "samples": {split: rows[split] for split in SPLITS},
-        "assets": {split: {m: ledger.count(m, split) for m in MODALITIES} for split in SPLITS},
-        "classes": {
-            name: {split: dict(sorted(counts.items())) for split, counts in by_split.items()}
-            for name, by_split in classes.items()
-        },
-        "leaks": leaks,
-        "quarantine": dict(sorted(bad.reasons.items())),
-    }
+
+
+def write_report(arguments: argparse.Namespace, contents: Contents, found: dict, tasks) -> dict:
+    """Write what is in the data as JSON, plots and a page; give it."""
+    described = describe(contents, tasks) | found
+    figures = draw(described, contents.assets)
+    paths = {name: arguments.plots / f"{name}.png" for name in figures}
+    for name, figure in figures.items():
+        save(figure, paths[name])
+    sheet = contact_sheet(contents, tasks)
+    context = {**described, "modalities": MODALITIES, "measures": MEASURES, "sheet": sheet}
+    template = Path(__file__).with_name("report.html.jinja")
+    write_text(arguments.page, page(template, context, paths))
+    write_json(arguments.report, described)
+    return described
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
@@ -278,8 +278,9 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     scratch = arguments.scratch
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as bad:
-        library = Library(arguments.media, ledger, settings.workers)
-        count = collect(rows, reading, library, ledger, scratch / "collected", bad)
+        with TableWriter(arguments.assets, ASSETS, TYPES) as assets:
+            library = Library(arguments.media, ledger, assets, settings.workers)
+            count = collect(rows, reading, library, ledger, scratch / "collected", bad)
         bad.refuse(count, options.max_bad_fraction)
         leaks = find_leaks(ledger, options.on_leak)
         collected = scratch / "collected"
@@ -292,8 +293,10 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         select(collected, arguments.samples, reading, unknown, bad)
         bad.refuse(count, options.max_bad_fraction)
         write_json(arguments.vocabulary, vocabulary)
-        report = describe(arguments.samples, settings.tasks, ledger, bad, leaks)
-        write_json(arguments.report, report)
+        recount(arguments.samples, ledger)
+        contents = Contents(arguments.samples, arguments.assets, arguments.media, ledger)
+        found = {"leaks": leaks, "quarantine": dict(sorted(bad.reasons.items()))}
+        report = write_report(arguments, contents, found, settings.tasks)
     shutil.rmtree(scratch)
     counts = ", ".join(f"{count} {split}" for split, count in report["samples"].items())
     log.info(

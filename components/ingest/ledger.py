@@ -134,6 +134,16 @@ class Ledger:
             for asset_id, splits in rows
         ]
 
+    def duplicates(self, modality: Modality) -> int:
+        """How many usable files hold the same bytes as another that came before."""
+        (files,) = self._database.execute(
+            "SELECT count(asset_id) FROM files WHERE modality = ?", (modality,)
+        ).fetchone()
+        (assets,) = self._database.execute(
+            "SELECT count(*) FROM assets WHERE modality = ?", (modality,)
+        ).fetchone()
+        return files - assets
+
     def count(self, modality: Modality, split: Split) -> int:
         """How many distinct assets of a modality the samples of a split have."""
         (count,) = self._database.execute(

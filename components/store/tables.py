@@ -40,6 +40,22 @@ SAMPLES = pa.DataFrameSchema(
     name="samples",
 )
 
+ASSETS = pa.DataFrameSchema(
+    {
+        "modality": pa.Column(str),
+        "asset_id": pa.Column(str, ASSET_ID),
+        "file": pa.Column(str),  # where the source has it, the first time
+        "bytes": pa.Column(int, pa.Check.ge(0)),
+        "width": pa.Column(float, nullable=True),  # pixels
+        "height": pa.Column(float, nullable=True),
+        "seconds": pa.Column(float, nullable=True),
+        "rate": pa.Column(float, nullable=True),  # Hz
+        "characters": pa.Column(float, nullable=True),
+    },
+    strict=True,
+    name="assets",
+)
+
 QUARANTINE = pa.DataFrameSchema(
     {
         "source_line": pa.Column(str),

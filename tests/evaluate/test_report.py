@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from components.evaluate import plots
-from components.evaluate.__main__ import draw, render
+from components.evaluate.__main__ import TEMPLATE, draw
+from components.store.figures import page, save
 
 HISTORY = pd.DataFrame(
     [
@@ -38,7 +39,7 @@ def figures():
 def saved(tmp_path):
     paths = {name: tmp_path / f"{name}.png" for name in figures()}
     for name, figure in figures().items():
-        plots.save(figure, paths[name])
+        save(figure, paths[name])
     return paths
 
 
@@ -52,7 +53,7 @@ def test_there_is_a_plot_of_everything_that_has_something_to_show(saved):
 
 def test_plots_have_the_same_bytes_each_time(saved, tmp_path):
     for name, figure in figures().items():
-        plots.save(figure, tmp_path / "again.png")
+        save(figure, tmp_path / "again.png")
         assert (tmp_path / "again.png").read_bytes() == saved[name].read_bytes()
 
 
@@ -64,7 +65,7 @@ def test_a_plot_holds_no_date_and_no_version(saved):
 def test_another_result_gives_another_plot(saved, tmp_path):
     changed = {**METRICS, "accuracy": {**METRICS["accuracy"], "shape": {"image": 0.5}}}
     figure = draw(PREDICTIONS, changed, {}, CLASSES)["accuracy_by_modalities"]
-    plots.save(figure, tmp_path / "changed.png")
+    save(figure, tmp_path / "changed.png")
     assert (tmp_path / "changed.png").read_bytes() != saved["accuracy_by_modalities"].read_bytes()
 
 
@@ -82,26 +83,26 @@ def context(**changes) -> dict:
 
 
 def test_the_report_holds_every_number(saved):
-    page = render(context(), saved)
+    html = page(TEMPLATE, context(), saved)
     for text in ("1234 samples", "bilinear", "5,678", "25.00 %", "75.00 %", "80.00 %", "12.50 %"):
-        assert text in page
-    assert "text→image" in page and "6.25 %" in page
-    assert page.count("data:image/png;base64,") == len(saved)
-    assert "0.875" in page
+        assert text in html
+    assert "text→image" in html and "6.25 %" in html
+    assert html.count("data:image/png;base64,") == len(saved)
+    assert "0.875" in html
 
 
 def test_the_report_needs_no_other_file_and_no_network(saved):
-    page = render(context(), saved)
-    assert "http" not in page and "<script" not in page and "<link" not in page
+    html = page(TEMPLATE, context(), saved)
+    assert "http" not in html and "<script" not in html and "<link" not in html
 
 
 def test_what_the_data_say_is_text_and_not_html(saved):
-    page = render(context(), saved)
-    assert "<b>uk</b>" not in page and "&lt;b&gt;uk&lt;/b&gt;" in page
+    html = page(TEMPLATE, context(), saved)
+    assert "<b>uk</b>" not in html and "&lt;b&gt;uk&lt;/b&gt;" in html
 
 
 def test_without_mistakes_the_report_says_so():
-    assert "None." in render(context(mistakes=[]), {})
+    assert "None." in page(TEMPLATE, context(mistakes=[]), {})
 
 
 def test_confusion_counts_every_prediction(tmp_path):
