@@ -16,6 +16,8 @@ from components.ingest.checks import INSPECT
 from components.ingest.checks.problem import Problem
 from components.ingest.record import Media, Record
 from components.ingest.sources import demo
+from components.model.labels import LABELS
+from components.model.labels.labels import Vocabulary
 from components.store.errors import InputError
 from components.store.files import write_json
 from components.store.hashing import content_id
@@ -31,7 +33,7 @@ STAGE = Stage(
         "samples": "Parquet, one row a sample: split, assets, labels",
         "media": "folder, one media shard set a modality",
         "quarantine": "Parquet, one row for each row of the source that cannot be used, and why",
-        "vocabulary": "JSON, the classes of each task",
+        "vocabulary": "JSON, what was learnt of each task's labels",
         "report": "JSON, what is in the data",
     },
     params=("seed", "workers", "ingest", "tasks"),
@@ -124,34 +126,35 @@ def ingest(
     )
 
 
-def learn_vocabulary(samples: pd.DataFrame, tasks: dict[str, TaskSettings]) -> dict[str, list[str]]:
-    """The classes of each task, sorted: the labels that occur in training.
+def learn_vocabulary(
+    samples: pd.DataFrame, tasks: dict[str, TaskSettings]
+) -> dict[str, Vocabulary]:
+    """What each task has to remember of its labels in training.
 
     Raises:
-        InputError: a task has fewer than two classes there.
+        InputError: they do not suffice to learn the task.
     """
     training = samples[samples["split"] == "train"]
     vocabulary = {}
     for name, task in tasks.items():
-        vocabulary[name] = sorted(training[task.column].dropna().unique())
-        if len(vocabulary[name]) < 2:
-            raise InputError(
-                f"tasks.{name}: column {task.column!r} holds {len(vocabulary[name])} classes in "
-                "the training split, at least 2 are needed"
-            )
+        learner = LABELS[task.kind].Learner(name, task)
+        for label in training[task.column].dropna():
+            learner.add(label)
+        vocabulary[name] = learner.finish()
     return vocabulary
 
 
 def quarantine_unknown_labels(
-    samples: pd.DataFrame, vocabulary: dict[str, list[str]], tasks: dict[str, TaskSettings]
+    samples: pd.DataFrame, vocabulary: dict[str, Vocabulary], tasks: dict[str, TaskSettings]
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split off the samples whose label never occurs in training."""
+    """Split off the samples whose label cannot be used with what was learnt in training."""
     rows = []
     for name, task in tasks.items():
-        labels = samples[task.column]
-        for _, sample in samples[labels.notna() & ~labels.isin(vocabulary[name])].iterrows():
-            detail = f"tasks.{name}: {sample[task.column]!r} does not occur in the training split"
-            rows.append((sample["sample_id"], None, "label_unknown", detail))
+        labels = LABELS[task.kind](**vocabulary[name])
+        known = samples[samples[task.column].notna()]
+        for line, label in zip(known["sample_id"], known[task.column], strict=True):
+            if problem := labels.problem(label):
+                rows.append((line, None, problem.reason, f"tasks.{name}: {problem.detail}"))
     unknown = pd.DataFrame(rows, columns=list(QUARANTINE.columns), dtype="str")
     unknown = unknown.drop_duplicates("source_line")
     return samples[~samples["sample_id"].isin(unknown["source_line"])], unknown

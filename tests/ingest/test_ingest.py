@@ -124,7 +124,7 @@ def test_the_vocabulary_is_what_training_has_sorted():
         {"split": ["train", "train", "test", "train"], "answer": ["b", "a", "c", None]}, dtype="str"
     )
     tasks = {"answer": TaskSettings(column="answer", decided_by=(), weight=1.0)}
-    assert learn_vocabulary(table, tasks) == {"answer": ["a", "b"]}
+    assert learn_vocabulary(table, tasks) == {"answer": {"classes": ["a", "b"]}}
     with pytest.raises(InputError, match=r"tasks\.answer: column 'answer' holds 1 classes"):
         learn_vocabulary(table[:1], tasks)
 
@@ -139,7 +139,7 @@ def test_a_label_that_training_never_had_goes_to_quarantine():
         dtype="str",
     )
     tasks = {"answer": TaskSettings(column="answer", decided_by=(), weight=1.0)}
-    samples, unknown = quarantine_unknown_labels(table, {"answer": ["x"]}, tasks)
+    samples, unknown = quarantine_unknown_labels(table, {"answer": {"classes": ["x"]}}, tasks)
     assert list(samples["sample_id"]) == ["a", "c"]
     assert unknown[["source_line", "reason"]].to_numpy().tolist() == [["b", "label_unknown"]]
     assert "'y' does not occur in the training split" in unknown["detail"].iloc[0]
@@ -179,7 +179,7 @@ def test_the_stage_writes_tables_and_a_report_that_add_up(run):
     assert report["samples"] == {"train": 8, "validation": 0, "test": 0}
     assert report["quarantine"] == {"image_undecodable": 1, "label_unknown": 1}
     assert report["classes"]["answer"]["train"] == {"no": 4, "yes": 4}
-    assert read_json(Path("vocabulary.json")) == {"answer": ["no", "yes"]}
+    assert read_json(Path("vocabulary.json")) == {"answer": {"classes": ["no", "yes"]}}
 
 
 def test_more_bad_rows_than_allowed_stop_the_stage_with_the_reasons(run, capsys):
