@@ -29,13 +29,13 @@ class NumberLearner(Learner):
 
     def finish(self) -> Vocabulary:
         """See `Learner`."""
-        deviation = math.sqrt(self.squares / max(self.count, 1))
-        if not (0 < deviation < math.inf):
+        variance = self.squares / max(self.count, 1)
+        if not math.isfinite(variance):
+            raise self._refuse("numbers whose squares are too large", "numbers below 1e150 work")
+        if not variance:
             found = f"{self.count} numbers, all equal to {self.mean:g}" if self.count else "nothing"
-            if self.count and deviation:
-                found = "numbers whose spread is too large to compute"
             raise self._refuse(found, "at least 2 different numbers are needed")
-        return {"mean": self.mean, "deviation": deviation}
+        return {"mean": self.mean, "deviation": math.sqrt(variance)}
 
 
 @dataclass(frozen=True)
