@@ -21,6 +21,7 @@ Modality = Literal["image", "text", "audio"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)  # every loop over modalities has this order
 Fusion = Literal["concat", "attention", "bilinear"]
 Split = Literal["train", "validation", "test"]
+TaskKind = Literal["classification", "multilabel", "regression", "vqa"]
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -194,10 +195,20 @@ class IngestSettings(Section):
 class TaskSettings(Section):
     """A task over one column of the samples."""
 
-    kind: Literal["classification", "multilabel", "regression", "vqa"] = "classification"
+    kind: TaskKind = "classification"
     column: str
     decided_by: Annotated[tuple[Modality, ...], Field(strict=False)]
     weight: Positive
+    answers: Annotated[int, Field(ge=2)] | None = None  # kind vqa: so many of the most frequent
+
+    @model_validator(mode="after")
+    def _answers_are_for_vqa(self):
+        if (self.kind == "vqa") != (self.answers is not None):
+            raise ValueError(
+                f"kind is {self.kind}, answers is {self.answers}; kind vqa needs answers, the size "
+                "of its vocabulary, and no other kind has it"
+            )
+        return self
 
 
 class ImageSettings(Section):

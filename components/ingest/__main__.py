@@ -19,8 +19,7 @@ from components.config.settings import (
     Source,
     TaskSettings,
 )
-from components.ingest.checks.problem import Problem
-from components.ingest.columns import as_text, cast, column_types
+from components.ingest.columns import Parser, as_text, column_parsers
 from components.ingest.ledger import Ledger
 from components.ingest.media import TYPES, Library
 from components.ingest.quarantine import Quarantine
@@ -28,7 +27,9 @@ from components.ingest.record import BadRow, Record, Rows
 from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
 from components.ingest.sources import demo
 from components.ingest.splits import choose
-from components.store.errors import InputError
+from components.model.labels import LABELS
+from components.model.labels.labels import Labels, Vocabulary
+from components.store.errors import InputError, Problem
 from components.store.figures import page, save
 from components.store.files import write_json, write_text
 from components.store.tables import ASSETS, SAMPLES, TableWriter, read_rows
@@ -42,7 +43,7 @@ STAGE = Stage(
         "samples": "Parquet, one row a sample: split, assets, labels",
         "media": "folder, one media shard set a modality",
         "quarantine": "Parquet, one row for each row of the source that cannot be used, and why",
-        "vocabulary": "JSON, the classes of each task",
+        "vocabulary": "JSON, what was learnt of each task's labels",
         "assets": "Parquet, one row a media file: its size, length and rate",
         "report": "JSON, what is in the data",
         "plots": "folder, the same as plots",
@@ -79,7 +80,12 @@ class Reading:
     @property
     def columns(self) -> dict[str, pa.DataType]:
         """The columns of the samples beside split and assets, with their types."""
-        return column_types(self.tasks, self.settings.slices)
+        return {column: parser.type for column, parser in self.parsers.items()}
+
+    @property
+    def parsers(self) -> dict[str, Parser]:
+        """How the cells of each column are read: labels of tasks, then slices."""
+        return column_parsers(self.tasks, self.settings.slices)
 
     @property
     def types(self) -> pa.Schema:
@@ -144,10 +150,10 @@ def to_sample(row: Record | BadRow, reading: Reading, ledger: Ledger) -> dict | 
         details = "; ".join(problem.detail for problem in broken.values())
         modality, problem = next(iter(broken.items()))
         return BadRow(row.line, row.media[modality].key, problem.reason, details)
-    labels = {c: cast(c, row.columns.get(c), kind) for c, kind in reading.columns.items()}
+    labels = {c: parser.parse(row.columns.get(c)) for c, parser in reading.parsers.items()}
     for column, value in labels.items():
         if isinstance(value, Problem):
-            return BadRow(row.line, column, value.reason, value.detail)
+            return BadRow(row.line, column, value.reason, f"column {column!r}: {value.detail}")
     split = choose(row.split, group_of(row, files, reading), reading.settings.splits, reading.seed)
     assets = {f"{m}_id": files.get(m) for m in MODALITIES}
     return {"sample_id": row.line, "split": split, **assets, **labels}
@@ -199,36 +205,30 @@ def leak(ledger: Ledger, sample: Mapping) -> BadRow | None:
     return None
 
 
-def learn_vocabulary(samples: Path, tasks: Mapping[str, TaskSettings]) -> dict[str, list[str]]:
-    """The classes of each task, sorted: the labels that occur in training.
+def learn_vocabulary(samples: Path, tasks: Mapping[str, TaskSettings]) -> dict[str, Vocabulary]:
+    """What each task's labels in training teach.
 
     Raises:
-        InputError: a task has fewer than two classes there.
+        InputError: the labels of a task do not suffice to learn it.
     """
-    found: dict[str, set[str]] = {name: set() for name in tasks}
+    learners = {name: LABELS[task.kind].Learner(name, task) for name, task in tasks.items()}
     for sample in read_rows(samples):
         if sample["split"] == "train":
             for name, task in tasks.items():
-                if sample[task.column] is not None:
-                    found[name].add(sample[task.column])
-    for name, classes in found.items():
-        if len(classes) < 2:
-            raise InputError(
-                f"tasks.{name}: column {tasks[name].column!r} holds {len(classes)} classes in "
-                "the training split, at least 2 are needed"
-            )
-    return {name: sorted(classes) for name, classes in found.items()}
+                if (label := sample[task.column]) is not None:
+                    learners[name].add(label)
+    return {name: learner.finish() for name, learner in learners.items()}
 
 
-def unknown_label(
-    vocabulary: Mapping[str, set[str]], tasks: Mapping[str, TaskSettings], sample: Mapping
+def unusable_label(
+    labels: Mapping[str, Labels], tasks: Mapping[str, TaskSettings], sample: Mapping
 ) -> BadRow | None:
-    """The sample as a bad row, if a label of its own never occurs in training."""
+    """The sample as a bad row, if a label cannot be used with what was learnt in training."""
     for name, task in tasks.items():
         label = sample[task.column]
-        if label is not None and label not in vocabulary[name]:
-            detail = f"tasks.{name}: {label!r} does not occur in the training split"
-            return BadRow(sample["sample_id"], None, "label_unknown", detail)
+        if label is not None and (problem := labels[name].problem(label)):
+            detail = f"tasks.{name}: {problem.detail}"
+            return BadRow(sample["sample_id"], None, problem.reason, detail)
     return None
 
 
@@ -288,9 +288,11 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
             select(collected, scratch / "kept", reading, partial(leak, ledger), bad)
             collected = scratch / "kept"
         vocabulary = learn_vocabulary(collected, settings.tasks)
-        known = {name: set(classes) for name, classes in vocabulary.items()}
-        unknown = partial(unknown_label, known, settings.tasks)
-        select(collected, arguments.samples, reading, unknown, bad)
+        labels = {
+            name: LABELS[task.kind](**vocabulary[name]) for name, task in settings.tasks.items()
+        }
+        unusable = partial(unusable_label, labels, settings.tasks)
+        select(collected, arguments.samples, reading, unusable, bad)
         bad.refuse(count, options.max_bad_fraction)
         write_json(arguments.vocabulary, vocabulary)
         recount(arguments.samples, ledger)

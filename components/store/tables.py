@@ -83,9 +83,9 @@ PREDICTIONS = pa.DataFrameSchema(
         "sample_id": pa.Column(str),
         "subset": pa.Column(str),
         "task": pa.Column(str),
-        "target": pa.Column(str),
+        "target": pa.Column(str),  # as the task's kind writes labels: a number, a JSON list
         "prediction": pa.Column(str),
-        "confidence": pa.Column(float, pa.Check.in_range(0, 1)),
+        "confidence": pa.Column(float, pa.Check.in_range(0, 1), nullable=True),
     },
     strict=True,
     name="predictions",

@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from components.evaluate import plots
-from components.evaluate.__main__ import TEMPLATE, draw
+from components.evaluate.__main__ import TEMPLATE, draw, main_metrics
+from components.model.tasks.classification import Classification
 from components.store.figures import page, save
 
 HISTORY = pd.DataFrame(
@@ -28,11 +29,11 @@ PREDICTIONS = pd.DataFrame(
     [("1", "image", "answer", "yes", "no"), ("2", "image", "answer", "no", "no")],
     columns=["sample_id", "subset", "task", "target", "prediction"],
 ).assign(confidence=[0.875, 0.5])
-CLASSES = {"answer": ["no", "yes"], "shape": ["x", "y"]}
+KINDS_OF = {"answer": Classification(["no", "yes"]), "shape": Classification(["x", "y"])}
 
 
 def figures():
-    return draw(PREDICTIONS, METRICS, {"train": HISTORY}, CLASSES)
+    return draw(PREDICTIONS, METRICS, {"train": HISTORY}, KINDS_OF)
 
 
 @pytest.fixture
@@ -64,7 +65,7 @@ def test_a_plot_holds_no_date_and_no_version(saved):
 
 def test_another_result_gives_another_plot(saved, tmp_path):
     changed = {**METRICS, "accuracy": {**METRICS["accuracy"], "shape": {"image": 0.5}}}
-    figure = draw(PREDICTIONS, changed, {}, CLASSES)["accuracy_by_modalities"]
+    figure = draw(PREDICTIONS, changed, {}, KINDS_OF)["accuracy_by_modalities"]
     save(figure, tmp_path / "changed.png")
     assert (tmp_path / "changed.png").read_bytes() != saved["accuracy_by_modalities"].read_bytes()
 
@@ -72,6 +73,8 @@ def test_another_result_gives_another_plot(saved, tmp_path):
 def context(**changes) -> dict:
     values = {
         **METRICS,
+        "others": {},
+        "main": main_metrics({"accuracy": METRICS["accuracy"]}),
         "samples": 1234,
         "fusion": "bilinear",
         "weights": "5,678",
@@ -106,7 +109,7 @@ def test_without_mistakes_the_report_says_so():
 
 
 def test_confusion_counts_every_prediction(tmp_path):
-    figure = plots.confusion(PREDICTIONS, ["no", "yes"], "answer")
+    figure = plots.confusion(PREDICTIONS, KINDS_OF["answer"], "answer")
     (axis, _) = figure.axes
     assert axis.images[0].get_array().tolist() == [[1.0, 0.0], [1.0, 0.0]]
     file = io.BytesIO()

@@ -192,7 +192,7 @@ def test_a_column_that_the_source_lacks_is_named_before_anything_is_written(run,
 def test_the_vocabulary_is_what_training_has_sorted(run):
     rows = [row("a", answer="b"), row("b", answer="a"), row("c", answer=None)]
     assert run(rows) == 0
-    assert read_json(Path("vocabulary.json")) == {"answer": ["a", "b"]}
+    assert read_json(Path("vocabulary.json")) == {"answer": {"classes": ["a", "b"]}}
 
 
 def test_a_task_with_one_class_is_refused(run, capsys):
@@ -212,7 +212,7 @@ def test_numbers_are_labels_too_and_lists_are_not(run):
     rows = [row("a", answer=3.0), row("b", answer="4"), row("c", answer=("x", "y"))]
     assert run(rows) == 0
     assert list(samples()["answer"]) == ["3", "4"]
-    assert reasons() == {"c": "value_type"}
+    assert reasons() == {"c": "label_malformed"}
 
 
 def test_the_report_adds_up(run):

@@ -10,7 +10,7 @@ from components.model.base.batch import make_samples
 from components.model.base.fit import Checkpoint, Recipe, fit
 from components.model.fusion import FUSIONS
 from components.train.__main__ import Course, batches, drop_modalities, losses, measure, predict
-from tests.model.worlds import CLASSES, TASKS, make_assets, make_model, make_table
+from tests.model.worlds import TASKS, make_assets, make_model, make_table
 
 ASSETS = 20
 WIDE = {"model.width": 32, "model.rank": 32, "model.heads": 4, "align.width": 32} | {
@@ -24,7 +24,7 @@ def make_course(frozen=True, dropout=0.3, batch=4, count=60, missing=0.3, **chan
     assets = make_assets(ASSETS, model if frozen else None)
     table = make_table(count, ASSETS, missing=missing)
     samples = {
-        split: make_samples(table[table["split"] == split], assets, TASKS, CLASSES)
+        split: make_samples(table[table["split"] == split], assets, TASKS, model.kinds)
         for split in ("train", "validation", "test")
     }
     return Course(model, assets, frozen, samples, TASKS, dropout, batch)
