@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from components.evaluate import plots
-from components.evaluate.__main__ import TEMPLATE, draw, main_metrics
+from components.evaluate.__main__ import TEMPLATE, draw, main_metrics, shown
 from components.model.tasks.classification import Classification
 from components.store.figures import page, save
 
@@ -75,6 +75,7 @@ def context(**changes) -> dict:
         **METRICS,
         "others": {},
         "main": main_metrics({"accuracy": METRICS["accuracy"]}),
+        "shown": shown,
         "samples": 1234,
         "fusion": "bilinear",
         "weights": "5,678",
