@@ -1,10 +1,8 @@
 """Image files to uint8 arrays. Without torch: ingest decodes with it too, in every process."""
 
 import io
-import os
+import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -75,20 +73,17 @@ def decode(content: bytes, least: int | None = None) -> Picture:
     """
     if not content:
         raise ImageError("image_empty", "the file is empty")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return _decode(content, least)
-        except ImageError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise ImageError("image_too_large", f"the image is too large: {error}") from error
-        except UnidentifiedImageError as error:
-            raise _unidentified(content) from error
-        except Exception as error:  # Pillow does not say what a damaged file can raise
-            raise ImageError(
-                "image_undecodable", f"the image cannot be decoded: {error}"
-            ) from error
+    _silence()
+    try:
+        return _decode(content, least)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageError("image_too_large", f"the image is too large: {error}") from error
+    except UnidentifiedImageError as error:
+        raise _unidentified(content) from error
+    except Exception as error:  # Pillow does not say what a damaged file can raise
+        raise ImageError("image_undecodable", f"the image cannot be decoded: {error}") from error
 
 
 def _decode(content: bytes, least: int | None) -> Picture:
@@ -105,11 +100,7 @@ def _decode(content: bytes, least: int | None) -> Picture:
                 again.verify()  # reading the pixels looks at no checksum
         if least:
             image.draft(None, (least, least))
-        if image.format == "TIFF":
-            with _silent_stderr():
-                image.load()
-        else:
-            image.load()
+        image.load()
     orientation = _orientation(image)
     if orientation in SIDEWAYS:
         width, height = height, width
@@ -119,21 +110,13 @@ def _decode(content: bytes, least: int | None) -> Picture:
     return Picture(upright, width, height, image.format, mode)
 
 
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """libtiff writes its complaints to the process's standard error, past Python's."""
-    try:
-        saved = os.dup(2)
-    except OSError:  # closed: nothing can be written there
-        yield
-        return
-    with open(os.devnull, "wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            os.dup2(saved, 2)
-            os.close(saved)
+def _silence() -> None:
+    """No more warnings of Pillow's: an image is used, or the reason why not is told.
+
+    It stays so, since other threads may be decoding.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.", append=True)
+    logging.getLogger("PIL.TiffImagePlugin").disabled = True
 
 
 def _orientation(image: Image.Image) -> int:

@@ -2,8 +2,8 @@
 
 import io
 import struct
-import warnings
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -207,17 +207,30 @@ def test_any_shape_is_accepted(size):
     assert (inspect(png(size=size))["width"], inspect(png(size=size))["height"]) == size
 
 
-def test_nothing_is_printed_and_no_warning_given(capfd, recwarn):
-    warnings.simplefilter("always")
-    control = (b"acTL", struct.pack(">II", 0, 0))  # an animation of no frame: Pillow warns
+def test_no_warning_is_printed(tmp_path):
+    control = (b"acTL", struct.pack(">II", 0, 0))  # an animation of no frame
     rows = b"".join(b"\0" + bytes(3 * 5) for _ in range(5))
-    assert inspect(png_of(5, 5, rows, 8, 2, control))["width"] == 5
-    tiff = GOOD["TIFF, LZW"]
-    for at in range(8, len(tiff), 7):
-        inspect(patched(tiff, at, 0xFF, form="B"))
-    inspect(b"II*\0" + b"\xff" * 50)
-    assert capfd.readouterr() == ("", "")
-    assert not recwarn.list
+    many = encoded(picture(), "TIFF").replace(
+        struct.pack("<HHIHH", 277, 3, 1, 3, 0), struct.pack("<HHIHH", 277, 3, 1, 9999, 0)
+    )
+    bad = [many, b"II*\0" + b"\xff" * 50]
+    files = [png_of(5, 5, rows, 8, 2, control), png(mode="P"), *bad]
+    assert [content for content in files if isinstance(inspect(content), Problem)] == bad
+    for number, content in enumerate(files):
+        (tmp_path / str(number)).write_bytes(content)
+    script = (
+        "from pathlib import Path\n"
+        "from components.ingest.checks.image import inspect\n"
+        "for path in Path().iterdir(): inspect(path.read_bytes())\n"
+    )
+    process = run_python("-c", script, cwd=tmp_path)
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+
+
+def test_threads_can_share_it():
+    contents = [damaged(content, seed) for seed in range(20) for content in GOOD.values()]
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(inspect, contents)) == [inspect(content) for content in contents]
 
 
 def damaged(content: bytes, seed: int) -> bytes:
