@@ -2,6 +2,8 @@
 
 import argparse
 
+import torch
+
 from components.config.command import Stage, View
 from components.model.processors.audio import AudioProcessor
 from components.preprocess.shards import preprocess
@@ -16,6 +18,7 @@ STAGE = Stage(
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
+    torch.set_num_threads(1)  # the pool's processes are the parallelism
     options = settings.preprocess_audio
     processor = AudioProcessor(options)
     recipe = [options.model_dump()]

@@ -2,6 +2,8 @@
 
 import argparse
 
+import torch
+
 from components.config.command import Stage, View
 from components.model.processors.text import TextProcessor, train_tokenizer
 from components.preprocess.shards import preprocess
@@ -22,6 +24,7 @@ STAGE = Stage(
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
+    torch.set_num_threads(1)  # the pool's processes are the parallelism
     options = settings.preprocess_text
     corpus = (
         content.decode()

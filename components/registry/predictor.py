@@ -75,7 +75,8 @@ class Predictor:
         except UNDECODABLE as error:
             raise InputError(f"the {modality} cannot be decoded: {error}") from error
         rows[torch.tensor(given.to_numpy())] = torch.arange(len(contents))
-        return self.model.encoders[modality](**inputs), rows
+        tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
+        return self.model.encoders[modality](**tensors), rows
 
     def _answer(self, task: str, logits: torch.Tensor, presence: torch.Tensor) -> dict:
         asked = self.model.config.answerable(task, presence).tolist()
