@@ -220,6 +220,7 @@ class ImageSettings(Section):
 class TextSettings(Section):
     """How a text becomes token ids."""
 
+    tokenizer: str | None  # a tokenizer.json; null: one is trained on the texts
     vocabulary: Annotated[int, Field(ge=257, le=100_000)]
     max_tokens: Annotated[int, Field(ge=2, le=4096)]
 
