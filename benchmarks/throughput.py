@@ -108,7 +108,8 @@ def start(settings: Settings, classes: dict) -> MultimodalModel:
     """The model as the train stage starts it."""
     make_deterministic(settings.seed, settings.threads)
     encoders = {m: Path(f"models/encoders/{m}.safetensors") for m in MODALITIES}
-    return build(settings, classes, encoders, Path("models/projections.safetensors")).train()
+    projections = Path("models/projections.safetensors")
+    return build(settings, classes, MODALITIES, encoders, projections).train()
 
 
 def textbook_steps(

@@ -15,6 +15,7 @@ from components.config.settings import (
     Section,
     Settings,
 )
+from components.model.base.heads import Heads
 from components.model.base.projection import Projections
 from components.model.base.transformer import Transformer
 from components.model.encoders.build import build_encoder
@@ -33,6 +34,7 @@ class ModelConfig(Section):
         classes: the classes of each task, in the order of its head's outputs.
         decided_by: for each task the modalities each of which alone decides it; empty if it
             takes several.
+        learnt: the modalities that training samples had; of the others the weights are random.
     """
 
     preprocess: PreprocessSettings
@@ -41,9 +43,15 @@ class ModelConfig(Section):
     model: ModelSettings
     classes: dict[str, list[str]]
     decided_by: dict[str, tuple[Modality, ...]]
+    learnt: tuple[Modality, ...]
 
     @classmethod
-    def of(cls, settings: View | Settings, classes: Mapping[str, Sequence[str]]) -> "ModelConfig":
+    def of(
+        cls,
+        settings: View | Settings,
+        classes: Mapping[str, Sequence[str]],
+        learnt: Sequence[Modality],
+    ) -> "ModelConfig":
         """Of the model that the settings describe, with these classes a task."""
         return cls(
             preprocess=settings.preprocess,
@@ -52,6 +60,7 @@ class ModelConfig(Section):
             model=settings.model,
             classes=classes,
             decided_by={name: settings.tasks[name].decided_by for name in classes},
+            learnt=tuple(learnt),
         )
 
     def answerable(self, task: str, presence: Tensor) -> Tensor:
@@ -82,7 +91,7 @@ class MultimodalModel(nn.Module):
         self.transformer = Transformer(
             options.width, options.layers, options.heads, options.dropout, causal=True
         )
-        self.heads = nn.ModuleDict(
+        self.heads = Heads(
             {task: nn.Linear(options.width, len(names)) for task, names in config.classes.items()}
         )
 

@@ -20,6 +20,7 @@ from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministi
 from components.model.folder import save_model
 from components.model.fusion.fused import FeaturesByModality
 from components.model.multimodal import ModelConfig, MultimodalModel
+from components.store.errors import InputError
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
 
@@ -141,7 +142,10 @@ def measure(course: Course) -> dict[str, dict[str, float]]:
     """Validation accuracy by task, for each of `SHOWN`."""
     samples = course.samples["validation"]
     result = {}
+    learnt = course.model.config.learnt
     for label, kept in SHOWN.items():
+        if label != "all" and not set(kept) <= set(learnt):
+            continue
         keep = samples.presence & torch.tensor([m in kept for m in MODALITIES])
         asked = keep.any(1)
         part = samples.keep(keep)[asked]
@@ -155,18 +159,35 @@ def measure(course: Course) -> dict[str, dict[str, float]]:
     return result
 
 
+def learnt_from(table: pd.DataFrame) -> list[Modality]:
+    """The modalities that training samples have.
+
+    Raises:
+        InputError: they have none.
+    """
+    train = table[table["split"] == "train"]
+    if learnt := [m for m in MODALITIES if train[f"{m}_id"].notna().any()]:
+        return learnt
+    raise InputError(
+        f"nothing to learn from: {len(train)} samples of the training split, none with an image, "
+        "a text or a sound. See ingest.splits in params.yaml and the data report"
+    )
+
+
 def build(
     settings: View | Settings,
     classes: Mapping[str, Sequence[str]],
+    learnt: Sequence[Modality],
     encoders: Mapping[Modality, Path],
     projections: Path,
 ) -> MultimodalModel:
     """The model with the weights of the stages before; frozen encoders do not learn."""
-    model = MultimodalModel(ModelConfig.of(settings, classes))
+    model = MultimodalModel(ModelConfig.of(settings, classes, learnt))
     for m in MODALITIES:
         model.encoders[m].load_state_dict(load_file(encoders[m]))
     model.encoders.requires_grad_(settings.train.encoders == "finetune")
-    model.projections.load_state_dict(load_file(projections))
+    aligned = load_file(projections)  # of a modality that no sample has there is none
+    model.projections.load_state_dict(model.projections.state_dict() | aligned)
     return model
 
 
@@ -179,7 +200,7 @@ def prepare(
 ) -> Course:
     """What `model` is trained on: the samples in `table`, and their shard sets."""
     frozen = settings.train.encoders == "frozen"
-    assets = {m: load_assets((features if frozen else tensors)[m]) for m in MODALITIES}
+    assets = {m: load_assets((features if frozen else tensors)[m]) for m in model.config.learnt}
     samples = {
         split: make_samples(
             table[table["split"] == split], assets, settings.tasks, model.config.classes
@@ -206,7 +227,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         {m: getattr(arguments, f"{m}_{kind}") for m in MODALITIES}
         for kind in ("tensors", "features", "encoder")
     )
-    model = build(settings, classes, encoders, arguments.projections)
+    model = build(settings, classes, learnt_from(table), encoders, arguments.projections)
     course = prepare(settings, table, model, tensor_sets, feature_sets)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     history = fit(

@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-from components.config.settings import MODALITIES
+from components.config.settings import MODALITIES, Modality
 from components.model.base.assets import AssetTensors, tensors_of
 from components.model.base.features import encode
 from components.model.multimodal import ModelConfig, MultimodalModel
@@ -15,12 +15,16 @@ TASKS = {name: task for name, task in small_settings().tasks.items() if name in 
 
 
 def make_model(
-    seed: int = 0, fusion: str = "bilinear", fresh: bool = False, **changes
+    seed: int = 0,
+    fusion: str = "bilinear",
+    fresh: bool = False,
+    learnt: tuple[Modality, ...] = MODALITIES,
+    **changes,
 ) -> MultimodalModel:
     """A tiny model in evaluation mode: with fresh weights, or with all of them random."""
     settings = small_settings({"model.fusion": fusion, **changes})
     torch.manual_seed(seed)
-    model = MultimodalModel(ModelConfig.of(settings, CLASSES))
+    model = MultimodalModel(ModelConfig.of(settings, CLASSES, learnt))
     for parameter in () if fresh else model.parameters():  # those that start at zero too
         torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()

@@ -66,10 +66,12 @@ def make_samples(
     tasks: Mapping[str, TaskSettings],
     classes: Mapping[str, Sequence[str]],
 ) -> Samples:
-    """Rows and targets of a table of samples."""
+    """Rows and targets of a table of samples; a modality without `assets` is missing from all."""
     targets = {}
     for name, task in tasks.items():
         codes = {label: code for code, label in enumerate(classes[name])}
         labels = table[task.column].map(codes).fillna(MISSING).astype("int64")
         targets[name] = torch.tensor(labels.to_numpy())
-    return Samples({m: assets[m].rows(table[f"{m}_id"]) for m in MODALITIES}, targets)
+    rows = {m: torch.full((len(table),), MISSING) for m in MODALITIES}
+    rows |= {m: known.rows(table[f"{m}_id"]) for m, known in assets.items()}
+    return Samples(rows, targets)
