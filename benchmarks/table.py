@@ -102,7 +102,7 @@ def preprocess_rows() -> list[tuple[str, str, str]]:
     rows = [
         (
             f"JPEG 640×480 → 224, the whole stage against {library} on one core × the cores",
-            f"{found['by_core'][library]:.2f} ({stage} against {found['loops'][library]:.0f} a core)",
+            f"{found['by_core'][library]:.2f} ({stage}; {found['loops'][library]:.0f} a core)",
             "reported" if rank else "≥ 0.8",
         )
         for rank, library in enumerate(loops)

@@ -29,7 +29,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
-SELF_TAUGHT = {"transcript", "masked_tokens", "same_text"}  # the encoders' own, beside the tasks
+RESERVED = {  # no names for tasks
+    *("transcript", "masked_tokens", "same_text", "same_image", "same_audio"),  # encoders' own
+    "training",  # every torch module has it
+}
 
 
 class Section(BaseModel):
@@ -398,11 +401,33 @@ class Settings(Section):
     @model_validator(mode="after")
     def _names_of_tasks(self):
         # A task's name becomes that of a head, of a column and of a metric.
-        if odd := [name for name in self.tasks if not re.fullmatch(r"[A-Za-z0-9_-]+", name)]:
-            raise ValueError(f"tasks {odd}: only letters, digits, _ and - can be in a name")
-        if clash := sorted(SELF_TAUGHT & self.tasks.keys()):
-            raise ValueError(f"tasks {clash} are what encoders teach themselves; rename them")
+        odd = [n for n in self.tasks if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", n)]
+        if odd:
+            raise ValueError(
+                f"tasks {odd}: only letters, digits, _ and - can be in a name, the first a letter "
+                "or a digit"
+            )
+        confidences = {f"{name}_confidence" for name in self.tasks}  # columns of the answers
+        if clash := sorted((RESERVED | confidences) & self.tasks.keys()):
+            raise ValueError(f"tasks {clash} have names that are the pipeline's own; rename them")
         return self
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no mapping names a key twice; PyYAML itself keeps the last one."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        first = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            known = first.setdefault((key.tag, key.value), key)
+            if known is not key:
+                line, before = key.start_mark.line + 1, known.start_mark.line + 1
+                raise InputError(
+                    f"{self.name}, line {line}: the key {key.value!r} is in line {before} already. "
+                    "Keep one of them"
+                )
+        return node
 
 
 def load_settings(path: Path) -> Settings:
@@ -413,7 +438,8 @@ def load_settings(path: Path) -> Settings:
             every one of them is named, each with the nearest valid one.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        with path.open("rb") as file:
+            content = yaml.load(file, _Loader)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing. Name another file with --params") from error
     except yaml.YAMLError as error:

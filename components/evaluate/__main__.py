@@ -54,7 +54,8 @@ def draw(
     if metrics["accuracy"]:
         figures["accuracy_by_modalities"] = plots.subsets(metrics["accuracy"], metrics["ceiling"])
     for stage, table in histories.items():
-        figures[f"history_{stage}"] = plots.history(table, f"stage {stage}")
+        if len(table):
+            figures[f"history_{stage}"] = plots.history(table, f"stage {stage}")
     for task, kind in kinds.items():
         rows = predictions[predictions["task"] == task]
         if len(rows):
@@ -100,9 +101,13 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     model, _ = load_model(arguments.model)
     samples = read_table(arguments.samples, SAMPLES)
     test = samples[samples["split"] == "test"]
-    if test.empty:
-        raise InputError(f"{arguments.samples} holds no sample of the test split")
-    assets = {m: load_assets(getattr(arguments, f"{m}_tensors")) for m in MODALITIES}
+    learnt = model.config.learnt
+    if not test[[f"{m}_id" for m in learnt]].notna().any(axis=None):
+        raise InputError(
+            f"{arguments.samples} holds no sample of the test split with {' or '.join(learnt)}, "
+            "which the model learnt from. See ingest.splits in params.yaml"
+        )
+    assets = {m: load_assets(getattr(arguments, f"{m}_tensors")) for m in learnt}
     predictions = predict(model, test, assets, settings.tasks)
     found = measure.metrics(predictions, model.kinds)
     classified = predictions[predictions["task"].isin(found["accuracy"].keys())]
@@ -126,7 +131,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         "samples": len(test),
         "fusion": model.config.model.fusion,
         "weights": f"{sum(p.numel() for p in model.parameters()):,}",
-        "subsets": ["+".join(subset) for subset in subsets()],
+        "subsets": ["+".join(s) for s in subsets() if set(s) <= set(learnt)],
         "retrieval": read_json(arguments.retrieval),
         "mistakes": mistakes(best, model.kinds),
     }

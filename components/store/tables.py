@@ -93,6 +93,9 @@ PREDICTIONS = pa.DataFrameSchema(
 
 
 def _checked(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> pd.DataFrame:
+    if table.empty:  # then no value says what its columns are
+        known = {name: str(kind) for name, kind in schema.dtypes.items() if name in table}
+        table = table.astype(known)
     try:
         return schema.validate(table, lazy=True)
     except SchemaErrors as error:

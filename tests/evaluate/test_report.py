@@ -52,6 +52,11 @@ def test_there_is_a_plot_of_everything_that_has_something_to_show(saved):
             assert len(image.convert("RGB").getcolors(1_000_000)) > 5
 
 
+def test_what_has_nothing_to_show_has_no_plot():
+    nothing = {"accuracy": {}, "ceiling": {}, "slices": {}}
+    assert draw(PREDICTIONS[:0], nothing, {"features_audio": HISTORY[:0]}, KINDS_OF) == {}
+
+
 def test_plots_have_the_same_bytes_each_time(saved, tmp_path):
     for name, figure in figures().items():
         save(figure, tmp_path / "again.png")
