@@ -353,10 +353,24 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_kind_a_column(self):
+        kinds = {column: {"classification"} for column in self.ingest.slices}  # a slice is a word
+        for task in self.tasks.values():
+            kinds.setdefault(task.column, set()).add(task.kind)
+        if mixed := sorted(column for column, found in kinds.items() if len(found) > 1):
+            raise ValueError(
+                f"columns {', '.join(mixed)} are read by tasks of several kinds, or as a slice by "
+                "a task that is no classification; give each a column of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_of_tasks(self):
         # A task's name becomes that of a head, of a column and of a metric.
         if odd := [name for name in self.tasks if not re.fullmatch(r"[A-Za-z0-9_-]+", name)]:
             raise ValueError(f"tasks {odd}: only letters, digits, _ and - can be in a name")
+        if clash := sorted({f"{name}_confidence" for name in self.tasks} & self.tasks.keys()):
+            raise ValueError(f"tasks {clash} have the name of another task's confidence")
         if clash := sorted(SELF_TAUGHT & self.tasks.keys()):
             raise ValueError(f"tasks {clash} are what encoders teach themselves; rename them")
         return self
