@@ -399,6 +399,18 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_kind_a_column(self):
+        kinds = {column: {"classification"} for column in self.ingest.slices}  # a slice is a word
+        for task in self.tasks.values():
+            kinds.setdefault(task.column, set()).add(task.kind)
+        if mixed := sorted(column for column, found in kinds.items() if len(found) > 1):
+            raise ValueError(
+                f"columns {', '.join(mixed)} are read by tasks of several kinds, or as a slice by "
+                "a task that is no classification; give each a column of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_of_tasks(self):
         # A task's name becomes that of a head, of a column and of a metric.
         odd = [n for n in self.tasks if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", n)]

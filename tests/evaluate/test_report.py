@@ -7,7 +7,9 @@ import pytest
 from PIL import Image
 
 from components.evaluate import plots
-from components.evaluate.__main__ import TEMPLATE, draw, main_metrics, shown
+from components.evaluate.__main__ import TEMPLATE, draw, main_metrics, mistakes, shown
+from components.evaluate.measure import by_slice, metrics
+from components.model.tasks import KINDS
 from components.model.tasks.classification import Classification
 from components.store.figures import page, save
 
@@ -120,3 +122,69 @@ def test_confusion_counts_every_prediction(tmp_path):
     assert axis.images[0].get_array().tolist() == [[1.0, 0.0], [1.0, 0.0]]
     file = io.BytesIO()
     figure.savefig(file, format="png")
+
+
+EVERY_KIND = {
+    "answer": KINDS["classification"](["no", "yes"]),
+    "tags": KINDS["multilabel"](["cat", "dog"]),
+    "size": KINDS["regression"](10.0, 4.0),
+    "reply": KINDS["vqa"](["2", "red"]),
+}
+EVERY_PREDICTION = pd.DataFrame(
+    [
+        ("1", "image", "answer", "yes", "no", 0.875),
+        ("1", "image", "tags", '["dog"]', "[0.9, 0.8]", None),
+        ("2", "image", "tags", "[]", "[0.1, 0.2]", None),
+        ("1", "image", "size", "12.5", "1234.5678", None),
+        ("2", "image", "size", "7.5", "7.5", None),
+        ("1", "image", "reply", '["two", "2", "2"]', "2", 0.5),
+        ("2", "image", "reply", '["two", "2", "2"]', "red", 0.75),
+    ],
+    columns=["sample_id", "subset", "task", "target", "prediction", "confidence"],
+)
+
+
+def test_every_kind_of_task_has_its_plot_and_its_metrics_in_the_report(tmp_path):
+    found = metrics(EVERY_PREDICTION, EVERY_KIND)
+    samples = pd.DataFrame({"sample_id": ["1", "2"], "place": ["hill", "sea"]}, dtype="str")
+    every = found | {
+        "ceiling": {"answer": {"image": 1.0}},
+        "slices": by_slice(EVERY_PREDICTION, samples, ["place"], EVERY_KIND),
+    }
+    drawn = draw(EVERY_PREDICTION, every, {}, EVERY_KIND)
+    assert list(drawn) == [
+        "accuracy_by_modalities", "confusion_answer", "precision_tags", "predicted_size",
+        "answers_reply",
+    ]  # fmt: skip
+    paths = {name: tmp_path / f"{name}.png" for name in drawn}
+    for name, figure in drawn.items():
+        save(figure, paths[name])
+    others = {name: values for name, values in found.items() if name != "accuracy"}
+    wrong = mistakes(EVERY_PREDICTION, EVERY_KIND)
+    given = context(**every, others=others, main=main_metrics(found), mistakes=wrong)
+    html = page(TEMPLATE, given, paths)
+    for text in ("Mean absolute error by task", "<td>611</td>", "F1 by task", "66.67 %"):
+        assert text in html, text
+    assert "size, mean absolute error by slice" in html and "<td>1222</td>" in html
+    assert "Vqa accuracy by task" in html
+    # a number is never plainly wrong; the surest come first, those without a confidence last
+    assert [(row["task"], row["prediction"]) for row in wrong] == [
+        ("answer", "no"), ("reply", "red"), ("tags", "cat, dog"),
+    ]  # fmt: skip
+
+
+def test_there_is_a_plot_for_every_kind():
+    assert set(plots.PLOTS) == set(KINDS.values())
+
+
+def test_a_project_without_classification_has_its_report_too():
+    kinds = {"size": EVERY_KIND["size"]}
+    rows = EVERY_PREDICTION[EVERY_PREDICTION["task"] == "size"]
+    found = metrics(rows, kinds)
+    assert found["accuracy"] == {}
+    assert list(draw(rows, found | {"ceiling": {}}, {}, kinds)) == ["predicted_size"]
+    assert mistakes(rows, kinds) == []
+    others = {name: found[name] for name in ("mean_absolute_error", "r2")}
+    given = context(**found, slices={}, others=others, main=main_metrics(found))
+    html = page(TEMPLATE, given, {})
+    assert "Accuracy by task" not in html and "R2 by task" in html

@@ -6,7 +6,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from components.config.settings import MODALITIES
+from components.config.settings import MODALITIES, TaskSettings
 from components.features import audio, image, teach, text
 from components.model.base.assets import AssetTensors, load_assets
 from components.model.base.fit import Checkpoint
@@ -179,6 +179,42 @@ def test_a_label_that_the_modality_does_not_decide_is_the_user_s_mistake():
     table = make_table(60, 3, missing=0.0)
     with pytest.raises(InputError, match="Remove text from decided_by"):
         teach.task_objectives("text", assets_of("text"), table, TASKS, VOCABULARY)
+
+
+def test_labels_of_every_kind_that_an_image_decides_are_taught(tmp_path):
+    assets = assets_of("image")
+    parity = {asset: place % 2 for place, asset in enumerate(assets.ids)}
+    odd = pd.Series([parity[asset] for asset in assets.ids])
+    table = pd.DataFrame({"image_id": assets.ids}, dtype="str").assign(
+        tags=odd.map({0: (), 1: ("odd", "uneven")}),
+        size=odd.astype(float),
+        reply=odd.map({0: ("even",) * 10, 1: ("odd",) * 10}),
+    )
+    table = pd.concat([table, table[:5]])  # several samples may share an image
+    options = {"column": "tags", "decided_by": ("image",), "weight": 1.0}
+    tasks = {
+        "tags": TaskSettings(kind="multilabel", **options),
+        "size": TaskSettings(kind="regression", **options | {"column": "size"}),
+        "reply": TaskSettings(kind="vqa", answers=2, **options | {"column": "reply"}),
+    }
+    vocabulary = {
+        "tags": {"classes": ["odd", "uneven"]},
+        "size": {"mean": 0.5, "deviation": 0.5},
+        "reply": {"classes": ["even", "odd"]},
+    }
+    course = lesson("image", epochs=25)
+    course.objectives.clear()
+    course.objectives.update(teach.task_objectives("image", assets, table, tasks, vocabulary))
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    last = history[(history["epoch"] == 24) & (history["series"] == "loss")]
+    first = history[(history["epoch"] == 0) & (history["series"] == "loss")]
+    for task in tasks:
+        losses = [rows.loc[rows["task"] == task, "value"].item() for rows in (first, last)]
+        assert losses[1] < 0.3 * losses[0], task
+    assert set(history["series"]) == {"loss", "f1", "absolute_error", "soft_score"}
+    table.iloc[-1, table.columns.get_loc("size")] = 7.0
+    with pytest.raises(InputError, match=r"has the labels '\d\.0', '7\.0' in column 'size'"):
+        teach.task_objectives("image", assets, table, tasks, vocabulary)
 
 
 def test_a_sound_s_transcript_is_its_text_among_the_training_texts():

@@ -81,10 +81,9 @@ def asset_labels(
     Raises:
         InputError: one asset has two labels, so the modality does not decide the column.
     """
-    pairs = samples[[f"{modality}_id", column]].dropna()
-    spelt = pairs.assign(**{column: pairs[column].map(written)})
-    pairs = pairs[~spelt.duplicated()]
-    twice = spelt.loc[pairs.index][pairs[f"{modality}_id"].duplicated(keep=False)]
+    pairs = samples[[f"{modality}_id", column]].dropna().reset_index(drop=True)
+    spelt = pairs.assign(**{column: pairs[column].map(written)}).drop_duplicates()
+    twice = spelt[spelt[f"{modality}_id"].duplicated(keep=False)]
     if len(twice):
         first = twice[twice[f"{modality}_id"] == twice.iloc[0][f"{modality}_id"]]
         raise InputError(
@@ -92,4 +91,4 @@ def asset_labels(
             f"{', '.join(map(repr, first[column]))} in column {column!r}, so {modality} does not "
             f"decide it. Remove {modality} from decided_by of that task in params.yaml"
         )
-    return pairs.set_index(f"{modality}_id")[column]
+    return pairs.loc[spelt.index].set_index(f"{modality}_id")[column]
