@@ -3,8 +3,10 @@
 import codecs
 import difflib
 import os
+import re
 from collections.abc import Iterable, Iterator
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from functools import lru_cache
+from pathlib import Path
 
 from components.config.settings import Split
 from components.ingest.record import BadRow, Media
@@ -15,6 +17,7 @@ SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
+ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[/\\]")  # Windows' paths too
 SHOWN = 10  # names that an error lists
 SHORT = 80  # characters of a value that an error shows
 
@@ -49,22 +52,30 @@ def media_file(root: Path, name: str) -> Media:
     """
     if "\0" in name or not name.strip() or not is_unicode(name):
         raise RowError(None, "path_invalid", f"the path {short(name)} can name no file")
-    if PurePosixPath(name).is_absolute() or PureWindowsPath(name).is_absolute():
+    if ABSOLUTE.match(name):
         detail = f"the path {short(name)} is absolute, expected one below ingest.root"
         raise RowError(name, "path_absolute", detail)
     if "\\" in name:
         detail = f"the path {short(name)} has backslashes, expected slashes"
         raise RowError(name, "path_backslash", detail)
     key = os.path.normpath(name)
-    if not lies_below(root, root / key):
+    path = root / key
+    if not lies_below(root, path):
         detail = f"the path {short(name)} leads out of ingest.root"
         raise RowError(name, "path_outside", detail)
-    return Media(key, (root / key).read_bytes)
+    return Media(key, path.read_bytes)
 
 
 def lies_below(root: Path, path: Path) -> bool:
     """Whether `path`, symbolic links followed, is in `root`, which has none."""
-    return os.path.commonpath([root, os.path.realpath(path)]) == str(root)
+    folder, name = os.path.split(path)
+    real = os.path.realpath(path) if os.path.islink(path) else f"{_real_folder(folder)}/{name}"
+    return real.startswith(os.path.join(root, ""))
+
+
+@lru_cache(maxsize=4096)  # a source has few folders, and each look-up asks the disk several times
+def _real_folder(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def source_path(root: Path, name: str, setting: str) -> Path:
