@@ -10,6 +10,8 @@ from components.store.tables import SPLITS
 
 BITS: dict[Split, int] = {split: 1 << place for place, split in enumerate(SPLITS)}  # test: highest
 
+REMEMBERED = 8192  # files, and uses
+
 SCHEMA = """
 CREATE TABLE lines (line TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE files (
@@ -33,7 +35,8 @@ class Leak:
 class Ledger:
     """Rows, files and assets that were met, and the splits of each asset.
 
-    It lives in one SQLite file without a journal: it is worth nothing after a crash.
+    It lives in one SQLite file without a journal: it is worth nothing after a crash. What was
+    asked lately is remembered, since rows that share files stand together.
     """
 
     def __init__(self, path: Path):
@@ -44,6 +47,8 @@ class Ledger:
         self._database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
         self._database.executescript(SCHEMA)
         self._database.execute("BEGIN")
+        self._files: dict[tuple[Modality, str], str | Problem] = {}
+        self._uses: set[tuple[Modality, str, Split]] = set()
 
     def __enter__(self) -> "Ledger":
         return self
@@ -59,6 +64,8 @@ class Ledger:
 
     def file(self, modality: Modality, key: str) -> str | Problem | None:
         """The asset id of a file, or what is wrong with it; None if it was never met."""
+        if known := self._files.get((modality, key)):
+            return known
         found = self._database.execute(
             "SELECT asset_id, reason, detail FROM files WHERE modality = ? AND key = ?",
             (modality, key),
@@ -66,7 +73,11 @@ class Ledger:
         if found is None:
             return None
         asset_id, reason, detail = found
-        return Problem(reason, detail) if asset_id is None else asset_id
+        known = Problem(reason, detail) if asset_id is None else asset_id
+        if len(self._files) == REMEMBERED:
+            self._files.clear()
+        self._files[modality, key] = known
+        return known
 
     def add_file(self, modality: Modality, key: str, found: str | Problem) -> None:
         """Note a file: its asset id, or what is wrong with it."""
@@ -84,14 +95,21 @@ class Ledger:
 
     def use(self, modality: Modality, asset_id: str, split: Split) -> None:
         """Note that a sample of a split has an asset."""
+        use = (modality, asset_id, split)
+        if use in self._uses:
+            return
         self._database.execute(
             "UPDATE assets SET splits = splits | ? WHERE modality = ? AND asset_id = ?",
             (BITS[split], modality, asset_id),
         )
+        if len(self._uses) == REMEMBERED:
+            self._uses.clear()
+        self._uses.add(use)
 
     def forget_uses(self) -> None:
         """Forget which splits have which asset."""
         self._database.execute("UPDATE assets SET splits = 0")
+        self._uses.clear()
 
     def later_split(self, modality: Modality, asset_id: str, split: Split) -> Split | None:
         """The last split that has the asset, if it comes after `split`: train, validation, test."""
@@ -115,6 +133,16 @@ class Ledger:
             Leak(modality, asset_id, tuple(split for split in SPLITS if splits & BITS[split]))
             for asset_id, splits in rows
         ]
+
+    def duplicates(self, modality: Modality) -> int:
+        """How many usable files hold the same bytes as another that came before."""
+        (files,) = self._database.execute(
+            "SELECT count(asset_id) FROM files WHERE modality = ?", (modality,)
+        ).fetchone()
+        (assets,) = self._database.execute(
+            "SELECT count(*) FROM assets WHERE modality = ?", (modality,)
+        ).fetchone()
+        return files - assets
 
     def count(self, modality: Modality, split: Split) -> int:
         """How many distinct assets of a modality the samples of a split have."""
