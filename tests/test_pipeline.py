@@ -332,7 +332,7 @@ def test_the_registered_model_has_a_signature_and_answers_its_own_example(done):
     assert answers["example"] == ["image", "text", "audio"]
     vocabulary = json.loads(done.read("data/vocabulary.json"))
     (row,) = answers["rows"]
-    assert all(row[task] in vocabulary[task] for task in tasks)
+    assert all(row[task] in vocabulary[task]["classes"] for task in tasks)
     assert all(0 < row[f"{task}_confidence"] <= 1 for task in tasks)
 
 

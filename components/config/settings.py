@@ -3,6 +3,7 @@
 import difflib
 import re
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Literal, get_args
 
 import yaml
@@ -21,6 +22,7 @@ Modality = Literal["image", "text", "audio"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)  # every loop over modalities has this order
 Fusion = Literal["concat", "attention", "bilinear"]
 Split = Literal["train", "validation", "test"]
+TaskKind = Literal["classification", "multilabel", "regression", "vqa"]
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -107,6 +109,12 @@ class CocoSplit(Section):
     captions: str | None = None
     instances: str | None = None
 
+    @model_validator(mode="after")
+    def _says_something(self):
+        if self.captions is None and self.instances is None:
+            raise ValueError("captions or instances is needed, found neither")
+        return self
+
 
 class CocoSettings(Section):
     """COCO's captions and instances."""
@@ -129,6 +137,20 @@ class VqaSplit(Section):
     questions: str
     annotations: str | None = None
 
+    @model_validator(mode="after")
+    def _image_id_alone_is_filled_in(self):
+        try:
+            parts = list(Formatter().parse(self.name))
+        except ValueError as error:
+            raise ValueError(f"name {self.name!r} is no pattern: {error}") from error
+        fields = [(field, form) for _, field, form, _ in parts if field is not None]
+        if not fields or any(field != "image_id" or "{" in form for field, form in fields):
+            raise ValueError(
+                f"name: found {self.name!r}, expected one with image_id in braces, as in "
+                "COCO_train2014_{image_id:012d}.jpg"
+            )
+        return self
+
 
 class VqaSettings(Section):
     """VQA v2's questions with ten answers each."""
@@ -146,12 +168,33 @@ class HuggingFaceSettings(Section):
     split: str | None = None
 
 
-class SpeechSettings(Section):
-    """Spoken versions of a source's texts: a table of row id and sound file."""
+class SpeechTable(Section):
+    """A table of caption or question id and sound file.
 
-    table: str  # CSV, JSON Lines or Parquet
-    id: str  # its column that holds the id of a caption or question
-    audio: str  # its column that holds the path of a sound file
+    Flickr8k-audio's wav2capt.txt and SpeechCOCO's databases (.sqlite3) are read as published; a
+    CSV, JSON Lines or Parquet file needs the names of its columns.
+    """
+
+    file: str
+    sounds: str = "."  # folder that the paths in the table start from
+    id: str | None = None  # the column that holds the id of a caption or question
+    audio: str | None = None  # the column that holds the path of a sound file
+
+    @model_validator(mode="after")
+    def _columns_are_named(self):
+        published = self.file.endswith((".txt", ".sqlite3"))
+        if published != (self.id is None) or published != (self.audio is None):
+            raise ValueError(
+                f"file: {self.file!r}: the columns id and audio are needed for .csv, .jsonl and "
+                ".parquet, and not for .txt (Flickr8k-audio) and .sqlite3 (SpeechCOCO)"
+            )
+        return self
+
+
+class SpeechSettings(Section):
+    """Spoken versions of a source's texts."""
+
+    tables: Annotated[tuple[SpeechTable, ...], Field(min_length=1, strict=False)]
 
 
 class SplitSettings(Section):
@@ -197,10 +240,20 @@ class IngestSettings(Section):
 class TaskSettings(Section):
     """A task over one column of the samples."""
 
-    kind: Literal["classification", "multilabel", "regression", "vqa"] = "classification"
+    kind: TaskKind = "classification"
     column: str
     decided_by: Annotated[tuple[Modality, ...], Field(strict=False)]
     weight: Positive
+    answers: Annotated[int, Field(ge=2)] | None = None  # kind vqa: so many of the most frequent
+
+    @model_validator(mode="after")
+    def _answers_are_for_vqa(self):
+        if (self.kind == "vqa") != (self.answers is not None):
+            raise ValueError(
+                f"kind is {self.kind}, answers is {self.answers}; kind vqa needs answers, the size "
+                "of its vocabulary, and no other kind has it"
+            )
+        return self
 
 
 class ImageSettings(Section):
@@ -212,6 +265,7 @@ class ImageSettings(Section):
 class TextSettings(Section):
     """How a text becomes token ids."""
 
+    tokenizer: str | None  # a tokenizer.json; null: one is trained on the texts
     vocabulary: Annotated[int, Field(ge=257, le=100_000)]
     max_tokens: Annotated[int, Field(ge=2, le=4096)]
 

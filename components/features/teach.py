@@ -24,6 +24,10 @@ from components.model.base.assets import (
 from components.model.base.features import encode
 from components.model.base.fit import Checkpoint, Recipe, fit, skip
 from components.model.base.heads import Heads
+from components.model.labels.labels import Vocabulary
+from components.model.tasks import KINDS
+from components.model.tasks.classification import Classification
+from components.model.tasks.kind import Kind
 from components.store.files import replacing
 from components.store.hashing import file_hash
 from components.store.shards import Shard, transform
@@ -34,7 +38,7 @@ log = logging.getLogger(__name__)
 INPUTS = {
     "tensors": "folder, the tensor shard set of the modality",
     "samples": "Parquet, the samples",
-    "vocabulary": "JSON, the classes of each task",
+    "vocabulary": "JSON, what ingest learnt of each task's labels",
 }
 OUTPUTS = {
     "features": "folder, the feature shard set",
@@ -50,17 +54,19 @@ Batch = dict[str, Tensor]
 
 @dataclass(frozen=True)
 class Objective:
-    """One thing that an encoder is taught: the class of each asset.
+    """One thing that an encoder is taught: a label of each asset.
 
     Attributes:
-        targets: int64 [N], the class of each asset of the modality; -1 where unknown.
-        classes: how many there are.
+        targets: [N, …], for each asset of the modality, as the kind makes them.
+        outputs: how many numbers the head gives.
         weight: of its loss.
+        kind: of task.
     """
 
     targets: Tensor
-    classes: int
+    outputs: int
     weight: float
+    kind: type[Kind] = Classification
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Teacher(nn.Module):
         super().__init__()
         self.encoder = lesson.encoder
         self.heads = Heads(
-            {k: nn.Linear(lesson.encoder.width, o.classes) for k, o in lesson.objectives.items()}
+            {k: nn.Linear(lesson.encoder.width, o.outputs) for k, o in lesson.objectives.items()}
         )
 
 
@@ -116,18 +122,17 @@ def task_objectives(
     assets: AssetTensors,
     samples: pd.DataFrame,
     tasks: Mapping[str, TaskSettings],
-    vocabulary: Mapping[str, list[str]],
+    vocabulary: Mapping[str, Vocabulary],
 ) -> dict[str, Objective]:
     """The tasks whose label the modality alone decides."""
-    return {
-        name: Objective(
-            targets_of(assets, asset_labels(samples, modality, task.column, vocabulary[name])),
-            len(vocabulary[name]),
-            task.weight,
-        )
-        for name, task in tasks.items()
-        if modality in task.decided_by
-    }
+    objectives = {}
+    for name, task in tasks.items():
+        if modality in task.decided_by:
+            kind = KINDS[task.kind](**vocabulary[name])
+            labels = asset_labels(samples, modality, task.column, kind.written)
+            targets = kind.targets(labels.reindex(list(assets.ids)))
+            objectives[name] = Objective(targets, kind.outputs, task.weight, type(kind))
+    return objectives
 
 
 def targets_of(assets: AssetTensors, labels: pd.Series) -> Tensor:
@@ -202,12 +207,9 @@ def _losses(lesson: Lesson, teacher: Teacher, rows: Tensor) -> dict[str, Tensor]
     pooled = teacher.encoder(**batch).pooled  # [B, D]
     losses = {
         name: objective.weight
-        * F.cross_entropy(
-            teacher.heads[name](pooled),
-            objective.targets[rows],
-            ignore_index=MISSING,
-            label_smoothing=lesson.options.label_smoothing,
-        ).nan_to_num()  # a batch without a single label
+        * objective.kind.loss(
+            teacher.heads[name](pooled), objective.targets[rows], lesson.options.label_smoothing
+        )
         for name, objective in lesson.objectives.items()
     }
     if lesson.self_supervised is not None:
@@ -216,16 +218,17 @@ def _losses(lesson: Lesson, teacher: Teacher, rows: Tensor) -> dict[str, Tensor]
 
 
 def _measure(lesson: Lesson, teacher: Teacher) -> dict[str, dict[str, float]]:
-    """Accuracy of each objective on the assets of the validation split."""
+    """The quality of each objective on the assets of the validation split."""
     rows = lesson.rows["validation"]
     pooled = encode(lesson.encoder, lesson.assets.tensors, rows).pooled
-    accuracy = {}
+    result: dict[str, dict[str, float]] = {}
     for name, objective in lesson.objectives.items():
-        targets = objective.targets[rows]
-        correct = (teacher.heads[name](pooled).argmax(-1) == targets)[targets != MISSING]
-        if len(correct):
-            accuracy[name] = float(correct.float().mean())
-    return {"accuracy": accuracy}
+        kind, targets = objective.kind, objective.targets[rows]
+        known = kind.known(targets)
+        if known.any():
+            quality = kind.quality(teacher.heads[name](pooled)[known], targets[known])
+            result.setdefault(kind.QUALITY, {})[name] = quality
+    return result
 
 
 def encode_all(encoder: nn.Module, weights: Path, tensors: Path, features: Path) -> None:

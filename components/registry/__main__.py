@@ -16,6 +16,7 @@ import yaml
 import components
 from components.config.command import Stage, View
 from components.config.settings import MODALITIES, Modality
+from components.model.labels.labels import written
 from components.registry.predictor import Predictor
 from components.registry.tracking import connect, experiment_id
 from components.store.errors import InputError
@@ -130,17 +131,25 @@ def read_asset(folder: Path, asset_id: str) -> bytes:
 
 
 def signature(mlflow, predictor: Predictor):
-    """Optional image, text and audio in; each task's class and confidence out."""
+    """Optional image, text and audio in; each task's answer and confidence out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import Array
 
-    kinds = {"image": "binary", "text": "string", "audio": "binary"}
+    media = {"image": "binary", "text": "string", "audio": "binary"}
+    types = {
+        str: "string",
+        float: "double",
+        list[str]: Array("string"),
+        list[float]: Array("double"),
+    }
     outputs = [
-        ColSpec(kind, name, required=False)
-        for task in predictor.model.config.classes
-        for kind, name in (("string", task), ("double", f"{task}_confidence"))
+        ColSpec(types[answer], name, required=False)
+        for task, kind in predictor.model.kinds.items()
+        for answer, name in ((kind.ANSWER, task), (kind.CONFIDENCE, f"{task}_confidence"))
+        if answer is not None
     ]
-    inputs = [ColSpec(kinds[m], m, required=False) for m in MODALITIES]
+    inputs = [ColSpec(media[m], m, required=False) for m in MODALITIES]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
@@ -210,15 +219,13 @@ def log_run(mlflow, client, run_id: str, arguments: argparse.Namespace) -> None:
 
 def summary(arguments: argparse.Namespace, settings: View, model) -> str:
     """What a person wants to know when the pipeline has ended."""
-    accuracy = read_json(arguments.metrics)["accuracy"]
-    subsets = list(dict.fromkeys(subset for values in accuracy.values() for subset in values))
-    width = max(map(len, subsets), default=0) + 2
-    lines = ["", "accuracy on the test split", " " * width + "".join(f"{t:>15}" for t in accuracy)]
-    for subset in subsets:
-        cells = (
-            f"{v[subset]:>14.2%} " if subset in v else f"{'–':>14} " for v in accuracy.values()
-        )
-        lines.append(f"{subset:<{width}}" + "".join(cells))
+    metrics = read_json(arguments.metrics)
+    lines = [
+        line
+        for metric, by_task in metrics.items()
+        if metric not in ("ceiling", "slices") and by_task
+        for line in columns(metric, by_task)
+    ]
     name, alias = settings.register.model, settings.register.alias
     return "\n".join(
         [
@@ -230,6 +237,20 @@ def summary(arguments: argparse.Namespace, settings: View, model) -> str:
             'ask         python -m components.registry.predict --image IMAGE --text "QUESTION"',
         ]
     )
+
+
+def columns(metric: str, by_task: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """A metric as lines of text: a column a task, a line a subset of modalities."""
+    subsets = list(dict.fromkeys(subset for values in by_task.values() for subset in values))
+    width = max(map(len, subsets)) + 2
+    title = f"{metric.replace('_', ' ')} on the test split"
+    lines = ["", title, " " * width + "".join(f"{task:>15}" for task in by_task)]
+    for subset in subsets:
+        cells = (
+            f"{written(metric, v[subset]) if subset in v else '–':>14} " for v in by_task.values()
+        )
+        lines.append(f"{subset:<{width}}" + "".join(cells))
+    return lines
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:

@@ -43,8 +43,9 @@ class Predictor:
                 of a sound file); null, or no such column, where a modality is missing.
 
         Returns:
-            For each task a column with the class and one, `<task>_confidence`, with its
-            probability; both null where the modalities given cannot decide the task.
+            For each task a column with the answer and, unless it is a number, one,
+            `<task>_confidence`, with its probability; null where the modalities given cannot
+            decide the task. See the kinds of task for their types.
 
         Raises:
             InputError: a row has no modality at all, or one that the model never learnt, or a
@@ -80,14 +81,15 @@ class Predictor:
         except UNDECODABLE as error:
             raise InputError(f"the {modality} cannot be decoded: {error}") from error
         rows[torch.tensor(given.to_numpy())] = torch.arange(len(contents))
-        return self.model.encoders[modality](**inputs), rows
+        tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
+        return self.model.encoders[modality](**tensors), rows
 
     def _answer(self, task: str, logits: torch.Tensor, presence: torch.Tensor) -> dict:
-        names = self.model.config.classes[task]
         asked = self.model.config.answerable(task, presence).tolist()
-        confidence, best = logits.softmax(1).max(1)
-        pairs = list(zip(asked, best.tolist(), confidence.tolist(), strict=True))
+        answers = self.model.kinds[task].predict(logits)
+        columns = {task: answers.values, f"{task}_confidence": answers.confidence}
         return {
-            task: [names[code] if ok else None for ok, code, _ in pairs],
-            f"{task}_confidence": [share if ok else None for ok, _, share in pairs],
+            name: [value if ok else None for value, ok in zip(values, asked, strict=True)]
+            for name, values in columns.items()
+            if values is not None
         }

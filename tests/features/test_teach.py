@@ -18,7 +18,7 @@ from components.store.errors import InputError
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_media, transform
 from components.store.tables import HISTORY, read_table, write_table
-from tests.model.worlds import CLASSES, TASKS, ids_of, make_inputs, make_table
+from tests.model.worlds import CLASSES, TASKS, VOCABULARY, ids_of, make_inputs, make_table
 from tests.shrunk import small_settings
 
 SETTINGS = small_settings()
@@ -170,9 +170,9 @@ def test_a_batch_without_a_label_teaches_nothing_and_breaks_nothing():
 
 def test_only_tasks_that_the_modality_decides_are_taught():
     table = make_table(30, COUNT, missing=0.0)
-    by_image = teach.task_objectives("image", assets_of("image"), table, TASKS, CLASSES)
+    by_image = teach.task_objectives("image", assets_of("image"), table, TASKS, VOCABULARY)
     assert set(by_image) == {"shape"}
-    assert by_image["shape"].classes == 2
+    assert by_image["shape"].outputs == 2
     ids = list(assets_of("image").ids)
     for asset, target in zip(ids, by_image["shape"].targets.tolist(), strict=True):
         labels = table.loc[table["image_id"] == asset, "shape"]
@@ -182,7 +182,7 @@ def test_only_tasks_that_the_modality_decides_are_taught():
 def test_a_label_that_the_modality_does_not_decide_is_the_user_s_mistake():
     table = make_table(60, 3, missing=0.0)
     with pytest.raises(InputError, match="Remove text from decided_by"):
-        teach.task_objectives("text", assets_of("text"), table, TASKS, CLASSES)
+        teach.task_objectives("text", assets_of("text"), table, TASKS, VOCABULARY)
 
 
 def test_a_sound_s_transcript_is_its_text_among_the_training_texts():
@@ -198,7 +198,7 @@ def test_a_sound_s_transcript_is_its_text_among_the_training_texts():
     assets = AssetTensors(tuple(ids), {})
     objective = audio.transcript_objective(assets, table, 1.0)
     order = sorted(texts[:2])
-    assert objective.classes == 2
+    assert objective.outputs == 2
     assert objective.targets.tolist() == [
         order.index(texts[1]), order.index(texts[0]), order.index(texts[1]), -1,
     ]  # fmt: skip

@@ -19,7 +19,7 @@ from components.train.__main__ import (
     measure,
     predict,
 )
-from tests.model.worlds import CLASSES, TASKS, make_assets, make_model, make_table
+from tests.model.worlds import TASKS, make_assets, make_model, make_table
 
 ASSETS = 20
 WIDE = {"model.width": 32, "model.rank": 32, "model.heads": 4, "align.width": 32} | {
@@ -33,7 +33,7 @@ def make_course(frozen=True, dropout=0.3, batch=4, count=60, missing=0.3, **chan
     assets = make_assets(ASSETS, model if frozen else None)
     table = make_table(count, ASSETS, missing=missing)
     samples = {
-        split: make_samples(table[table["split"] == split], assets, TASKS, CLASSES)
+        split: make_samples(table[table["split"] == split], assets, TASKS, model.kinds)
         for split in ("train", "validation", "test")
     }
     return Course(model, assets, frozen, samples, TASKS, dropout, batch)
@@ -136,7 +136,7 @@ def test_without_sound_the_model_learns_from_what_is_there(frozen):
     table = make_table(60, ASSETS)
     table = table[table[["image_id", "text_id"]].notna().any(axis=1)]
     samples = {
-        split: make_samples(table[table["split"] == split], assets, TASKS, CLASSES)
+        split: make_samples(table[table["split"] == split], assets, TASKS, course.model.kinds)
         for split in ("train", "validation")
     }
     course = replace(course, assets=assets, samples=samples)

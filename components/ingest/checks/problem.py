@@ -1,19 +1,9 @@
-"""Why a media file cannot be used."""
+"""What a check of a media file gives."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+
+from components.store.errors import Problem
+
+__all__ = ["Facts", "Problem"]
 
 Facts = Mapping[str, int | float | str]  # what a file that can be used is like, for the data report
-
-
-@dataclass(frozen=True)
-class Problem:
-    """Why a media file cannot be used.
-
-    Attributes:
-        reason: a stable code of lower-case letters and underscores, as `image_undecodable`.
-        detail: a sentence: what was found and what was expected.
-    """
-
-    reason: str
-    detail: str

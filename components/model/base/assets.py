@@ -1,8 +1,9 @@
 """Shard sets of tensors as training reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -67,15 +68,23 @@ def features_of(tensors: dict[str, Tensor]) -> Features:
 
 
 def asset_labels(
-    samples: pd.DataFrame, modality: Modality, column: str, classes: Sequence[str]
+    samples: pd.DataFrame, modality: Modality, column: str, written: Callable[[Any], str]
 ) -> pd.Series:
-    """Class index of each asset that has a label, by asset id.
+    """The label of each asset that has one, by asset id.
+
+    Args:
+        samples: the samples.
+        modality: of the assets.
+        column: that holds the labels.
+        written: a label in one string.
 
     Raises:
         InputError: one asset has two labels, so the modality does not decide the column.
     """
-    pairs = samples[[f"{modality}_id", column]].dropna().drop_duplicates()
-    twice = pairs[pairs[f"{modality}_id"].duplicated(keep=False)]
+    pairs = samples[[f"{modality}_id", column]].dropna()
+    spelt = pairs.assign(**{column: pairs[column].map(written)})
+    pairs = pairs[~spelt.duplicated()]
+    twice = spelt.loc[pairs.index][pairs[f"{modality}_id"].duplicated(keep=False)]
     if len(twice):
         first = twice[twice[f"{modality}_id"] == twice.iloc[0][f"{modality}_id"]]
         raise InputError(
@@ -83,5 +92,4 @@ def asset_labels(
             f"{', '.join(map(repr, first[column]))} in column {column!r}, so {modality} does not "
             f"decide it. Remove {modality} from decided_by of that task in params.yaml"
         )
-    codes = {label: code for code, label in enumerate(classes)}
-    return pairs.set_index(f"{modality}_id")[column].map(codes)
+    return pairs.set_index(f"{modality}_id")[column]
