@@ -173,6 +173,12 @@ def test_a_task_may_have_only_a_name_that_can_be_a_head_and_a_metric(tmp_path, n
     assert repr(name) in line
 
 
+def test_no_task_may_have_the_name_of_another_one_s_confidence(tmp_path):
+    tasks = {name: dict(shipped()["tasks"]["answer"]) for name in ("sure", "sure_confidence")}
+    (line,) = problems(tmp_path, change(shipped(), {"tasks": tasks}))
+    assert "'sure_confidence'" in line
+
+
 def test_the_command_says_that_the_shipped_file_is_valid():
     process = run_python("-m", "components.config", cwd=ROOT)
     assert process.returncode == 0

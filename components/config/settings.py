@@ -407,7 +407,8 @@ class Settings(Section):
                 f"tasks {odd}: only letters, digits, _ and - can be in a name, the first a letter "
                 "or a digit"
             )
-        if clash := sorted(RESERVED & self.tasks.keys()):
+        confidences = {f"{name}_confidence" for name in self.tasks}  # columns of the answers
+        if clash := sorted((RESERVED | confidences) & self.tasks.keys()):
             raise ValueError(f"tasks {clash} have names that are the pipeline's own; rename them")
         return self
 
