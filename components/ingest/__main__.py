@@ -25,7 +25,8 @@ from components.ingest.media import TYPES, Library
 from components.ingest.quarantine import Quarantine
 from components.ingest.record import BadRow, Record, Rows
 from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
-from components.ingest.sources import demo
+from components.ingest.sources import coco, demo, flickr30k, huggingface, table, vqa
+from components.ingest.sources.with_speech import with_speech
 from components.ingest.splits import choose
 from components.model.labels import LABELS
 from components.model.labels.labels import Labels, Vocabulary
@@ -57,6 +58,11 @@ SOURCES: dict[Source, Callable[[View, Path], Rows]] = {
     "demo": lambda settings, root: demo.read(
         settings.ingest.demo, settings.ingest.splits, settings.seed, settings.workers
     ),
+    "table": lambda settings, root: table.read(settings.ingest.table, root),
+    "coco": lambda settings, root: coco.read(settings.ingest.coco, root),
+    "flickr30k": lambda settings, root: flickr30k.read(settings.ingest.flickr30k, root),
+    "vqa": lambda settings, root: vqa.read(settings.ingest.vqa, root),
+    "huggingface": lambda settings, root: huggingface.read(settings.ingest.huggingface, root),
 }
 
 LEAKING: tuple[Modality, ...] = ("image", "audio")  # the same text may well be in every split
@@ -122,7 +128,7 @@ def collect(
         InputError: the source lacks a column that params.yaml names.
     """
     count, first = 0, True
-    with TableWriter(samples, SAMPLES, reading.types) as table:
+    with TableWriter(samples, SAMPLES, reading.types) as writer:
         for row in tqdm(library.store(iter(rows)), "ingest", unit="row", disable=None):
             count += 1
             if isinstance(row, Record) and first:
@@ -133,7 +139,7 @@ def collect(
                 bad.put(sample.line, sample.asset, sample.reason, sample.detail)
                 continue
             note_uses(sample, ledger)
-            table.add(sample)
+            writer.add(sample)
     return count
 
 
@@ -240,10 +246,10 @@ def select(
     bad: Quarantine,
 ) -> None:
     """Copy the samples that have no problem; the others go to the quarantine."""
-    with TableWriter(target, SAMPLES, reading.types) as table:
+    with TableWriter(target, SAMPLES, reading.types) as writer:
         for sample in read_rows(source):
             if (found := problem(sample)) is None:
-                table.add(sample)
+                writer.add(sample)
             else:
                 bad.put(found.line, found.asset, found.reason, found.detail)
 
@@ -275,6 +281,8 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     reading = Reading(settings.ingest, settings.tasks, settings.seed)
     options = reading.settings
     rows = SOURCES[options.source](settings, arguments.root)
+    if options.speech:
+        rows = with_speech(rows, options.speech, arguments.root)
     scratch = arguments.scratch
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as bad:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.config.settings import Modality, Split
-from components.ingest.checks.problem import Problem
+from components.store.errors import Problem
 from components.store.tables import SPLITS
 
 BITS: dict[Split, int] = {split: 1 << place for place, split in enumerate(SPLITS)}  # test: highest

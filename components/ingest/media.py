@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from components.config.settings import MODALITIES, Modality
 from components.ingest.checks import INSPECT
-from components.ingest.checks.problem import Facts, Problem
+from components.ingest.checks.facts import Facts
 from components.ingest.ledger import Ledger
 from components.ingest.record import BadRow, Media, Record, Rows
+from components.store.errors import Problem
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter
 from components.store.tables import TableWriter

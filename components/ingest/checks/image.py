@@ -1,7 +1,8 @@
 """Whether an image file can be used."""
 
-from components.ingest.checks.problem import Facts, Problem
+from components.ingest.checks.facts import Facts
 from components.model.processors.image import ImageError, decode
+from components.store.errors import Problem
 
 
 def inspect(content: bytes) -> Facts | Problem:

@@ -11,20 +11,9 @@ from typing import Any
 
 import ijson
 
-from components.ingest.record import BadRow, Media
+from components.ingest.record import Media
+from components.ingest.sources.files import RowError
 from components.store.errors import InputError
-
-
-class RowError(Exception):
-    """Why no record can be made of a row: asset, reason and detail as of a `BadRow`."""
-
-    def __init__(self, asset: str | None, reason: str, detail: str):
-        super().__init__(detail)
-        self.asset, self.reason, self.detail = asset, reason, detail
-
-    def at(self, line: str) -> BadRow:
-        """The bad row at a place of the source."""
-        return BadRow(line, self.asset, self.reason, self.detail)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from components.ingest.checks.image import inspect
-from components.ingest.checks.problem import Problem
 from components.model.processors import image as decoding
 from components.model.processors.image import MAX_PIXELS, ImageError, ImageProcessor
+from components.store.errors import Problem
 from tests.shrunk import ROOT, encoded, picture, png, run_python, small_settings
 
 PROCESSOR = ImageProcessor(small_settings().preprocess.image)
