@@ -17,7 +17,7 @@ from components.evaluate.predict import predict, subsets
 from components.model.base.assets import load_assets
 from components.model.base.fit import make_deterministic
 from components.model.folder import load_model
-from components.model.labels.labels import spelt
+from components.model.labels.labels import written
 from components.model.tasks.kind import Kind
 from components.store.errors import InputError
 from components.store.files import read_json, write_json, write_text
@@ -93,7 +93,7 @@ def render(context: dict, figures: dict[str, Path]) -> str:
     """The report as one HTML page that needs no other file."""
     page = Environment(loader=PackageLoader("components.evaluate", "."), autoescape=True)
     images = {name: base64.b64encode(path.read_bytes()).decode() for name, path in figures.items()}
-    page.filters["spelt"] = lambda value, metric: spelt(metric, value).replace("%", " %")
+    page.filters["written"] = lambda value, metric: written(metric, value).replace("%", " %")
     return page.get_template("report.html.jinja").render(context, plots=images)
 
 

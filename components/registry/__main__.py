@@ -16,7 +16,7 @@ import yaml
 import components
 from components.config.command import Stage, View
 from components.config.settings import MODALITIES
-from components.model.labels.labels import spelt
+from components.model.labels.labels import written
 from components.registry.predictor import Predictor
 from components.registry.tracking import connect, experiment_id
 from components.store.errors import InputError
@@ -244,7 +244,7 @@ def columns(metric: str, by_task: Mapping[str, Mapping[str, float]]) -> list[str
     lines = ["", title, " " * width + "".join(f"{task:>15}" for task in by_task)]
     for subset in subsets:
         cells = (
-            f"{spelt(metric, v[subset]) if subset in v else '–':>14} " for v in by_task.values()
+            f"{written(metric, v[subset]) if subset in v else '–':>14} " for v in by_task.values()
         )
         lines.append(f"{subset:<{width}}" + "".join(cells))
     return lines

@@ -93,6 +93,6 @@ class Labels(ABC):
         """bool, a value a row: whether a prediction is plainly wrong."""
 
 
-def spelt(metric: str, value: float) -> str:
+def written(metric: str, value: float) -> str:
     """A metric's value as a person reads it."""
     return f"{value:.4g}" if metric in NO_SHARES else f"{value:.2%}"

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from components.model.labels import LABELS
-from components.model.labels.labels import spelt
+from components.model.labels.labels import written
 from components.model.labels.multilabel import average_precision
 
 
@@ -95,6 +95,6 @@ def test_a_label_in_one_string_loses_nothing(kind, label, spelt):
 
 
 def test_shares_are_read_in_per_cent_and_other_metrics_are_not():
-    assert spelt("accuracy", 0.12345) == "12.35%"
-    assert spelt("mean_absolute_error", 12.34567) == "12.35"
-    assert spelt("r2", -0.5) == "-0.5"
+    assert written("accuracy", 0.12345) == "12.35%"
+    assert written("mean_absolute_error", 12.34567) == "12.35"
+    assert written("r2", -0.5) == "-0.5"
