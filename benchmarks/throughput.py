@@ -110,7 +110,8 @@ def start(settings: Settings, vocabulary: dict) -> MultimodalModel:
     """The model as the train stage starts it."""
     make_deterministic(settings.seed, settings.threads)
     encoders = {m: Path(f"models/encoders/{m}.safetensors") for m in MODALITIES}
-    return build(settings, vocabulary, encoders, Path("models/projections.safetensors")).train()
+    projections = Path("models/projections.safetensors")
+    return build(settings, vocabulary, MODALITIES, encoders, projections).train()
 
 
 def textbook_steps(

@@ -7,9 +7,12 @@ from pathlib import Path
 
 import yaml
 
-from tests.shrunk import ROOT
+from tests.shrunk import ROOT, shipped
 
-DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+SOURCE = shipped()["ingest"]["root"]  # the one value that dvc.yaml takes from params.yaml
+DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text().replace("${ingest.root}", SOURCE))[
+    "stages"
+]
 
 
 @dataclass(frozen=True)

@@ -147,11 +147,60 @@ def test_a_file_that_is_not_yaml_is_refused(tmp_path):
         load_settings(tmp_path / "params.yaml")
 
 
-@pytest.mark.parametrize("name", ["answer.short", "a/b", "", "transcript", "answer_confidence"])
+@pytest.mark.parametrize(
+    ("old", "new", "key", "line", "before"),
+    [
+        ("seed: 0", "seed: 0\nseed: 1", "seed", 2, 1),
+        ("a: {b: 1}", "a: {b: 1, c: 2, 'b': 1}", "b", 1, 1),
+        ("a: {}", "a:\n  - b: 1\n    c: 2\n    b: 3", "b", 4, 2),
+        ("a: {}", "a: &x {b: 1}\nd: {<<: *x, b: 2, b: 3}", "b", 2, 2),
+    ],
+)
+def test_a_key_that_is_there_twice_is_named_with_its_lines(tmp_path, old, new, key, line, before):
+    path = tmp_path / "params.yaml"
+    path.write_text(new)
+    with pytest.raises(InputError) as error:
+        load_settings(path)
+    message = f"{path}, line {line}: the key {key!r} is in line {before} already. Keep one of them"
+    assert str(error.value) == message
+    path.write_text(old)  # once is no mistake of this kind
+    assert "already" not in "".join(problems(tmp_path, yaml.safe_load(old)))
+
+
+def test_a_key_may_be_given_again_beside_a_merged_mapping(tmp_path):
+    text = (ROOT / "params.yaml").read_text()
+    old = "  shape: {kind: classification, column: shape, decided_by: [image], weight: 0.3}"
+    new = "  shape: &shape {kind: classification, column: shape, decided_by: [image], weight: 0.3}"
+    assert old in text
+    text = text.replace(old, f"{new}\n  round: {{<<: *shape, weight: 0.5}}")
+    (tmp_path / "params.yaml").write_text(text)
+    tasks = load_settings(tmp_path / "params.yaml").tasks
+    assert tasks["round"] == tasks["shape"].model_copy(update={"weight": 0.5})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "answer.short",
+        "a/b",
+        "",
+        "_modules",
+        "transcript",
+        "same_image",
+        "training",
+        "answer_confidence",
+    ],
+)
 def test_a_task_may_have_only_a_name_that_can_be_a_head_and_a_metric(tmp_path, name):
     params = edited("tasks", lambda tasks: tasks.update({name: dict(tasks["answer"])}))
     (line,) = problems(tmp_path, params)
     assert repr(name) in line
+
+
+def test_no_task_may_have_the_name_of_another_one_s_confidence(tmp_path):
+    tasks = {name: dict(shipped()["tasks"]["answer"]) for name in ("sure", "sure_confidence")}
+    (line,) = problems(tmp_path, change(shipped(), {"tasks": tasks}))
+    assert "'sure_confidence'" in line
 
 
 def test_the_command_says_that_the_shipped_file_is_valid():
@@ -167,16 +216,3 @@ def test_the_command_ends_with_2_and_the_message(tmp_path):
     assert_refused(process, "train.epocs: unknown key. Did you mean 'epochs'?")
     missing = run_python("-m", "components.config", cwd=tmp_path)
     assert_refused(missing, "params.yaml is missing. Name another file with --params")
-
-
-def test_comments_name_every_key_of_the_shipped_file_once():
-    """YAML keeps the last of two equal keys without a word; the shipped file must have none."""
-
-    def keys(node):
-        if isinstance(node, yaml.MappingNode):
-            names = [key.value for key, _ in node.value]
-            assert len(names) == len(set(names)), names
-            for _, value in node.value:
-                keys(value)
-
-    keys(yaml.compose((ROOT / "params.yaml").read_text()))

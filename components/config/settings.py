@@ -3,6 +3,7 @@
 import difflib
 import re
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Literal, get_args
 
 import yaml
@@ -28,7 +29,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
-SELF_TAUGHT = {"transcript", "masked_tokens", "same_text"}  # the encoders' own, beside the tasks
+RESERVED = {  # no names for tasks
+    *("transcript", "masked_tokens", "same_text", "same_image", "same_audio"),  # encoders' own
+    "training",  # every torch module has it
+}
 
 
 class Section(BaseModel):
@@ -105,6 +109,12 @@ class CocoSplit(Section):
     captions: str | None = None
     instances: str | None = None
 
+    @model_validator(mode="after")
+    def _says_something(self):
+        if self.captions is None and self.instances is None:
+            raise ValueError("captions or instances is needed, found neither")
+        return self
+
 
 class CocoSettings(Section):
     """COCO's captions and instances."""
@@ -127,6 +137,20 @@ class VqaSplit(Section):
     questions: str
     annotations: str | None = None
 
+    @model_validator(mode="after")
+    def _image_id_alone_is_filled_in(self):
+        try:
+            parts = list(Formatter().parse(self.name))
+        except ValueError as error:
+            raise ValueError(f"name {self.name!r} is no pattern: {error}") from error
+        fields = [(field, form) for _, field, form, _ in parts if field is not None]
+        if not fields or any(field != "image_id" or "{" in form for field, form in fields):
+            raise ValueError(
+                f"name: found {self.name!r}, expected one with image_id in braces, as in "
+                "COCO_train2014_{image_id:012d}.jpg"
+            )
+        return self
+
 
 class VqaSettings(Section):
     """VQA v2's questions with ten answers each."""
@@ -144,12 +168,33 @@ class HuggingFaceSettings(Section):
     split: str | None = None
 
 
-class SpeechSettings(Section):
-    """Spoken versions of a source's texts: a table of row id and sound file."""
+class SpeechTable(Section):
+    """A table of caption or question id and sound file.
 
-    table: str  # CSV, JSON Lines or Parquet
-    id: str  # its column that holds the id of a caption or question
-    audio: str  # its column that holds the path of a sound file
+    Flickr8k-audio's wav2capt.txt and SpeechCOCO's databases (.sqlite3) are read as published; a
+    CSV, JSON Lines or Parquet file needs the names of its columns.
+    """
+
+    file: str
+    sounds: str = "."  # folder that the paths in the table start from
+    id: str | None = None  # the column that holds the id of a caption or question
+    audio: str | None = None  # the column that holds the path of a sound file
+
+    @model_validator(mode="after")
+    def _columns_are_named(self):
+        published = self.file.endswith((".txt", ".sqlite3"))
+        if published != (self.id is None) or published != (self.audio is None):
+            raise ValueError(
+                f"file: {self.file!r}: the columns id and audio are needed for .csv, .jsonl and "
+                ".parquet, and not for .txt (Flickr8k-audio) and .sqlite3 (SpeechCOCO)"
+            )
+        return self
+
+
+class SpeechSettings(Section):
+    """Spoken versions of a source's texts."""
+
+    tables: Annotated[tuple[SpeechTable, ...], Field(min_length=1, strict=False)]
 
 
 class SplitSettings(Section):
@@ -220,6 +265,7 @@ class ImageSettings(Section):
 class TextSettings(Section):
     """How a text becomes token ids."""
 
+    tokenizer: str | None  # a tokenizer.json; null: one is trained on the texts
     vocabulary: Annotated[int, Field(ge=257, le=100_000)]
     max_tokens: Annotated[int, Field(ge=2, le=4096)]
 
@@ -367,13 +413,33 @@ class Settings(Section):
     @model_validator(mode="after")
     def _names_of_tasks(self):
         # A task's name becomes that of a head, of a column and of a metric.
-        if odd := [name for name in self.tasks if not re.fullmatch(r"[A-Za-z0-9_-]+", name)]:
-            raise ValueError(f"tasks {odd}: only letters, digits, _ and - can be in a name")
-        if clash := sorted({f"{name}_confidence" for name in self.tasks} & self.tasks.keys()):
-            raise ValueError(f"tasks {clash} have the name of another task's confidence")
-        if clash := sorted(SELF_TAUGHT & self.tasks.keys()):
-            raise ValueError(f"tasks {clash} are what encoders teach themselves; rename them")
+        odd = [n for n in self.tasks if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", n)]
+        if odd:
+            raise ValueError(
+                f"tasks {odd}: only letters, digits, _ and - can be in a name, the first a letter "
+                "or a digit"
+            )
+        confidences = {f"{name}_confidence" for name in self.tasks}  # columns of the answers
+        if clash := sorted((RESERVED | confidences) & self.tasks.keys()):
+            raise ValueError(f"tasks {clash} have names that are the pipeline's own; rename them")
         return self
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no mapping names a key twice; PyYAML itself keeps the last one."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        first = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            known = first.setdefault((key.tag, key.value), key)
+            if known is not key:
+                line, before = key.start_mark.line + 1, known.start_mark.line + 1
+                raise InputError(
+                    f"{self.name}, line {line}: the key {key.value!r} is in line {before} already. "
+                    "Keep one of them"
+                )
+        return node
 
 
 def load_settings(path: Path) -> Settings:
@@ -384,7 +450,8 @@ def load_settings(path: Path) -> Settings:
             every one of them is named, each with the nearest valid one.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        with path.open("rb") as file:
+            content = yaml.load(file, _Loader)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing. Name another file with --params") from error
     except yaml.YAMLError as error:

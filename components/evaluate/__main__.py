@@ -1,13 +1,11 @@
 """Stage `evaluate`: the model on the test split, by task, slice and subset of modalities."""
 
 import argparse
-import base64
 import logging
 from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from components.config.command import Stage, View
@@ -20,6 +18,7 @@ from components.model.folder import load_model
 from components.model.labels.labels import written
 from components.model.tasks.kind import Kind
 from components.store.errors import InputError
+from components.store.figures import page, save
 from components.store.files import read_json, write_json, write_text
 from components.store.tables import HISTORY, PREDICTIONS, SAMPLES, read_table, write_table
 
@@ -44,6 +43,7 @@ STAGE = Stage(
 )
 
 MISTAKES = 20  # listed in the report
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def draw(
@@ -54,7 +54,8 @@ def draw(
     if metrics["accuracy"]:
         figures["accuracy_by_modalities"] = plots.subsets(metrics["accuracy"], metrics["ceiling"])
     for stage, table in histories.items():
-        figures[f"history_{stage}"] = plots.history(table, f"stage {stage}")
+        if len(table):
+            figures[f"history_{stage}"] = plots.history(table, f"stage {stage}")
     for task, kind in kinds.items():
         rows = predictions[predictions["task"] == task]
         if len(rows):
@@ -67,6 +68,11 @@ def draw(
 def fullest(predictions: pd.DataFrame) -> pd.DataFrame:
     """For each sample and task the prediction from the most modalities."""
     return predictions.drop_duplicates(["sample_id", "task"], keep="last")
+
+
+def shown(metric: str, value: float) -> str:
+    """A metric's value as the report shows it."""
+    return written(metric, value).replace("%", " %")
 
 
 def main_metrics(metrics: dict) -> dict[str, tuple[str, dict[str, float]]]:
@@ -89,23 +95,19 @@ def mistakes(best: pd.DataFrame, kinds: Mapping[str, Kind]) -> list[dict]:
     ]
 
 
-def render(context: dict, figures: dict[str, Path]) -> str:
-    """The report as one HTML page that needs no other file."""
-    page = Environment(loader=PackageLoader("components.evaluate", "."), autoescape=True)
-    images = {name: base64.b64encode(path.read_bytes()).decode() for name, path in figures.items()}
-    page.filters["written"] = lambda value, metric: written(metric, value).replace("%", " %")
-    return page.get_template("report.html.jinja").render(context, plots=images)
-
-
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
     make_deterministic(settings.seed, settings.threads)
     model, _ = load_model(arguments.model)
     samples = read_table(arguments.samples, SAMPLES)
     test = samples[samples["split"] == "test"]
-    if test.empty:
-        raise InputError(f"{arguments.samples} holds no sample of the test split")
-    assets = {m: load_assets(getattr(arguments, f"{m}_tensors")) for m in MODALITIES}
+    learnt = model.config.learnt
+    if not test[[f"{m}_id" for m in learnt]].notna().any(axis=None):
+        raise InputError(
+            f"{arguments.samples} holds no sample of the test split with {' or '.join(learnt)}, "
+            "which the model learnt from. See ingest.splits in params.yaml"
+        )
+    assets = {m: load_assets(getattr(arguments, f"{m}_tensors")) for m in learnt}
     predictions = predict(model, test, assets, settings.tasks)
     found = measure.metrics(predictions, model.kinds)
     classified = predictions[predictions["task"].isin(found["accuracy"].keys())]
@@ -120,20 +122,21 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     figures = draw(best, metrics, histories, model.kinds)
     paths = {name: arguments.plots / f"{name}.png" for name in figures}
     for name, figure in figures.items():
-        plots.save(figure, paths[name])
+        save(figure, paths[name])
     context = {
         **metrics,
         "others": {name: values for name, values in found.items() if name != "accuracy"},
         "main": main_metrics(found),
+        "shown": shown,
         "samples": len(test),
         "fusion": model.config.model.fusion,
         "weights": f"{sum(p.numel() for p in model.parameters()):,}",
-        "subsets": ["+".join(subset) for subset in subsets()],
+        "subsets": ["+".join(s) for s in subsets() if set(s) <= set(learnt)],
         "retrieval": read_json(arguments.retrieval),
         "mistakes": mistakes(best, model.kinds),
     }
     write_table(arguments.predictions, predictions, PREDICTIONS)
-    write_text(arguments.report, render(context, paths))
+    write_text(arguments.report, page(TEMPLATE, context, paths))
     write_json(arguments.metrics, metrics)
     for metric, by_task in found.items():
         for task, values in by_task.items():

@@ -1,12 +1,9 @@
 """Plots as PNG files, for MLflow and for the report."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from components.model.tasks.classification import Classification
@@ -14,27 +11,9 @@ from components.model.tasks.kind import Kind
 from components.model.tasks.multilabel import Multilabel
 from components.model.tasks.regression import Regression
 from components.model.tasks.vqa import Vqa
-from components.store.files import replacing
+from components.store.figures import GRID, panels
 
-matplotlib.use("Agg")
-GRID = {"alpha": 0.3}
 BARS = 30  # at most in a plot of classes or answers
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; the same figure gives the same bytes."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
-
-
-def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, two in a row, each of so many inches."""
-    rows, columns = -(-count // 2), min(2, count)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for spare in axes[count:]:
-        figure.delaxes(spare)
-    return figure, axes[:count]
 
 
 def history(table: pd.DataFrame, title: str) -> Figure:

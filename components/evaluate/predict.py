@@ -34,7 +34,7 @@ def predict(
     Args:
         model: in evaluation mode.
         table: the samples of one split.
-        assets: the tensors of every modality.
+        assets: the tensors of every modality that the model learnt.
         tasks: the tasks, by name.
 
     Returns:

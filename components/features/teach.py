@@ -3,7 +3,7 @@
 import argparse
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from components.config.settings import EncoderSettings, Modality, TaskSettings
 from components.model.base.assets import (
@@ -21,12 +22,12 @@ from components.model.base.assets import (
     tensors_of,
 )
 from components.model.base.features import encode
-from components.model.base.fit import Checkpoint, Recipe, fit
+from components.model.base.fit import Checkpoint, Recipe, fit, skip
+from components.model.base.heads import Heads
 from components.model.labels.labels import Vocabulary
 from components.model.tasks import KINDS
 from components.model.tasks.classification import Classification
 from components.model.tasks.kind import Kind
-from components.store.errors import InputError
 from components.store.files import replacing
 from components.store.hashing import file_hash
 from components.store.shards import Shard, transform
@@ -45,6 +46,8 @@ OUTPUTS = {
     "history": "CSV, metrics by epoch",
     "checkpoint": "safetensors, where an interrupted run resumes; removed at the end",
 }
+
+INVERSE_TEMPERATURE = 5.0  # of the agreement of two views
 
 Batch = dict[str, Tensor]
 
@@ -97,7 +100,7 @@ class Teacher(nn.Module):
     def __init__(self, lesson: Lesson):
         super().__init__()
         self.encoder = lesson.encoder
-        self.heads = nn.ModuleDict(
+        self.heads = Heads(
             {k: nn.Linear(lesson.encoder.width, o.outputs) for k, o in lesson.objectives.items()}
         )
 
@@ -138,17 +141,45 @@ def targets_of(assets: AssetTensors, labels: pd.Series) -> Tensor:
     return torch.tensor(found.to_numpy())
 
 
-def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
-    """Train the encoder on the assets of the training split; give its history.
+def by_views(lesson: Lesson, view: Callable[[Batch], Batch]) -> Lesson:
+    """The lesson of an encoder that no label teaches: two views of an asset have one meaning.
 
-    Raises:
-        InputError: there is nothing to teach it.
+    Args:
+        lesson: without objectives.
+        view: changes every asset of a batch at random, in a way that leaves its meaning.
     """
-    if not lesson.objectives and lesson.self_supervised is None:
-        raise InputError(
-            f"features.{lesson.modality}: the encoder has nothing to learn, because no task names "
-            f"{lesson.modality} in decided_by. Name it there for a task that it decides"
-        )
+    name = f"same_{lesson.modality}"
+
+    def self_supervised(encoder: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        first, second = (encoder(**view(batch)).pooled for _ in range(2))  # [B, D]
+        return {name: disagreement(first, second)}
+
+    log.info("features_%s: no label teaches the encoder, so it learns %s", lesson.modality, name)
+    return replace(lesson, augment=lambda batch: batch, self_supervised=self_supervised)
+
+
+def disagreement(first: Tensor, second: Tensor) -> Tensor:
+    """NT-Xent (Chen et al. 2020, equation 1): every view is to find the other of its asset.
+
+    Args:
+        first: pooled features of one view of each asset [B, D].
+        second: of another view [B, D].
+    """
+    views = F.normalize(torch.cat([first, second]), dim=-1)  # [2B, D]
+    itself = torch.eye(len(views), dtype=torch.bool)
+    similarity = (INVERSE_TEMPERATURE * views @ views.T).masked_fill(itself, -torch.inf)  # [2B, 2B]
+    return F.cross_entropy(similarity, torch.arange(len(views)).roll(len(first)))
+
+
+def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
+    """Train the encoder on the assets of the training split, if there are any.
+
+    Returns:
+        Its history: a table as `HISTORY`.
+    """
+    label = f"features_{lesson.modality}"
+    if not len(lesson.rows["train"]):
+        return skip(label, f"no training sample has {lesson.modality}")
     teacher = Teacher(lesson)
     return fit(
         Recipe(
@@ -159,7 +190,7 @@ def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
             options=lesson.options,
             seed=seed,
             checkpoint=checkpoint,
-            label=f"features_{lesson.modality}",
+            label=label,
         )
     )
 

@@ -2,221 +2,311 @@
 
 import argparse
 import logging
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import pandas as pd
+import pyarrow as pa
 from tqdm import tqdm
 
 from components.config.command import Stage, View
-from components.config.settings import MODALITIES, Modality, TaskSettings
-from components.ingest.checks import INSPECT
-from components.ingest.checks.problem import Problem
-from components.ingest.record import Media, Record
+from components.config.settings import (
+    MODALITIES,
+    IngestSettings,
+    Modality,
+    Source,
+    TaskSettings,
+)
+from components.ingest.columns import Parser, as_text, column_parsers
+from components.ingest.ledger import Ledger
+from components.ingest.media import TYPES, Library
+from components.ingest.quarantine import Quarantine
+from components.ingest.record import BadRow, Record, Rows
+from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
 from components.ingest.sources import demo
+from components.ingest.splits import choose
 from components.model.labels import LABELS
-from components.model.labels.labels import Vocabulary
-from components.store.errors import InputError
-from components.store.files import write_json
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter
-from components.store.tables import QUARANTINE, SAMPLES, SPLITS, write_table
+from components.model.labels.labels import Labels, Vocabulary
+from components.store.errors import InputError, Problem
+from components.store.figures import page, save
+from components.store.files import write_json, write_text
+from components.store.tables import ASSETS, SAMPLES, TableWriter, read_rows
 
 log = logging.getLogger(__name__)
 
 STAGE = Stage(
     description="Read a source into samples, media shards, a quarantine and a vocabulary.",
-    inputs={},
+    inputs={"root": "folder, where the source lies; the demo needs nothing in it"},
     outputs={
         "samples": "Parquet, one row a sample: split, assets, labels",
         "media": "folder, one media shard set a modality",
         "quarantine": "Parquet, one row for each row of the source that cannot be used, and why",
         "vocabulary": "JSON, what was learnt of each task's labels",
+        "assets": "Parquet, one row a media file: its size, length and rate",
         "report": "JSON, what is in the data",
+        "plots": "folder, the same as plots",
+        "page": "HTML, the same on one page, with some samples",
+        "scratch": "folder, for what is in work; removed at the end",
     },
     params=("seed", "workers", "ingest", "tasks"),
 )
 
-SOURCES: dict[str, Callable[[View], Iterator[Record]]] = {
-    "demo": lambda settings: demo.read(
-        settings.ingest.demo,
-        settings.ingest.splits,
-        settings.seed,
-        settings.workers,
+SOURCES: dict[Source, Callable[[View, Path], Rows]] = {
+    "demo": lambda settings, root: demo.read(
+        settings.ingest.demo, settings.ingest.splits, settings.seed, settings.workers
     ),
 }
 
-
-@dataclass
-class Library:
-    """The assets met so far; each file is read, checked and stored once."""
-
-    folder: Path
-    ids: dict[tuple[Modality, str], str] = field(default_factory=dict)
-    bad: dict[tuple[Modality, str], tuple[str, str]] = field(default_factory=dict)
-
-    def __post_init__(self):
-        self.writers = {modality: MediaWriter(self.folder / modality) for modality in MODALITIES}
-        self._stored: set[tuple[Modality, str]] = set()
-
-    def take(self, modality: Modality, media: Media) -> None:
-        """Read and check a file, and store it if its content is new."""
-        key = (modality, media.key)
-        if key in self.ids or key in self.bad:
-            return
-        try:
-            content = media.load()
-        except OSError as error:
-            self.bad[key] = ("file_unreadable", f"the file cannot be read: {error.strerror}")
-            return
-        found = INSPECT[modality](content)
-        if isinstance(found, Problem):
-            self.bad[key] = (found.reason, found.detail)
-            return
-        asset_id = content_id(content)
-        self.ids[key] = asset_id
-        if (modality, asset_id) not in self._stored:
-            self._stored.add((modality, asset_id))
-            self.writers[modality].add(Asset(asset_id, content))
+LEAKING: tuple[Modality, ...] = ("image", "audio")  # the same text may well be in every split
+SHOWN = 3  # leaks that are named
 
 
-def ingest(
-    records: Iterable[Record], columns: list[str], media: Path
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Store the media of `records` and give (samples, quarantine): every row is in one of them.
+@dataclass(frozen=True)
+class Reading:
+    """How the rows of a source become samples.
 
-    Args:
-        records: the rows of a source.
-        columns: the columns to keep: labels of tasks, and slices.
-        media: the folder of the media shard sets.
+    Attributes:
+        settings: of the ingest stage.
+        tasks: by name.
+        seed: what the splits follow from.
+    """
+
+    settings: IngestSettings
+    tasks: Mapping[str, TaskSettings]
+    seed: int
+
+    @property
+    def columns(self) -> dict[str, pa.DataType]:
+        """The columns of the samples beside split and assets, with their types."""
+        return {column: parser.type for column, parser in self.parsers.items()}
+
+    @property
+    def parsers(self) -> dict[str, Parser]:
+        """How the cells of each column are read: labels of tasks, then slices."""
+        return column_parsers(self.tasks, self.settings.slices)
+
+    @property
+    def types(self) -> pa.Schema:
+        """All columns of the samples."""
+        ids = {column: pa.string() for column in SAMPLES.columns}
+        return pa.schema(list((ids | self.columns).items()))
+
+
+def check_columns(record: Record, reading: Reading) -> None:
+    """Whether the source has the columns that params.yaml names.
 
     Raises:
-        InputError: a column is in no row of the source.
+        InputError: it lacks one.
     """
-    library = Library(media)
-    samples, quarantine, found = [], [], set()
-    for record in tqdm(records, "ingest", unit="row", disable=None):
-        found |= record.columns.keys()
-        for modality, file in record.media.items():
-            library.take(modality, file)
-        bad = [(m, file) for m, file in record.media.items() if (m, file.key) in library.bad]
-        if bad:
-            reasons = [library.bad[m, file.key] for m, file in bad]
-            detail = "; ".join(sentence for _, sentence in reasons)
-            quarantine.append((record.line, bad[0][1].key, reasons[0][0], detail))
-            continue
-        assets = {
-            f"{m}_id": library.ids[m, record.media[m].key] if m in record.media else None
-            for m in MODALITIES
-        }
-        labels = {column: record.columns.get(column) for column in columns}
-        samples.append({"sample_id": record.line, "split": record.split, **assets, **labels})
-    if missing := [column for column in columns if column not in found]:
+    group = reading.settings.splits.group
+    wanted = [*reading.columns, *([] if group in MODALITIES else [group])]
+    if missing := [column for column in wanted if column not in record.columns]:
         raise InputError(
             f"params.yaml names columns that the source does not have: {', '.join(missing)}. "
-            f"It has: {', '.join(sorted(found))}. Mend tasks.*.column or ingest.slices"
+            f"It has: {', '.join(sorted(record.columns))}. Mend tasks.*.column, ingest.slices or "
+            "ingest.splits.group"
         )
-    for writer in library.writers.values():
-        writer.close()
-    return (
-        pd.DataFrame(samples, columns=[*SAMPLES.columns, *columns], dtype="str"),
-        pd.DataFrame(quarantine, columns=list(QUARANTINE.columns), dtype="str"),
-    )
 
 
-def learn_vocabulary(
-    samples: pd.DataFrame, tasks: dict[str, TaskSettings]
-) -> dict[str, Vocabulary]:
-    """What each task has to remember of its labels in training.
+def collect(
+    rows: Rows, reading: Reading, library: Library, ledger: Ledger, samples: Path, bad: Quarantine
+) -> int:
+    """Store the media of a source; write its rows to `samples`, or those that are bad to `bad`.
+
+    Returns:
+        How many rows the source has.
 
     Raises:
-        InputError: they do not suffice to learn the task.
+        InputError: the source lacks a column that params.yaml names.
     """
-    training = samples[samples["split"] == "train"]
-    vocabulary = {}
-    for name, task in tasks.items():
-        learner = LABELS[task.kind].Learner(name, task)
-        for label in training[task.column].dropna():
-            learner.add(label)
-        vocabulary[name] = learner.finish()
-    return vocabulary
+    count, first = 0, True
+    with TableWriter(samples, SAMPLES, reading.types) as table:
+        for row in tqdm(library.store(iter(rows)), "ingest", unit="row", disable=None):
+            count += 1
+            if isinstance(row, Record) and first:
+                check_columns(row, reading)
+                first = False
+            sample = to_sample(row, reading, ledger)
+            if isinstance(sample, BadRow):
+                bad.put(sample.line, sample.asset, sample.reason, sample.detail)
+                continue
+            note_uses(sample, ledger)
+            table.add(sample)
+    return count
 
 
-def quarantine_unknown_labels(
-    samples: pd.DataFrame, vocabulary: dict[str, Vocabulary], tasks: dict[str, TaskSettings]
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Split off the samples whose label cannot be used with what was learnt in training."""
-    rows = []
-    for name, task in tasks.items():
-        labels = LABELS[task.kind](**vocabulary[name])
-        known = samples[samples[task.column].notna()]
-        for line, label in zip(known["sample_id"], known[task.column], strict=True):
-            if problem := labels.problem(label):
-                rows.append((line, None, problem.reason, f"tasks.{name}: {problem.detail}"))
-    unknown = pd.DataFrame(rows, columns=list(QUARANTINE.columns), dtype="str")
-    unknown = unknown.drop_duplicates("source_line")
-    return samples[~samples["sample_id"].isin(unknown["source_line"])], unknown
+def to_sample(row: Record | BadRow, reading: Reading, ledger: Ledger) -> dict | BadRow:
+    """A row of the samples, or why there is none."""
+    if isinstance(row, BadRow):
+        return row
+    if not ledger.new_line(row.line):
+        return BadRow(row.line, None, "id_duplicate", f"the id {row.line!r} was there before")
+    if not row.media:
+        return BadRow(row.line, None, "row_empty", "the row has no image, no text and no audio")
+    files = {m: ledger.file(m, media.key) for m, media in row.media.items()}
+    if broken := {m: found for m, found in files.items() if isinstance(found, Problem)}:
+        details = "; ".join(problem.detail for problem in broken.values())
+        modality, problem = next(iter(broken.items()))
+        return BadRow(row.line, row.media[modality].key, problem.reason, details)
+    labels = {c: parser.parse(row.columns.get(c)) for c, parser in reading.parsers.items()}
+    for column, value in labels.items():
+        if isinstance(value, Problem):
+            return BadRow(row.line, column, value.reason, f"column {column!r}: {value.detail}")
+    split = choose(row.split, group_of(row, files, reading), reading.settings.splits, reading.seed)
+    assets = {f"{m}_id": files.get(m) for m in MODALITIES}
+    return {"sample_id": row.line, "split": split, **assets, **labels}
 
 
-def refuse_bad_source(quarantine: pd.DataFrame, rows: int, limit: float) -> None:
-    """Stop if more than the share `limit` of the rows is bad, or every one.
+def note_uses(sample: Mapping, ledger: Ledger) -> None:
+    """Note the split of a sample's assets."""
+    for modality in MODALITIES:
+        if asset_id := sample[f"{modality}_id"]:
+            ledger.use(modality, asset_id, sample["split"])
+
+
+def group_of(row: Record, files: Mapping[Modality, str], reading: Reading) -> str:
+    """What decides the split of a row; a row without it stands alone."""
+    group = reading.settings.splits.group
+    value = files.get(group) if group in MODALITIES else row.columns.get(group)
+    return row.line if value is None else as_text(value)
+
+
+def find_leaks(ledger: Ledger, policy: str) -> dict[Modality, int]:
+    """How many images and sounds occur in more than one split.
 
     Raises:
-        InputError: names the ten most common reasons.
+        InputError: there are some, and the policy is `error`.
     """
-    if len(quarantine) > limit * rows or len(quarantine) == rows:
-        reasons = Counter(quarantine["reason"]).most_common(10)
-        example = quarantine.iloc[0]
+    found = {modality: ledger.leaks(modality, SHOWN) for modality in LEAKING}
+    if policy == "error" and any(count for count, _ in found.values()):
+        lines = [
+            f"  {leak.modality} {leak.asset_id[:12]} in {', '.join(leak.splits)}"
+            for _, leaks in found.values()
+            for leak in leaks
+        ]
+        counts = " and ".join(f"{count} of {m}" for m, (count, _) in found.items() if count)
         raise InputError(
-            f"{len(quarantine)} of {rows} rows of the source are bad, ingest.max_bad_fraction "
-            f"allows {limit:.2%}. Reasons: {', '.join(f'{r} ({n})' for r, n in reasons)}. "
-            f"First: row {example['source_line']}, {example['asset']}: {example['detail']}"
+            f"the same asset is in more than one split ({counts}), so figures on test would be "
+            f"too good:\n{chr(10).join(lines)}\nMend the source's splits, or set ingest.on_leak: "
+            "drop (the sample leaves the earlier split) or allow"
         )
+    return {modality: count for modality, (count, _) in found.items()}
 
 
-def describe(
-    samples: pd.DataFrame, quarantine: pd.DataFrame, tasks: dict[str, TaskSettings]
-) -> dict:
-    """What is in the data: rows and distinct assets by split, classes by task, quarantine."""
-    by_split = {split: samples[samples["split"] == split] for split in SPLITS}
-    return {
-        "samples": {split: len(rows) for split, rows in by_split.items()},
-        "assets": {
-            split: {m: int(rows[f"{m}_id"].nunique()) for m in MODALITIES}
-            for split, rows in by_split.items()
-        },
-        "classes": {
-            name: {
-                split: rows[task.column].value_counts().sort_index().to_dict()
-                for split, rows in by_split.items()
-            }
-            for name, task in tasks.items()
-        },
-        "quarantine": dict(sorted(Counter(quarantine["reason"]).items())),
-    }
+def leak(ledger: Ledger, sample: Mapping) -> BadRow | None:
+    """The sample as a bad row, if a later split has one of its images or sounds too."""
+    for modality in LEAKING:
+        asset = sample[f"{modality}_id"]
+        if asset and (later := ledger.later_split(modality, asset, sample["split"])):
+            detail = f"{modality} {asset[:12]} of a {sample['split']} sample is in {later} too"
+            return BadRow(sample["sample_id"], asset, "leak", detail)
+    return None
+
+
+def learn_vocabulary(samples: Path, tasks: Mapping[str, TaskSettings]) -> dict[str, Vocabulary]:
+    """What each task's labels in training teach.
+
+    Raises:
+        InputError: the labels of a task do not suffice to learn it.
+    """
+    learners = {name: LABELS[task.kind].Learner(name, task) for name, task in tasks.items()}
+    for sample in read_rows(samples):
+        if sample["split"] == "train":
+            for name, task in tasks.items():
+                if (label := sample[task.column]) is not None:
+                    learners[name].add(label)
+    return {name: learner.finish() for name, learner in learners.items()}
+
+
+def unusable_label(
+    labels: Mapping[str, Labels], tasks: Mapping[str, TaskSettings], sample: Mapping
+) -> BadRow | None:
+    """The sample as a bad row, if a label cannot be used with what was learnt in training."""
+    for name, task in tasks.items():
+        label = sample[task.column]
+        if label is not None and (problem := labels[name].problem(label)):
+            detail = f"tasks.{name}: {problem.detail}"
+            return BadRow(sample["sample_id"], None, problem.reason, detail)
+    return None
+
+
+def select(
+    source: Path,
+    target: Path,
+    reading: Reading,
+    problem: Callable[[Mapping], BadRow | None],
+    bad: Quarantine,
+) -> None:
+    """Copy the samples that have no problem; the others go to the quarantine."""
+    with TableWriter(target, SAMPLES, reading.types) as table:
+        for sample in read_rows(source):
+            if (found := problem(sample)) is None:
+                table.add(sample)
+            else:
+                bad.put(found.line, found.asset, found.reason, found.detail)
+
+
+def recount(samples: Path, ledger: Ledger) -> None:
+    """Note the uses of the samples anew, since some went to the quarantine."""
+    ledger.forget_uses()
+    for sample in read_rows(samples):
+        note_uses(sample, ledger)
+
+
+def write_report(arguments: argparse.Namespace, contents: Contents, found: dict, tasks) -> dict:
+    """Write what is in the data as JSON, plots and a page; give it."""
+    described = describe(contents, tasks) | found
+    figures = draw(described, contents.assets)
+    paths = {name: arguments.plots / f"{name}.png" for name in figures}
+    for name, figure in figures.items():
+        save(figure, paths[name])
+    sheet = contact_sheet(contents, tasks)
+    context = {**described, "modalities": MODALITIES, "measures": MEASURES, "sheet": sheet}
+    template = Path(__file__).with_name("report.html.jinja")
+    write_text(arguments.page, page(template, context, paths))
+    write_json(arguments.report, described)
+    return described
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
-    tasks = settings.tasks
-    columns = list(dict.fromkeys([*(t.column for t in tasks.values()), *settings.ingest.slices]))
-    records = SOURCES[settings.ingest.source](settings)
-    samples, quarantine = ingest(records, columns, arguments.media)
-    rows = len(samples) + len(quarantine)
-    refuse_bad_source(quarantine, rows, settings.ingest.max_bad_fraction)
-    vocabulary = learn_vocabulary(samples, tasks)
-    samples, unknown = quarantine_unknown_labels(samples, vocabulary, tasks)
-    quarantine = pd.concat([quarantine, unknown])
-    refuse_bad_source(quarantine, rows, settings.ingest.max_bad_fraction)
-    write_table(arguments.samples, samples, SAMPLES)
-    write_table(arguments.quarantine, quarantine, QUARANTINE)
-    write_json(arguments.vocabulary, vocabulary)
-    report = describe(samples, quarantine, tasks)
-    write_json(arguments.report, report)
+    reading = Reading(settings.ingest, settings.tasks, settings.seed)
+    options = reading.settings
+    rows = SOURCES[options.source](settings, arguments.root)
+    scratch = arguments.scratch
+    shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
+    with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as bad:
+        with TableWriter(arguments.assets, ASSETS, TYPES) as assets:
+            library = Library(arguments.media, ledger, assets, settings.workers)
+            count = collect(rows, reading, library, ledger, scratch / "collected", bad)
+        bad.refuse(count, options.max_bad_fraction)
+        leaks = find_leaks(ledger, options.on_leak)
+        collected = scratch / "collected"
+        if options.on_leak == "drop":
+            select(collected, scratch / "kept", reading, partial(leak, ledger), bad)
+            collected = scratch / "kept"
+        vocabulary = learn_vocabulary(collected, settings.tasks)
+        labels = {
+            name: LABELS[task.kind](**vocabulary[name]) for name, task in settings.tasks.items()
+        }
+        unusable = partial(unusable_label, labels, settings.tasks)
+        select(collected, arguments.samples, reading, unusable, bad)
+        bad.refuse(count, options.max_bad_fraction)
+        write_json(arguments.vocabulary, vocabulary)
+        recount(arguments.samples, ledger)
+        contents = Contents(arguments.samples, arguments.assets, arguments.media, ledger)
+        found = {"leaks": leaks, "quarantine": dict(sorted(bad.reasons.items()))}
+        report = write_report(arguments, contents, found, settings.tasks)
+    shutil.rmtree(scratch)
     counts = ", ".join(f"{count} {split}" for split, count in report["samples"].items())
-    log.info("%d samples (%s), %d rows in quarantine", len(samples), counts, len(quarantine))
+    log.info(
+        "%d samples (%s), %d rows in quarantine",
+        sum(report["samples"].values()),
+        counts,
+        bad.reasons.total(),
+    )
 
 
 if __name__ == "__main__":

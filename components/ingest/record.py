@@ -45,7 +45,7 @@ class BadRow:
     Attributes:
         line: as of a record.
         asset: the file or field at fault, if it is one.
-        reason: a stable code of lower-case letters and underscores.
+        reason: a stable code of lower-case letters, digits and underscores.
         detail: a sentence that says what was found and what was expected.
     """
 

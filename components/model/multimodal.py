@@ -1,6 +1,6 @@
 """The whole model: encoders, projections, fusion, Transformer and one head a task."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from components.config.settings import (
     Settings,
     TaskKind,
 )
+from components.model.base.heads import Heads
 from components.model.base.projection import Projections
 from components.model.base.transformer import Transformer
 from components.model.encoders.build import build_encoder
@@ -49,6 +50,7 @@ class ModelConfig(Section):
         aligned_width: width of the space that all modalities share.
         model: fusion and Transformer.
         tasks: by name.
+        learnt: the modalities that training samples had; of the others the weights are random.
     """
 
     preprocess: PreprocessSettings
@@ -56,9 +58,15 @@ class ModelConfig(Section):
     aligned_width: int
     model: ModelSettings
     tasks: dict[str, TaskConfig]
+    learnt: tuple[Modality, ...]
 
     @classmethod
-    def of(cls, settings: View | Settings, vocabulary: Mapping[str, Vocabulary]) -> "ModelConfig":
+    def of(
+        cls,
+        settings: View | Settings,
+        vocabulary: Mapping[str, Vocabulary],
+        learnt: Sequence[Modality],
+    ) -> "ModelConfig":
         """Of the model that the settings describe, with this vocabulary a task."""
         return cls(
             preprocess=settings.preprocess,
@@ -68,11 +76,12 @@ class ModelConfig(Section):
             tasks={
                 name: TaskConfig(
                     kind=settings.tasks[name].kind,
-                    vocabulary=learnt,
+                    vocabulary=words,
                     decided_by=settings.tasks[name].decided_by,
                 )
-                for name, learnt in vocabulary.items()
+                for name, words in vocabulary.items()
             },
+            learnt=tuple(learnt),
         )
 
     def kinds(self) -> dict[str, Kind]:
@@ -111,7 +120,7 @@ class MultimodalModel(nn.Module):
         self.transformer = Transformer(
             options.width, options.layers, options.heads, options.dropout, causal=True
         )
-        self.heads = nn.ModuleDict(
+        self.heads = Heads(
             {task: nn.Linear(options.width, kind.outputs) for task, kind in self.kinds.items()}
         )
 

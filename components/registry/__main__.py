@@ -5,7 +5,7 @@ import json
 import logging
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import yaml
 
 import components
 from components.config.command import Stage, View
-from components.config.settings import MODALITIES
+from components.config.settings import MODALITIES, Modality
 from components.model.labels.labels import written
 from components.registry.predictor import Predictor
 from components.registry.tracking import connect, experiment_id
@@ -107,13 +107,15 @@ def git(*words: str) -> str | None:
     return done.stdout.strip()
 
 
-def input_example(samples: pd.DataFrame, media: Path) -> pd.DataFrame:
-    """The first test sample that has every modality, or the most of them, as raw media."""
+def input_example(
+    samples: pd.DataFrame, media: Path, modalities: Sequence[Modality]
+) -> pd.DataFrame:
+    """The first test sample that has all of some modalities, or the most, as raw media."""
     test = samples[samples["split"] == "test"]
-    columns = [f"{m}_id" for m in MODALITIES]
+    columns = [f"{m}_id" for m in modalities]
     sample = test.loc[test[columns].notna().sum(axis=1).idxmax()]
     row = {}
-    for m in MODALITIES:
+    for m in modalities:
         if pd.notna(sample[f"{m}_id"]):
             content = read_asset(media / m, sample[f"{m}_id"])
             row[m] = content.decode() if m == "text" else content
@@ -182,13 +184,14 @@ def register(arguments: argparse.Namespace, settings: View, fingerprint: str):
     with mlflow.start_run(experiment_id=experiment, tags=all_tags) as run:
         log_run(mlflow, client, run.info.run_id, arguments)
         predictor = Predictor(arguments.model)
+        samples = read_table(arguments.samples, SAMPLES)
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("served.py")),
             artifacts={"model": str(arguments.model)},
             code_paths=[components.__path__[0]],
             signature=signature(mlflow, predictor),
-            input_example=input_example(read_table(arguments.samples, SAMPLES), arguments.media),
+            input_example=input_example(samples, arguments.media, predictor.model.config.learnt),
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
             registered_model_name=options.model,
         )

@@ -48,7 +48,8 @@ class Predictor:
             decide the task. See the kinds of task for their types.
 
         Raises:
-            InputError: a row has no modality at all, or a file cannot be decoded.
+            InputError: a row has no modality at all, or one that the model never learnt, or a
+                file cannot be decoded.
         """
         encoded = [self._encode(m, table) for m in MODALITIES]
         features = {m: f for m, (f, _) in zip(MODALITIES, encoded, strict=True) if f is not None}
@@ -69,13 +70,19 @@ class Predictor:
         given = table[modality].notna() if modality in table else pd.Series(False, table.index)
         if not given.any():
             return None, rows
+        if modality not in (learnt := self.model.config.learnt):
+            raise InputError(
+                f"row {int(given.to_numpy().argmax())} has {modality}, but no sample that the "
+                f"model was trained on had any. Give it {', '.join(learnt)} only"
+            )
         contents = [v.encode() if isinstance(v, str) else v for v in table.loc[given, modality]]
         try:
             inputs = self.processors[modality](contents)
         except UNDECODABLE as error:
             raise InputError(f"the {modality} cannot be decoded: {error}") from error
         rows[torch.tensor(given.to_numpy())] = torch.arange(len(contents))
-        return self.model.encoders[modality](**inputs), rows
+        tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
+        return self.model.encoders[modality](**tensors), rows
 
     def _answer(self, task: str, logits: torch.Tensor, presence: torch.Tensor) -> dict:
         asked = self.model.config.answerable(task, presence).tolist()

@@ -15,7 +15,7 @@ class Problem:
     """Why a file or a label cannot be used: it goes to quarantine, and nothing is raised.
 
     Attributes:
-        reason: a stable code of lower-case letters and underscores, as `image_undecodable`.
+        reason: a stable code of lower-case letters, digits and underscores, as `image_undecodable`.
         detail: a sentence: what was found and what was expected.
     """
 

@@ -1,15 +1,21 @@
 """The tables that pass between stages, each checked by a Pandera schema at both ends."""
 
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pandas as pd
 import pandera.pandas as pa
+import pyarrow as arrow
 from pandera.errors import SchemaErrors
+from pyarrow import parquet
 
 from components.store.errors import InputError
 from components.store.files import replacing
 
 SPLITS = ("train", "validation", "test")
+BATCH_ROWS = 10_000
 ASSET_ID = pa.Check.str_matches(r"^[0-9a-f]{64}$")
 
 INDEX = pa.DataFrameSchema(
@@ -34,11 +40,27 @@ SAMPLES = pa.DataFrameSchema(
     name="samples",
 )
 
+ASSETS = pa.DataFrameSchema(
+    {
+        "modality": pa.Column(str),
+        "asset_id": pa.Column(str, ASSET_ID),
+        "file": pa.Column(str),  # where the source has it, the first time
+        "bytes": pa.Column(int, pa.Check.ge(0)),
+        "width": pa.Column(float, nullable=True),  # pixels
+        "height": pa.Column(float, nullable=True),
+        "seconds": pa.Column(float, nullable=True),
+        "rate": pa.Column(float, nullable=True),  # Hz
+        "characters": pa.Column(float, nullable=True),
+    },
+    strict=True,
+    name="assets",
+)
+
 QUARANTINE = pa.DataFrameSchema(
     {
         "source_line": pa.Column(str),
         "asset": pa.Column(str, nullable=True),
-        "reason": pa.Column(str, pa.Check.str_matches(r"^[a-z_]+$")),
+        "reason": pa.Column(str, pa.Check.str_matches(r"^[a-z0-9_]+$")),
         "detail": pa.Column(str),
     },
     strict=True,
@@ -71,6 +93,9 @@ PREDICTIONS = pa.DataFrameSchema(
 
 
 def _checked(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> pd.DataFrame:
+    if table.empty:  # then no value says what its columns are
+        known = {name: str(kind) for name, kind in schema.dtypes.items() if name in table}
+        table = table.astype(known)
     try:
         return schema.validate(table, lazy=True)
     except SchemaErrors as error:
@@ -95,6 +120,61 @@ def write_table(path: Path, table: pd.DataFrame, schema: pa.DataFrameSchema) -> 
             table.to_csv(temporary, index=False, lineterminator="\n")
         else:
             table.to_parquet(temporary, index=False, compression="zstd")
+
+
+class TableWriter:
+    """Writes a table row by row as Parquet, whole or not at all; a batch is in memory, no more.
+
+    Each batch is checked by itself, so a schema's `unique` holds within a batch only.
+
+    Args:
+        path: the file.
+        schema: what every batch must obey.
+        types: the columns in order, with their types.
+    """
+
+    def __init__(self, path: Path, schema: pa.DataFrameSchema, types: arrow.Schema):
+        self._path, self._schema, self._types = path, schema, types
+        self._rows: list[Mapping] = []
+        self._stack = ExitStack()
+
+    def __enter__(self) -> "TableWriter":
+        with ExitStack() as stack:
+            temporary = stack.enter_context(replacing(self._path))
+            self._file = stack.enter_context(
+                parquet.ParquetWriter(temporary, self._types, compression="zstd")
+            )
+            self._stack = stack.pop_all()
+        return self
+
+    def add(self, row: Mapping) -> None:
+        """Write a row: column → value."""
+        self._rows.append(row)
+        if len(self._rows) == BATCH_ROWS:
+            self._flush()
+
+    def __exit__(self, kind, error, trace) -> None:
+        try:
+            if kind is None:
+                self._flush()
+        except BaseException:
+            self._stack.__exit__(*sys.exc_info())
+            raise
+        self._stack.__exit__(kind, error, trace)
+
+    def _flush(self) -> None:
+        if self._rows:
+            batch = arrow.Table.from_pylist(self._rows, self._types)
+            _checked(batch.to_pandas(), self._schema, self._path)
+            self._file.write_table(batch)
+            self._rows = []
+
+
+def read_rows(path: Path) -> Iterator[dict]:
+    """The rows of a Parquet file one by one, a batch in memory at a time."""
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS):
+            yield from batch.to_pylist()
 
 
 def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:

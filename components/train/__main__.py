@@ -1,7 +1,7 @@
 """Stage `train`: fusion, Transformer and heads learn every task at once."""
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from components.model.folder import save_model
 from components.model.fusion.fused import FeaturesByModality
 from components.model.labels.labels import Vocabulary
 from components.model.multimodal import ModelConfig, MultimodalModel
+from components.store.errors import InputError
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
 
@@ -141,7 +142,10 @@ def measure(course: Course) -> dict[str, dict[str, float]]:
     """How good each task is on the validation split, for each of `SHOWN`."""
     samples = course.samples["validation"]
     result = {}
+    learnt = course.model.config.learnt
     for label, kept in SHOWN.items():
+        if label != "all" and not set(kept) <= set(learnt):
+            continue
         keep = samples.presence & torch.tensor([m in kept for m in MODALITIES])
         asked = keep.any(1)
         part = samples.keep(keep)[asked]
@@ -156,18 +160,35 @@ def measure(course: Course) -> dict[str, dict[str, float]]:
     return result
 
 
+def learnt_from(table: pd.DataFrame) -> list[Modality]:
+    """The modalities that training samples have.
+
+    Raises:
+        InputError: they have none.
+    """
+    train = table[table["split"] == "train"]
+    if learnt := [m for m in MODALITIES if train[f"{m}_id"].notna().any()]:
+        return learnt
+    raise InputError(
+        f"nothing to learn from: {len(train)} samples of the training split, none with an image, "
+        "a text or a sound. See ingest.splits in params.yaml and the data report"
+    )
+
+
 def build(
     settings: View | Settings,
     vocabulary: Mapping[str, Vocabulary],
+    learnt: Sequence[Modality],
     encoders: Mapping[Modality, Path],
     projections: Path,
 ) -> MultimodalModel:
     """The model with the weights of the stages before; frozen encoders do not learn."""
-    model = MultimodalModel(ModelConfig.of(settings, vocabulary))
+    model = MultimodalModel(ModelConfig.of(settings, vocabulary, learnt))
     for m in MODALITIES:
         model.encoders[m].load_state_dict(load_file(encoders[m]))
     model.encoders.requires_grad_(settings.train.encoders == "finetune")
-    model.projections.load_state_dict(load_file(projections))
+    aligned = load_file(projections)  # of a modality that no sample has there is none
+    model.projections.load_state_dict(model.projections.state_dict() | aligned)
     return model
 
 
@@ -180,7 +201,7 @@ def prepare(
 ) -> Course:
     """What `model` is trained on: the samples in `table`, and their shard sets."""
     frozen = settings.train.encoders == "frozen"
-    assets = {m: load_assets((features if frozen else tensors)[m]) for m in MODALITIES}
+    assets = {m: load_assets((features if frozen else tensors)[m]) for m in model.config.learnt}
     samples = {
         split: make_samples(table[table["split"] == split], assets, settings.tasks, model.kinds)
         for split in SPLITS
@@ -205,7 +226,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         {m: getattr(arguments, f"{m}_{kind}") for m in MODALITIES}
         for kind in ("tensors", "features", "encoder")
     )
-    model = build(settings, vocabulary, encoders, arguments.projections)
+    model = build(settings, vocabulary, learnt_from(table), encoders, arguments.projections)
     course = prepare(settings, table, model, tensor_sets, feature_sets)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     history = fit(

@@ -14,6 +14,7 @@ from components.model.encoders.build import build_encoder
 from components.store.errors import InputError
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_media, transform
+from components.store.tables import HISTORY, read_table, write_table
 from tests.model.worlds import CLASSES, TASKS, VOCABULARY, ids_of, make_inputs, make_table
 from tests.shrunk import small_settings
 
@@ -69,11 +70,82 @@ def test_validation_assets_are_not_learnt_from(tmp_path):
     assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
 
 
-def test_an_encoder_with_nothing_to_learn_is_the_user_s_mistake(tmp_path):
-    course = lesson("image")
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_without_training_assets_an_encoder_stays_as_it_was_drawn(tmp_path, modality):
+    course = lesson(modality)
+    course.rows["train"] = torch.arange(0)
+    before = {name: value.clone() for name, value in course.encoder.state_dict().items()}
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    write_table(tmp_path / "history.csv", history, HISTORY)
+    assert read_table(tmp_path / "history.csv", HISTORY).empty
+    after = course.encoder.state_dict()
+    assert all(value.equal(after[name]) for name, value in before.items())
+
+
+def found_again(encoder: torch.nn.Module, batch: teach.Batch, view) -> float:
+    """The share of the assets whose view is nearest to another view of the same asset."""
+    torch.manual_seed(1)
+    encoder.eval()
+    with torch.no_grad():
+        one, other = (F.normalize(encoder(**view(batch)).pooled, dim=-1) for _ in range(2))
+    return float(((one @ other.T).argmax(1) == torch.arange(len(one))).float().mean())
+
+
+def test_without_labels_images_teach_their_encoder_what_two_views_share(tmp_path):
+    g = torch.Generator().manual_seed(0)
+    coarse = torch.randint(0, 256, (COUNT, 3, 2, 2), generator=g).float()
+    size = SETTINGS.preprocess.image.size
+    pixels = F.interpolate(coarse, size=(size, size), mode="bilinear").to(torch.uint8)
+    course = lesson("image", epochs=40)
     course.objectives.clear()
-    with pytest.raises(InputError, match=r"features\.image: .*no task names image in decided_by"):
-        teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    course.assets.tensors["pixels"] = pixels
+    before = found_again(course.encoder, {"pixels": pixels}, image.view)
+    course = teach.by_views(course, image.view)
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    assert set(history["task"]) == {"same_image"}
+    losses = history["value"].to_numpy()
+    assert losses[-5:].mean() < 0.8 * losses[0]
+    assert found_again(course.encoder, {"pixels": pixels}, image.view) > before + 0.2
+
+
+def test_without_transcripts_sounds_teach_their_encoder(tmp_path):
+    options = SETTINGS.preprocess.audio
+    view = audio.Augment(options.mels, options.frames)
+    course = lesson("audio", epochs=20)
+    course.objectives.clear()
+    course = teach.by_views(course, view)
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    assert set(history["task"]) == {"same_audio"}
+    losses = history["value"].to_numpy()
+    assert losses[-3:].mean() < 0.9 * losses[0]
+
+
+def test_views_disagree_as_far_as_others_are_nearer():
+    one = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+    # the partner has cosine 1, the two views of the other asset 0: -log(e^5 / (e^5 + 2))
+    agreed = torch.log1p(2 * torch.exp(torch.tensor(-teach.INVERSE_TEMPERATURE)))
+    torch.testing.assert_close(teach.disagreement(one, 2 * one), agreed)
+    assert teach.disagreement(one, one.flip(0)) > teach.INVERSE_TEMPERATURE
+    assert teach.disagreement(one[:1], one[1:]).item() == 0  # there is no other to tell it from
+
+
+def test_a_view_is_a_part_of_the_image_in_another_light():
+    size = 32
+    ramp = torch.linspace(40, 200, size)
+    pixels = torch.stack(
+        [ramp.expand(size, size), ramp[:, None].expand(size, size), ramp.flip(0).expand(size, size)]
+    )
+    batch = {"pixels": pixels.to(torch.uint8).expand(64, 3, size, size)}
+    torch.manual_seed(0)
+    seen = image.view(batch)["pixels"]
+    assert seen.shape == batch["pixels"].shape and seen.dtype == torch.uint8
+    assert len(seen.flatten(1).unique(dim=0)) == 64  # each image changed in its own way
+    across = seen[:, 0].float().diff(dim=-1).sum((1, 2))
+    assert (across < 0).any() and (across > 0).any()  # some are mirrored, some are not
+    down = seen[:, 1].float().diff(dim=-2).sum((1, 2))
+    assert (down >= 0).all()  # none stands on its head
+    torch.manual_seed(0)
+    assert image.view(batch)["pixels"].equal(seen)
 
 
 def test_without_validation_assets_there_is_no_accuracy(tmp_path):

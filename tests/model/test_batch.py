@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from components.config.settings import MODALITIES
-from components.model.base.assets import AssetTensors, asset_labels
+from components.model.base.assets import AssetTensors, asset_labels, load_assets
 from components.model.base.batch import Samples, make_samples
 from components.store.errors import InputError
+from components.store.shards import finish
 from tests.model.worlds import CLASSES, KINDS_OF, TASKS, ids_of, make_assets, make_table
 
 ASSETS = 7
@@ -42,6 +43,25 @@ def test_an_asset_that_is_not_in_the_set_is_named():
     table = make_table(10, ASSETS + 3)
     with pytest.raises(InputError, match=r"are not in the shard set.*dvc repro"):
         make_samples(table, make_assets(ASSETS), TASKS, KINDS_OF)
+
+
+def test_a_modality_without_assets_is_missing_from_every_sample():
+    table, assets = make_table(40, ASSETS), make_assets(ASSETS)
+    whole = make_samples(table, assets, TASKS, KINDS_OF)
+    del assets["audio"]
+    part = make_samples(table, assets, TASKS, KINDS_OF)
+    assert (part.rows["audio"] == -1).all() and len(part) == 40
+    assert part.presence[:, :2].equal(whole.presence[:, :2])
+    assert part.rows["text"].equal(whole.rows["text"])
+
+
+def test_a_set_without_assets_is_loaded_and_holds_no_row(tmp_path):
+    finish(tmp_path, [], ".safetensors")
+    assets = load_assets(tmp_path)
+    assert assets == AssetTensors((), {})
+    assert assets.rows(pd.Series([None, None], dtype="str")).tolist() == [-1, -1]
+    with pytest.raises(InputError, match=r"1 assets of the samples are not in the shard set"):
+        assets.rows(pd.Series([None, *ids_of("audio", 1)], dtype="str"))
 
 
 def test_compact_keeps_which_asset_each_sample_has(samples):

@@ -3,7 +3,7 @@
 import pandas as pd
 import torch
 
-from components.config.settings import MODALITIES, TaskSettings
+from components.config.settings import MODALITIES, Modality, TaskSettings
 from components.model.base.assets import AssetTensors, tensors_of
 from components.model.base.features import encode
 from components.model.multimodal import ModelConfig, MultimodalModel
@@ -31,7 +31,12 @@ EVERY_TASK = {
 
 
 def make_model(
-    seed: int = 0, fusion: str = "bilinear", fresh: bool = False, every: bool = False, **changes
+    seed: int = 0,
+    fusion: str = "bilinear",
+    fresh: bool = False,
+    every: bool = False,
+    learnt: tuple[Modality, ...] = MODALITIES,
+    **changes,
 ) -> MultimodalModel:
     """A tiny model in evaluation mode: with fresh weights, or with all of them random.
 
@@ -40,7 +45,8 @@ def make_model(
     settings = small_settings({"model.fusion": fusion, **changes})
     settings = settings.model_copy(update={"tasks": EVERY_TASK if every else TASKS})
     torch.manual_seed(seed)
-    model = MultimodalModel(ModelConfig.of(settings, EVERY_VOCABULARY if every else VOCABULARY))
+    vocabulary = EVERY_VOCABULARY if every else VOCABULARY
+    model = MultimodalModel(ModelConfig.of(settings, vocabulary, learnt))
     for parameter in () if fresh else model.parameters():  # those that start at zero too
         torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()

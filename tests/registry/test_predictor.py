@@ -31,12 +31,15 @@ ROWS = {
 }
 
 
+def save(folder, **options):
+    tokenizer = train_tokenizer([QUESTION], small_settings().preprocess.text)
+    save_model(folder, make_model(**options), tokenizer.to_str())
+    return Predictor(folder)
+
+
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer([QUESTION], small_settings().preprocess.text)
-    save_model(folder, make_model(), tokenizer.to_str())
-    return Predictor(folder)
+    return save(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +89,15 @@ def test_a_row_with_nothing_given_is_named(predictor, nothing):
 def test_the_row_that_has_nothing_is_named_among_others(predictor):
     with pytest.raises(InputError, match="row 1 has no image"):
         predictor(pd.DataFrame({"text": ["hello", None]}))
+
+
+def test_a_modality_that_the_model_never_learnt_is_refused(tmp_path):
+    predictor = save(tmp_path, learnt=("image", "text"))
+    assert len(predictor(pd.DataFrame({"text": [QUESTION], "audio": [None]}))) == 1
+    rows = pd.DataFrame({"text": [QUESTION, None, QUESTION], "audio": [None, wav(0), wav(1)]})
+    message = "row 1 has audio, but no sample that the model was trained on had any. Give it image"
+    with pytest.raises(InputError, match=message):
+        predictor(rows)
 
 
 def huge() -> bytes:

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
+from components.config.settings import MODALITIES
 from components.registry.__main__ import columns, flatten, input_example, metric_name, read_asset
 from components.store.errors import InputError
 from components.store.hashing import content_id
@@ -69,7 +70,7 @@ def test_the_input_example_is_the_test_sample_with_the_most_modalities(tmp_path)
         columns=["split", "image_id", "text_id", "audio_id"],
         dtype="str",
     )
-    example = input_example(table, tmp_path)
+    example = input_example(table, tmp_path, MODALITIES)
     assert example.to_dict("records") == [{"image": png(1), "text": "é?"}]
 
 

@@ -3,11 +3,20 @@
 import os
 
 import pandas as pd
+import pyarrow as arrow
 import pytest
 
 from components.store.errors import InputError
 from components.store.hashing import content_id
-from components.store.tables import HISTORY, SAMPLES, read_table, write_table
+from components.store.tables import (
+    HISTORY,
+    QUARANTINE,
+    SAMPLES,
+    TableWriter,
+    read_rows,
+    read_table,
+    write_table,
+)
 
 IMAGE = content_id(b"image")
 
@@ -43,6 +52,15 @@ def test_a_history_is_csv_and_loses_no_digit(tmp_path):
     pd.testing.assert_frame_equal(read_table(tmp_path / "history.csv", HISTORY), table)
 
 
+@pytest.mark.parametrize("name", ["history.csv", "history.parquet"])
+def test_a_table_without_rows_comes_back(tmp_path, name):
+    write_table(tmp_path / name, pd.DataFrame(columns=list(HISTORY.columns)), HISTORY)
+    table = read_table(tmp_path / name, HISTORY)
+    assert table.empty and list(table.columns) == list(HISTORY.columns)
+    with pytest.raises(InputError, match="value"):
+        write_table(tmp_path / name, table.drop(columns="value"), HISTORY)
+
+
 @pytest.mark.parametrize(
     ("column", "values", "found"),
     [
@@ -71,3 +89,33 @@ def test_a_column_that_is_missing_is_named(tmp_path):
 def test_a_table_that_is_missing_is_named(tmp_path):
     with pytest.raises(InputError, match=r"nowhere\.parquet is missing.*dvc repro"):
         read_table(tmp_path / "nowhere.parquet", SAMPLES)
+
+
+@pytest.mark.parametrize("count", [0, 1, 25_000])  # none, one batch, three
+def test_a_table_written_row_by_row_is_the_table(tmp_path, count):
+    types = arrow.schema([(column, arrow.string()) for column in QUARANTINE.columns])
+    rows = [
+        {"source_line": str(n), "asset": None if n % 2 else "x", "reason": "bad", "detail": "d"}
+        for n in range(count)
+    ]
+    path = tmp_path / "table.parquet"
+    with TableWriter(path, QUARANTINE, types) as writer:
+        for row in rows:
+            writer.add(row)
+        assert not path.exists()
+    assert list(read_rows(path)) == rows
+    assert len(read_table(path, QUARANTINE)) == count
+
+
+@pytest.mark.parametrize("row", [9, 24_000], ids=["in the first batch", "in the last batch"])
+def test_a_row_that_breaks_the_schema_leaves_no_table(tmp_path, row):
+    types = arrow.schema([(column, arrow.string()) for column in QUARANTINE.columns])
+    path = tmp_path / "table.parquet"
+    with (
+        pytest.raises(InputError, match="column 'reason'"),
+        TableWriter(path, QUARANTINE, types) as writer,
+    ):
+        for n in range(25_000):
+            reason = "Bad!" if n == row else "bad"
+            writer.add({"source_line": "a", "asset": None, "reason": reason, "detail": "d"})
+    assert list(tmp_path.iterdir()) == []

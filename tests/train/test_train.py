@@ -9,7 +9,16 @@ from components.config.settings import MODALITIES, OptimiserSettings
 from components.model.base.batch import make_samples
 from components.model.base.fit import Checkpoint, Recipe, fit
 from components.model.fusion import FUSIONS
-from components.train.__main__ import Course, batches, drop_modalities, losses, measure, predict
+from components.store.errors import InputError
+from components.train.__main__ import (
+    Course,
+    batches,
+    drop_modalities,
+    learnt_from,
+    losses,
+    measure,
+    predict,
+)
 from tests.model.worlds import (
     EVERY_TASK,
     TASKS,
@@ -116,6 +125,33 @@ def test_it_measures_nothing_where_there_is_nothing():
     course = make_course()
     course.samples["validation"] = course.samples["validation"][torch.arange(0)]
     assert measure(course) == {}
+
+
+def test_what_training_samples_have_is_what_can_be_learnt():
+    table = make_table(60, ASSETS)
+    assert learnt_from(table) == list(MODALITIES)
+    table.loc[table["split"] == "train", "text_id"] = None
+    assert learnt_from(table) == ["image", "audio"]
+    with pytest.raises(InputError, match="0 samples of the training split"):
+        learnt_from(table[table["split"] != "train"])
+
+
+@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "finetune"])
+def test_without_sound_the_model_learns_from_what_is_there(frozen):
+    course = make_course(frozen, learnt=("image", "text"))
+    assets = {m: course.assets[m] for m in ("image", "text")}
+    table = make_table(60, ASSETS)
+    table = table[table[["image_id", "text_id"]].notna().any(axis=1)]
+    samples = {
+        split: make_samples(table[table["split"] == split], assets, TASKS, course.model.kinds)
+        for split in ("train", "validation")
+    }
+    course = replace(course, assets=assets, samples=samples)
+    found = losses(course, torch.arange(len(samples["train"])))
+    sum(found.values()).backward()
+    taught = {name for name, p in course.model.named_parameters() if p.grad is not None}
+    assert taught and not [name for name in taught if "audio" in name]
+    assert set(measure(course)) == {"accuracy (all)", "accuracy (image+text)"}
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)

@@ -1,23 +1,24 @@
 """Whether a sound file can be used."""
 
-import io
-
-import numpy as np
-import soundfile
-
 from components.ingest.checks.problem import Facts, Problem
+from components.model.processors.decode_audio import BadSound, blocks, open_sound
 
 
 def inspect(content: bytes) -> Facts | Problem:
-    """Decode a sound: `seconds` and `rate` in Hz, or what is wrong with it."""
+    """Decode a whole sound, a block at a time, or say what is wrong with it.
+
+    Returns:
+        `seconds` that are there, whatever the header declares; `rate` in Hz; `channels`; `format`
+        of the file and of its samples, as `WAV PCM_16`.
+    """
     try:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32")
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        return Problem("audio_undecodable", f"the sound cannot be decoded: {error}")
-    if not len(samples):
-        return Problem("audio_empty", "the sound has no samples")
-    if not np.isfinite(samples).all():
-        return Problem(
-            "audio_not_finite", "the sound holds samples that are infinite or not a number"
-        )
-    return {"seconds": len(samples) / rate, "rate": rate}
+        with open_sound(content) as sound:
+            samples = sum(len(block) for block in blocks(sound))
+            return {
+                "seconds": samples / sound.samplerate,
+                "rate": sound.samplerate,
+                "channels": sound.channels,
+                "format": f"{sound.format} {sound.subtype}",
+            }
+    except BadSound as error:
+        return Problem(error.reason, str(error))

@@ -43,16 +43,15 @@ class AssetTensors:
 
 
 def load_assets(folder: Path) -> AssetTensors:
-    """Read a whole tensor or feature shard set.
+    """Read a whole tensor or feature shard set; one without assets has no tensors either.
 
     Raises:
-        InputError: the set is not finished, or has no assets.
+        InputError: the set is not finished.
     """
     shards = read_index(folder)
-    if not shards:
-        raise InputError(f"{folder} holds no assets: no sample has this modality")
     parts = [load_file(folder / f"{shard.name}.safetensors") for shard in shards]
-    tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    names = parts[0] if parts else ()
+    tensors = {name: torch.cat([part[name] for part in parts]) for name in names}
     return AssetTensors(tuple(a for shard in shards for a in shard.asset_ids), tensors)
 
 

@@ -67,6 +67,8 @@ def make_samples(
     tasks: Mapping[str, TaskSettings],
     kinds: Mapping[str, Kind],
 ) -> Samples:
-    """Rows and targets of a table of samples."""
+    """Rows and targets of a table of samples; a modality without `assets` is missing from all."""
     targets = {name: kinds[name].targets(table[task.column]) for name, task in tasks.items()}
-    return Samples({m: assets[m].rows(table[f"{m}_id"]) for m in MODALITIES}, targets)
+    rows = {m: torch.full((len(table),), MISSING) for m in MODALITIES}
+    rows |= {m: known.rows(table[f"{m}_id"]) for m, known in assets.items()}
+    return Samples(rows, targets)

@@ -1,17 +1,18 @@
 """Sound files to log-mel spectrograms."""
 
-import io
+from fractions import Fraction
+from functools import lru_cache
 
-import numpy as np
-import soundfile
 import torch
 from torch.nn.functional import pad
-from torchaudio.functional import resample
-from torchaudio.transforms import MelSpectrogram
+from torchaudio.transforms import MelSpectrogram, Resample
 
 from components.config.settings import AudioSettings
+from components.model.processors.decode_audio import decode
 
 FLOOR = 1e-5  # of the mel power; its logarithm is what silence looks like
+AHEAD = 0.1  # seconds decoded beyond the limit, more than a resampling filter looks ahead
+PHASES = 640  # of a resampling filter, at most; enough for every pair of common rates
 
 
 class AudioProcessor:
@@ -37,27 +38,32 @@ class AudioProcessor:
             `lengths`: int64 [N], frames, at least 1.
 
         Raises:
-            RuntimeError: a file is no sound.
-            ValueError: a sound has no samples, or some that are not finite.
+            BadSound: a file cannot be used; see `decode_audio`.
         """
-        spectrograms = [self._spectrogram(content) for content in contents]
-        mels = torch.zeros(len(contents), spectrograms[0].shape[0], self.frames)  # [N, M, T]
+        mels = torch.zeros(len(contents), self._mel.n_mels, self.frames)  # [N, M, T]
         lengths = torch.zeros(len(contents), dtype=torch.int64)
-        for row, spectrogram in enumerate(spectrograms):
-            frames = min(spectrogram.shape[1], self.frames)
-            mels[row, :, :frames] = spectrogram[:, :frames]
-            lengths[row] = frames
+        for row, content in enumerate(contents):
+            spectrogram = self._spectrogram(content)  # [M, t]
+            lengths[row] = spectrogram.shape[1]
+            mels[row, :, : lengths[row]] = spectrogram
         return {"mels": mels, "lengths": lengths}
 
     def _spectrogram(self, content: bytes) -> torch.Tensor:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-        if not len(samples) or not np.isfinite(samples).all():
-            raise ValueError("the sound is empty, or infinite, or not a number")
-        wave = torch.from_numpy(samples).mean(dim=1)  # [S]
-        if rate != self.sample_rate:
-            wave = resample(wave, rate, self.sample_rate)
-        wave = wave[: self.frames * self._hop]
-        frames = len(wave) // self._hop + 1
+        limit = self.frames * self._hop
+        samples, rate = decode(content, limit / self.sample_rate + AHEAD)
+        wave = resampler(rate, self.sample_rate)(torch.from_numpy(samples))[:limit]  # [S]
+        frames = min(self.frames, len(wave) // self._hop + 1)
         wave = pad(wave, (0, max(0, self._mel.n_fft // 2 + 1 - len(wave))))  # it is mirrored so far
         logarithm = self._mel(wave)[:, :frames].clamp(min=FLOOR).log()  # [M, t]
         return (logarithm - logarithm.mean()) / (logarithm.std() + 1e-5)
+
+
+@lru_cache(maxsize=8)  # a filter is as large as 40 MB
+def resampler(rate: int, target: int) -> Resample:
+    """Resamples from `rate` to `target` Hz, or from a rate at most 0.08 % beside it.
+
+    The exact ratio of odd rates needs a filter of gigabytes: 44,099 to 22,050 Hz has 22,050 phases
+    of 44,111 taps. A thousandth is a sixtieth of a semitone.
+    """
+    ratio = Fraction(rate, target).limit_denominator(PHASES)
+    return Resample(ratio.numerator, ratio.denominator)

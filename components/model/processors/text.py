@@ -1,6 +1,5 @@
 """Texts to token ids, by a byte-level BPE (Sennrich et al. 2016; Radford et al. 2019)."""
 
-import unicodedata
 from collections.abc import Iterable
 
 import torch
@@ -11,9 +10,11 @@ from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
 from components.config.settings import TextSettings
+from components.model.processors.decode_text import decode, normalise
+from components.store.errors import InputError
 
-PAD, MASK = 0, 1  # ids of the special tokens, in the order in which they are trained
-SPECIAL = ("<pad>", "<mask>")
+PAD, MASK = 0, 1  # ids of the special tokens, whichever tokenizer gives the others
+SPECIAL = ("<pad>", "<mask>")  # in the order in which they are trained
 
 
 def train_tokenizer(texts: Iterable[str], settings: TextSettings) -> Tokenizer:
@@ -31,30 +32,60 @@ def train_tokenizer(texts: Iterable[str], settings: TextSettings) -> Tokenizer:
     return tokenizer
 
 
-def normalise(text: str) -> str:
-    """Unicode NFC."""
-    return unicodedata.normalize("NFC", text)
+def load_tokenizer(path: str, settings: TextSettings) -> Tokenizer:
+    """Read a `tokenizer.json` that was trained elsewhere.
+
+    Raises:
+        InputError: it is none, or it has more tokens than the settings make room for.
+    """
+    try:
+        tokenizer = Tokenizer.from_file(path)
+    except Exception as error:  # the library has no narrower one
+        raise InputError(
+            f"preprocess.text.tokenizer: {path} is no tokenizer.json of the tokenizers library: "
+            f"{error}. Name such a file, or null to train a tokenizer"
+        ) from error
+    tokenizer.no_padding()  # a file may ask for both
+    tokenizer.no_truncation()
+    needed = max(tokenizer.get_vocab().values(), default=-1) + 1 + _shift(tokenizer)
+    if needed > settings.vocabulary:
+        raise InputError(
+            f"preprocess.text.vocabulary: found {settings.vocabulary}, but {path} needs {needed}. "
+            "Set it to that"
+        )
+    return tokenizer
 
 
 class TextProcessor:
-    """Encodes texts with a trained tokenizer."""
+    """Encodes texts with a tokenizer."""
 
     def __init__(self, settings: TextSettings, tokenizer: Tokenizer):
         self.max_tokens = settings.max_tokens
         self.tokenizer = tokenizer
-        tokenizer.encode_special_tokens = True  # "<mask>" in a text is five letters and two signs
+        self._shift = _shift(tokenizer)
+        tokenizer.encode_special_tokens = True  # "<mask>" in a text is four letters and two signs
 
     def __call__(self, contents: list[bytes]) -> dict[str, torch.Tensor]:
         """Encode UTF-8 texts.
 
         Returns:
             `tokens`: int64 [N, max_tokens], padded with 0; `lengths`: int64 [N], at least 1.
+
+        Raises:
+            UnicodeDecodeError: a text is not UTF-8.
         """
-        texts = [normalise(content.decode()) for content in contents]
+        texts = [decode(content) for content in contents]
         tokens = torch.full((len(texts), self.max_tokens), PAD)  # [N, L]
         lengths = torch.ones(len(texts), dtype=torch.int64)
-        for row, encoding in enumerate(self.tokenizer.encode_batch_fast(texts)):
+        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        for row, encoding in enumerate(encodings):
             ids = encoding.ids[: self.max_tokens]
-            tokens[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64)
+            tokens[row, : len(ids)] = torch.tensor(ids, dtype=torch.int64) + self._shift
             lengths[row] = max(1, len(ids))
         return {"tokens": tokens, "lengths": lengths}
+
+
+def _shift(tokenizer: Tokenizer) -> int:
+    """What is added to the ids of a tokenizer that has other tokens where PAD and MASK are."""
+    own = [tokenizer.token_to_id(word) for word in SPECIAL]
+    return 0 if own == [PAD, MASK] else len(SPECIAL)
