@@ -16,9 +16,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from functools import cache
+from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -36,7 +38,6 @@ WIDTH, HEIGHT, SIZE = 640, 480, 224
 DISTINCT = 64
 IMAGES = 16_384
 QUALITY = 85
-BATCH = 256
 SECONDS = 4.0  # of one library's loop in one turn
 TURNS = 3
 Way = Callable[[bytes], np.ndarray]
@@ -64,21 +65,24 @@ def files(count: int) -> Iterator[bytes]:
         yield content[:2] + b"\xff\xfe\0\x06" + number.to_bytes(4, "big") + content[2:]
 
 
+def resized(image: Image.Image) -> np.ndarray:
+    """The square in the middle, resized: [H, W, 3]."""
+    edge = (image.width - image.height) / 2
+    box = (edge, 0, edge + image.height, image.height)
+    return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box))
+
+
 def with_pillow(content: bytes) -> np.ndarray:
     """Pillow, decoded at a half: [H, W, 3]."""
     with Image.open(io.BytesIO(content)) as image:
         image.draft(None, (SIZE, SIZE))
-        edge = (image.width - image.height) / 2
-        box = (edge, 0, edge + image.height, image.height)
-        return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box))
+        return resized(image)
 
 
 def with_whole_pillow(content: bytes) -> np.ndarray:
     """Pillow, decoded whole: [H, W, 3]."""
     with Image.open(io.BytesIO(content)) as image:
-        edge = (image.width - image.height) / 2
-        box = (edge, 0, edge + image.height, image.height)
-        return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box))
+        return resized(image)
 
 
 def with_torchvision(content: bytes) -> np.ndarray:
@@ -142,43 +146,53 @@ def stage_rate(media: Path, params: Path) -> float:
     return IMAGES / seconds
 
 
-class Map:
-    """The function that `datasets.map` is given: the processor of the stage, on a batch."""
+class Usual:
+    """What is given to `datasets.map` as its guide has it: an image, decoded by `datasets`."""
+
+    options = MappingProxyType({})
+
+    def __call__(self, example: dict) -> dict:
+        return {"pixels": resized(example["image"])}
+
+
+class Batched:
+    """What makes `datasets.map` fastest: the stage's own processor, on batches of files."""
+
+    options = MappingProxyType({"batched": True, "batch_size": 256, "writer_batch_size": 256})
 
     def __init__(self):
         self.processor = ImageProcessor(ImageSettings(size=SIZE))
 
     def __call__(self, batch: dict) -> dict:
-        return self.processor(batch["content"])
+        return self.processor([file["bytes"] for file in batch["image"]])
 
 
-def map_rate(folder: Path, workers: int) -> float | None:
-    """Images a second of `datasets.map` over Parquet files; None if `datasets` is not there."""
-    os.environ["HF_HUB_OFFLINE"] = "1"
-    try:
-        import datasets
-    except ImportError:
-        return None
+MAPS = {"as its guide has it": Usual, "batches through the same processor": Batched}
+
+
+def map_rate(kind: str, folder: Path, workers: int) -> float:
+    """Images a second of `datasets.map` from Parquet files to its own on disk."""
+    import datasets
+
     datasets.disable_progress_bars()
-    source = datasets.Dataset.from_parquet(
-        [str(folder / f"{shard.name}.parquet") for shard in read_index(folder)],
-        columns=["content"],
-        cache_dir=str(folder.parent / "cache"),
+    function, cache_dir = MAPS[kind](), folder.parent / "cache"
+    paths = [str(folder / f"{shard.name}.parquet") for shard in read_index(folder)]
+    source = datasets.Dataset.from_parquet(paths, columns=["content"], cache_dir=str(cache_dir))
+    source = source.rename_column("content", "image").cast_column(
+        "image", datasets.Image(decode=not function.options)
     )
-    shape = datasets.Array3D((3, SIZE, SIZE), "uint8")
+    shape = (3, SIZE, SIZE) if function.options else (SIZE, SIZE, 3)
     began = time.perf_counter()
     source.map(
-        Map(),
-        batched=True,
-        batch_size=BATCH,
-        writer_batch_size=BATCH,
+        function,
         num_proc=workers,
-        remove_columns=["content"],
-        features=datasets.Features({"pixels": shape}),
+        remove_columns=["image"],
+        features=datasets.Features({"pixels": datasets.Array3D(shape, "uint8")}),
         load_from_cache_file=False,
+        **function.options,
     )
     seconds = time.perf_counter() - began
-    shutil.rmtree(folder.parent / "cache")
+    shutil.rmtree(cache_dir)
     return IMAGES / seconds
 
 
@@ -186,13 +200,15 @@ def measure(project: Path) -> dict:
     """Medians of all rates in images a second, and of the ratios within a turn.
 
     Returns:
-        `stage`; `map`, or None without `datasets`; `loops` by library; `by_core`, the stage
-        against each library's loop times the cores; `by_map`, the stage against `map`, or None.
+        `stage`; `loops` by library; `by_core`, the stage against each of them times the cores;
+        `maps` by kind and `by_map`, the stage against each, empty without `datasets`.
     """
+    os.environ["HF_HUB_OFFLINE"] = "1"
     cores = os.cpu_count()
     settings = yaml.safe_load((project / "params.yaml").read_text())
     settings["workers"] = cores
     settings["preprocess"]["image"]["size"] = SIZE
+    kinds = MAPS if find_spec("datasets") else {}
     with TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "params.yaml").write_text(yaml.safe_dump(settings))
@@ -201,22 +217,18 @@ def measure(project: Path) -> dict:
             writer.add(Asset(content_id(content), content))
         writer.close()
         contents = list(files(DISTINCT))
-        loops, stages, maps = [], [], []
+        turns = []
         for _ in range(TURNS):
-            loops.append({library: loop_rate(way, contents) for library, way in ways().items()})
-            stages.append(stage_rate(folder / "media", folder / "params.yaml"))
-            maps.append(map_rate(folder / "media", cores))
-    turns = list(zip(stages, loops, strict=True))
+            loops = {library: loop_rate(way, contents) for library, way in ways().items()}
+            stage = stage_rate(folder / "media", folder / "params.yaml")
+            turns.append((stage, loops, {k: map_rate(k, folder / "media", cores) for k in kinds}))
     median = statistics.median
     return {
-        "stage": median(stages),
-        "map": None if None in maps else median(maps),
-        "loops": {library: median(loop[library] for loop in loops) for library in ways()},
+        "stage": median(stage for stage, _, _ in turns),
+        "loops": {k: median(loops[k] for _, loops, _ in turns) for k in ways()},
         "by_core": {
-            library: median(stage / (cores * loop[library]) for stage, loop in turns)
-            for library in ways()
+            k: median(stage / (cores * loops[k]) for stage, loops, _ in turns) for k in ways()
         },
-        "by_map": None
-        if None in maps
-        else median(stage / other for stage, other in zip(stages, maps, strict=True)),
+        "maps": {k: median(maps[k] for *_, maps in turns) for k in kinds},
+        "by_map": {k: median(stage / maps[k] for stage, _, maps in turns) for k in kinds},
     }

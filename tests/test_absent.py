@@ -50,7 +50,7 @@ def write_world(folder, present: dict[str, tuple[str, ...]], **changes) -> None:
     for writer in writers.values():
         writer.close()
     write_table(folder / "data" / "samples.parquet", pd.DataFrame(rows, dtype="str"), SAMPLES)
-    write_json(folder / "data" / "vocabulary.json", {"type": ["a", "b"]})
+    write_json(folder / "data" / "vocabulary.json", {"type": {"classes": ["a", "b"]}})
     changes = {"tasks": TASKS, "ingest.slices": [], **FOUR_EPOCHS, **changes}
     write_params(folder / "params.yaml", small_params(changes))
 

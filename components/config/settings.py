@@ -91,15 +91,26 @@ class DemoSettings(Section):
     voices: VoiceSettings
 
 
-class TableSettings(Section):
-    """Rows of CSV, JSON Lines or Parquet files; a column that is null is not there."""
+class ColumnSettings(Section):
+    """What the columns of a source's files are; a column that is null is not there."""
 
-    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]  # globs below the root
     id: str | None = None
     image: str | None = None
     text: str | None = None
     audio: str | None = None
     split: str | None = None
+
+    @model_validator(mode="after")
+    def _a_modality_is_there(self):
+        if not any(getattr(self, modality) for modality in MODALITIES):
+            raise ValueError(f"name the column of at least one of {', '.join(MODALITIES)}")
+        return self
+
+
+class TableSettings(ColumnSettings):
+    """Rows of CSV, JSON Lines or Parquet files."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]  # globs below the root
 
 
 class CocoSplit(Section):
@@ -158,14 +169,10 @@ class VqaSettings(Section):
     splits: Annotated[dict[Split, VqaSplit], Field(min_length=1)]
 
 
-class HuggingFaceSettings(Section):
+class HuggingFaceSettings(ColumnSettings):
     """A folder that `datasets` saved, or Parquet shards with its image and audio columns."""
 
     path: str
-    image: str | None = None
-    text: str | None = None
-    audio: str | None = None
-    split: str | None = None
 
 
 class SpeechTable(Section):

@@ -47,7 +47,7 @@ OUTPUTS = {
     "checkpoint": "safetensors, where an interrupted run resumes; removed at the end",
 }
 
-INVERSE_TEMPERATURE = 5.0  # of the agreement of two views
+INVERSE_TEMPERATURE = 10.0  # of the agreement of two views, as in SimCLR
 
 Batch = dict[str, Tensor]
 

@@ -161,8 +161,8 @@ def test_every_kind_of_task_has_its_plot_and_its_metrics_in_the_report(tmp_path)
         save(figure, paths[name])
     others = {name: values for name, values in found.items() if name != "accuracy"}
     wrong = mistakes(EVERY_PREDICTION, EVERY_KIND)
-    values = context(**every, others=others, main=main_metrics(found), mistakes=wrong)
-    html = page(TEMPLATE, values, paths)
+    given = context(**every, others=others, main=main_metrics(found), mistakes=wrong)
+    html = page(TEMPLATE, given, paths)
     for text in ("Mean absolute error by task", "<td>611</td>", "F1 by task", "66.67 %"):
         assert text in html, text
     assert "size, mean absolute error by slice" in html and "<td>1222</td>" in html
@@ -185,6 +185,6 @@ def test_a_project_without_classification_has_its_report_too():
     assert list(draw(rows, found | {"ceiling": {}}, {}, kinds)) == ["predicted_size"]
     assert mistakes(rows, kinds) == []
     others = {name: found[name] for name in ("mean_absolute_error", "r2")}
-    values = context(**found, slices={}, others=others, main=main_metrics(found))
-    html = page(TEMPLATE, values, {})
+    given = context(**found, slices={}, others=others, main=main_metrics(found))
+    html = page(TEMPLATE, given, {})
     assert "Accuracy by task" not in html and "R2 by task" in html
