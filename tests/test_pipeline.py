@@ -309,7 +309,8 @@ def test_mlflow_has_metrics_by_epoch_plots_and_reports(done, recorded):
     history = pd.read_csv(done.path / "reports/history/train.csv")
     rows = history[(history["series"] == "loss") & (history["task"] == "answer")]
     assert recorded["loss"] == rows[["epoch", "value"]].to_numpy().tolist()
-    assert {"report.html", "data.json", "params.yaml", "plots"} <= set(recorded["files"])
+    files = {"report.html", "data.html", "data.json", "params.yaml", "plots", "data_plots"}
+    assert files <= set(recorded["files"])
     plots = {f"plots/{path.name}" for path in (done.path / "reports/plots").glob("*.png")}
     assert plots and plots <= set(recorded["files"])
 

@@ -37,6 +37,8 @@ STAGE = Stage(
         "plots": "folder, plots as PNG",
         "report": "HTML, the evaluation",
         "data-report": "JSON, what is in the data",
+        "data-plots": "folder, the same as PNG",
+        "data-page": "HTML, the same on one page",
         "samples": "Parquet, the samples; the first of the test split is the input example",
         "media": "folder, one media shard set a modality",
     },
@@ -213,7 +215,9 @@ def log_run(mlflow, client, run_id: str, arguments: argparse.Namespace) -> None:
     for start in range(0, len(rows), BATCH):
         client.log_batch(run_id, metrics=rows[start : start + BATCH])
     mlflow.log_artifacts(str(arguments.plots), "plots")
-    for path in (arguments.report, arguments.data_report, arguments.params):
+    mlflow.log_artifacts(str(arguments.data_plots), "data_plots")
+    files = (arguments.report, arguments.data_report, arguments.data_page, arguments.params)
+    for path in files:
         mlflow.log_artifact(str(path))
 
 
