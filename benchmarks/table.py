@@ -10,11 +10,12 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import clones, idle, preprocess, throughput
+from benchmarks import clones, idle, ingest, preprocess, throughput
 from components.config.settings import load_settings
 
 SEEDS = (0, 1, 2)
 GIGABYTE = 2**30
+MEGABYTE = 2**20
 
 
 def accuracy_rows(runs: dict[int, clones.Run]) -> list[tuple[str, str, str]]:
@@ -111,11 +112,20 @@ def preprocess_rows() -> list[tuple[str, str, str]]:
     return rows
 
 
+def ingest_rows() -> list[tuple[str, str, str]]:
+    """Memory of the ingest stage."""
+    found = ingest.measure()
+    fewer, more = (f"{rows:,}" for rows in ingest.ROWS)
+    value = f"{found['ratio']:.2f} × ({found['more'] / MEGABYTE:.0f} MB)"
+    return [(f"the most memory of ingest at {more} rows, against {fewer} rows", value, "≤ 1.2 ×")]
+
+
 PARTS = {
     "clones": clone_rows,
     "idle": idle_rows,
     "throughput": throughput_rows,
     "preprocess": preprocess_rows,
+    "ingest": ingest_rows,
 }
 
 

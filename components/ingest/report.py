@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
-from PIL import Image
 from pyarrow import parquet
 
 from components.config.settings import MODALITIES, TaskSettings
 from components.ingest.ledger import Ledger
+from components.model.processors.image import decode
 from components.store.figures import GRID, panels
 from components.store.hashing import content_id
 from components.store.shards import read_index, read_media
@@ -136,7 +136,7 @@ def class_balance(by_split: Mapping[str, Mapping[str, int]], task: str) -> Figur
     title = f"{task}: share of the split" + (f", {more} rarer classes not shown" if more else "")
     axis.set(title=title)
     axis.grid(axis="x", **GRID)
-    axis.legend(fontsize="small")
+    figure.legend(loc="outside lower center", ncols=len(SPLITS), fontsize="small")
     return figure
 
 
@@ -182,8 +182,7 @@ def contents_of(folder: Path, wanted: set[str | None]) -> dict[str, bytes]:
 
 def thumbnail(content: bytes) -> str:
     """A small PNG of an image, as Base64."""
-    with Image.open(io.BytesIO(content)) as image:
-        small = image.convert("RGB")
+    small = decode(content, max(THUMBNAIL)).image.copy()
     small.thumbnail(THUMBNAIL)
     file = io.BytesIO()
     small.save(file, "PNG")
