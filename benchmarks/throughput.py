@@ -52,7 +52,9 @@ SUFFIX = {"image": "png", "text": "txt", "audio": "wav"}
 class Textbook(Dataset):
     """A question an item, everything read, decoded and computed anew."""
 
-    def __init__(self, table: pd.DataFrame, files: Path, settings: Settings, classes: dict):
+    def __init__(
+        self, table: pd.DataFrame, files: Path, settings: Settings, model: MultimodalModel
+    ):
         self.rows = table.to_dict("records")
         self.files, self.tasks = files, settings.tasks
         tokenizer = Tokenizer.from_file("data/tokenizer.json")
@@ -62,7 +64,7 @@ class Textbook(Dataset):
         self.mel = MelSpectrogram(
             audio.sample_rate, audio.window, hop_length=audio.hop, n_mels=audio.mels
         )
-        self.codes = {t: {c: i for i, c in enumerate(names)} for t, names in classes.items()}
+        self.codes = {task: kind.codes for task, kind in model.kinds.items()}
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -104,11 +106,12 @@ def unpack(folder: Path, table: pd.DataFrame) -> None:
                     (folder / f"{asset}.{SUFFIX[m]}").write_bytes(content)
 
 
-def start(settings: Settings, classes: dict) -> MultimodalModel:
+def start(settings: Settings, vocabulary: dict) -> MultimodalModel:
     """The model as the train stage starts it."""
     make_deterministic(settings.seed, settings.threads)
     encoders = {m: Path(f"models/encoders/{m}.safetensors") for m in MODALITIES}
-    return build(settings, classes, encoders, Path("models/projections.safetensors")).train()
+    projections = Path("models/projections.safetensors")
+    return build(settings, vocabulary, MODALITIES, encoders, projections).train()
 
 
 def textbook_steps(
@@ -117,7 +120,7 @@ def textbook_steps(
     """The textbook loop over the training samples of `table`, whose media lie in `files`."""
     if settings.train.encoders == "frozen":
         model.encoders.eval()
-    data = Textbook(table[table["split"] == "train"], files, settings, model.config.classes)
+    data = Textbook(table[table["split"] == "train"], files, settings, model)
     dropout = settings.train.modality_dropout
     while True:
         for batch in DataLoader(data, BATCH, shuffle=True):
@@ -160,7 +163,7 @@ def rate(model: MultimodalModel, steps: Steps, seconds: float) -> float:
 def measure(settings: Settings) -> dict[str, dict[str, float]]:
     """By mode of the encoders: samples a second of both loops, and the median ratio."""
     table = read_table(Path("data/samples.parquet"), SAMPLES)
-    classes = read_json(Path("data/vocabulary.json"))
+    vocabulary = read_json(Path("data/vocabulary.json"))
     result = {}
     with tempfile.TemporaryDirectory() as name:
         files = Path(name)
@@ -170,9 +173,9 @@ def measure(settings: Settings) -> dict[str, dict[str, float]]:
             chosen = settings.model_copy(update={"train": train})
             turns = []
             for _ in range(TURNS):
-                model = start(chosen, classes)
+                model = start(chosen, vocabulary)
                 ours = rate(model, our_steps(chosen, model, table), SECONDS)
-                model = start(chosen, classes)
+                model = start(chosen, vocabulary)
                 textbook = rate(model, textbook_steps(chosen, model, table, files), SECONDS)
                 turns.append((ours, textbook))
             result[mode] = {

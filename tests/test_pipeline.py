@@ -309,7 +309,8 @@ def test_mlflow_has_metrics_by_epoch_plots_and_reports(done, recorded):
     history = pd.read_csv(done.path / "reports/history/train.csv")
     rows = history[(history["series"] == "loss") & (history["task"] == "answer")]
     assert recorded["loss"] == rows[["epoch", "value"]].to_numpy().tolist()
-    assert {"report.html", "data.json", "params.yaml", "plots"} <= set(recorded["files"])
+    files = {"report.html", "data.html", "data.json", "params.yaml", "plots", "data_plots"}
+    assert files <= set(recorded["files"])
     plots = {f"plots/{path.name}" for path in (done.path / "reports/plots").glob("*.png")}
     assert plots and plots <= set(recorded["files"])
 
@@ -332,7 +333,7 @@ def test_the_registered_model_has_a_signature_and_answers_its_own_example(done):
     assert answers["example"] == ["image", "text", "audio"]
     vocabulary = json.loads(done.read("data/vocabulary.json"))
     (row,) = answers["rows"]
-    assert all(row[task] in vocabulary[task] for task in tasks)
+    assert all(row[task] in vocabulary[task]["classes"] for task in tasks)
     assert all(0 < row[f"{task}_confidence"] <= 1 for task in tasks)
 
 

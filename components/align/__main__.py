@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from components.config.command import Stage, View
 from components.config.settings import MODALITIES, Modality
 from components.model.base.assets import AssetTensors, load_assets
-from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic
+from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic, skip
 from components.model.base.projection import Projections, contrastive_loss
 from components.store.files import replacing, write_json
 from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
@@ -95,6 +95,15 @@ def find_pairs(samples: pd.DataFrame, assets: Mapping[Modality, AssetTensors]) -
     return found
 
 
+def only_learnt(pairs: PairsBySplit) -> PairsBySplit:
+    """Without the modalities that no training sample has together with another one."""
+    learnt = {m for pair, known in pairs["train"].items() if len(known.rows) for m in pair}
+    return {
+        split: {pair: known for pair, known in found.items() if learnt.issuperset(pair)}
+        for split, found in pairs.items()
+    }
+
+
 def batches(train: Mapping[tuple, Pairs], size: int) -> list[dict[tuple, Tensor]]:
     """The pairs of every two modalities in a random order, cut into equally many batches."""
     present = {pair: pairs.rows for pair, pairs in train.items() if len(pairs.rows)}
@@ -148,16 +157,13 @@ def retrieval(aligner: Aligner, pooled: Pooled, pairs: Mapping) -> dict[str, dic
     return recall
 
 
-def work(arguments: argparse.Namespace, settings: View) -> None:
-    """Run the stage."""
-    make_deterministic(settings.seed, settings.threads)
-    samples = read_table(arguments.samples, SAMPLES)
-    assets = {m: load_assets(getattr(arguments, m)) for m in MODALITIES}
-    pooled = {m: assets[m].tensors["pooled"] for m in MODALITIES}
-    pairs = find_pairs(samples, assets)
-    aligner = Aligner({m: pooled[m].shape[1] for m in MODALITIES}, settings.align.width)
-    checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    history = fit(
+def train(
+    aligner: Aligner, pooled: Pooled, pairs: PairsBySplit, settings: View, checkpoint: Checkpoint
+) -> pd.DataFrame:
+    """Train `aligner` on the pairs of the training split, if there are any; give its history."""
+    if not pairs["train"]:
+        return skip("align", "no training sample has two modalities")
+    return fit(
         Recipe(
             module=aligner,
             batches=partial(batches, pairs["train"], settings.align.batch),
@@ -169,11 +175,23 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
             label="align",
         )
     )
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    make_deterministic(settings.seed, settings.threads)
+    samples = read_table(arguments.samples, SAMPLES)
+    assets = {m: load_assets(getattr(arguments, m)) for m in MODALITIES}
+    pooled = {m: assets[m].tensors["pooled"] for m in MODALITIES if assets[m].ids}
+    pairs = only_learnt(find_pairs(samples, assets))
+    aligner = Aligner({m: values.shape[1] for m, values in pooled.items()}, settings.align.width)
+    checkpoint = Checkpoint.of(arguments, settings, STAGE)
+    history = train(aligner, pooled, pairs, settings, checkpoint)
     aligner.eval()
     with replacing(arguments.projections) as temporary:
         save_file(aligner.projections.state_dict(), temporary)
     with torch.no_grad(), replacing(arguments.embeddings) as temporary:
-        save_file({m: aligner.projections.embed(m, pooled[m]) for m in MODALITIES}, temporary)
+        save_file({m: aligner.projections.embed(m, pooled[m]) for m in pooled}, temporary)
     write_table(arguments.history, history, HISTORY)
     recall = retrieval(aligner, pooled, pairs["test"])
     write_json(arguments.metrics, recall)

@@ -3,6 +3,7 @@
 import difflib
 import re
 from pathlib import Path
+from string import Formatter
 from typing import Annotated, Literal, get_args
 
 import yaml
@@ -21,13 +22,17 @@ Modality = Literal["image", "text", "audio"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)  # every loop over modalities has this order
 Fusion = Literal["concat", "attention", "bilinear"]
 Split = Literal["train", "validation", "test"]
+TaskKind = Literal["classification", "multilabel", "regression", "vqa"]
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
-SELF_TAUGHT = {"transcript", "masked_tokens", "same_text"}  # the encoders' own, beside the tasks
+RESERVED = {  # no names for tasks
+    *("transcript", "masked_tokens", "same_text", "same_image", "same_audio"),  # encoders' own
+    "training",  # every torch module has it
+}
 
 
 class Section(BaseModel):
@@ -86,15 +91,26 @@ class DemoSettings(Section):
     voices: VoiceSettings
 
 
-class TableSettings(Section):
-    """Rows of CSV, JSON Lines or Parquet files; a column that is null is not there."""
+class ColumnSettings(Section):
+    """What the columns of a source's files are; a column that is null is not there."""
 
-    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]  # globs below the root
     id: str | None = None
     image: str | None = None
     text: str | None = None
     audio: str | None = None
     split: str | None = None
+
+    @model_validator(mode="after")
+    def _a_modality_is_there(self):
+        if not any(getattr(self, modality) for modality in MODALITIES):
+            raise ValueError(f"name the column of at least one of {', '.join(MODALITIES)}")
+        return self
+
+
+class TableSettings(ColumnSettings):
+    """Rows of CSV, JSON Lines or Parquet files."""
+
+    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]  # globs below the root
 
 
 class CocoSplit(Section):
@@ -103,6 +119,12 @@ class CocoSplit(Section):
     images: str
     captions: str | None = None
     instances: str | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self):
+        if self.captions is None and self.instances is None:
+            raise ValueError("captions or instances is needed, found neither")
+        return self
 
 
 class CocoSettings(Section):
@@ -126,6 +148,20 @@ class VqaSplit(Section):
     questions: str
     annotations: str | None = None
 
+    @model_validator(mode="after")
+    def _image_id_alone_is_filled_in(self):
+        try:
+            parts = list(Formatter().parse(self.name))
+        except ValueError as error:
+            raise ValueError(f"name {self.name!r} is no pattern: {error}") from error
+        fields = [(field, form) for _, field, form, _ in parts if field is not None]
+        if not fields or any(field != "image_id" or "{" in form for field, form in fields):
+            raise ValueError(
+                f"name: found {self.name!r}, expected one with image_id in braces, as in "
+                "COCO_train2014_{image_id:012d}.jpg"
+            )
+        return self
+
 
 class VqaSettings(Section):
     """VQA v2's questions with ten answers each."""
@@ -133,22 +169,39 @@ class VqaSettings(Section):
     splits: Annotated[dict[Split, VqaSplit], Field(min_length=1)]
 
 
-class HuggingFaceSettings(Section):
+class HuggingFaceSettings(ColumnSettings):
     """A folder that `datasets` saved, or Parquet shards with its image and audio columns."""
 
     path: str
-    image: str | None = None
-    text: str | None = None
-    audio: str | None = None
-    split: str | None = None
+
+
+class SpeechTable(Section):
+    """A table of caption or question id and sound file.
+
+    Flickr8k-audio's wav2capt.txt and SpeechCOCO's databases (.sqlite3) are read as published; a
+    CSV, JSON Lines or Parquet file needs the names of its columns.
+    """
+
+    file: str
+    sounds: str = "."  # folder that the paths in the table start from
+    id: str | None = None  # the column that holds the id of a caption or question
+    audio: str | None = None  # the column that holds the path of a sound file
+
+    @model_validator(mode="after")
+    def _columns_are_named(self):
+        published = self.file.endswith((".txt", ".sqlite3"))
+        if published != (self.id is None) or published != (self.audio is None):
+            raise ValueError(
+                f"file: {self.file!r}: the columns id and audio are needed for .csv, .jsonl and "
+                ".parquet, and not for .txt (Flickr8k-audio) and .sqlite3 (SpeechCOCO)"
+            )
+        return self
 
 
 class SpeechSettings(Section):
-    """Spoken versions of a source's texts: a table of row id and sound file."""
+    """Spoken versions of a source's texts."""
 
-    table: str  # CSV, JSON Lines or Parquet
-    id: str  # its column that holds the id of a caption or question
-    audio: str  # its column that holds the path of a sound file
+    tables: Annotated[tuple[SpeechTable, ...], Field(min_length=1, strict=False)]
 
 
 class SplitSettings(Section):
@@ -194,10 +247,20 @@ class IngestSettings(Section):
 class TaskSettings(Section):
     """A task over one column of the samples."""
 
-    kind: Literal["classification", "multilabel", "regression", "vqa"] = "classification"
+    kind: TaskKind = "classification"
     column: str
     decided_by: Annotated[tuple[Modality, ...], Field(strict=False)]
     weight: Positive
+    answers: Annotated[int, Field(ge=2)] | None = None  # kind vqa: so many of the most frequent
+
+    @model_validator(mode="after")
+    def _answers_are_for_vqa(self):
+        if (self.kind == "vqa") != (self.answers is not None):
+            raise ValueError(
+                f"kind is {self.kind}, answers is {self.answers}; kind vqa needs answers, the size "
+                "of its vocabulary, and no other kind has it"
+            )
+        return self
 
 
 class ImageSettings(Section):
@@ -343,13 +406,47 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
+    def _one_kind_a_column(self):
+        kinds = {column: {"classification"} for column in self.ingest.slices}  # a slice is a word
+        for task in self.tasks.values():
+            kinds.setdefault(task.column, set()).add(task.kind)
+        if mixed := sorted(column for column, found in kinds.items() if len(found) > 1):
+            raise ValueError(
+                f"columns {', '.join(mixed)} are read by tasks of several kinds, or as a slice by "
+                "a task that is no classification; give each a column of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_of_tasks(self):
         # A task's name becomes that of a head, of a column and of a metric.
-        if odd := [name for name in self.tasks if not re.fullmatch(r"[A-Za-z0-9_-]+", name)]:
-            raise ValueError(f"tasks {odd}: only letters, digits, _ and - can be in a name")
-        if clash := sorted(SELF_TAUGHT & self.tasks.keys()):
-            raise ValueError(f"tasks {clash} are what encoders teach themselves; rename them")
+        odd = [n for n in self.tasks if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", n)]
+        if odd:
+            raise ValueError(
+                f"tasks {odd}: only letters, digits, _ and - can be in a name, the first a letter "
+                "or a digit"
+            )
+        confidences = {f"{name}_confidence" for name in self.tasks}  # columns of the answers
+        if clash := sorted((RESERVED | confidences) & self.tasks.keys()):
+            raise ValueError(f"tasks {clash} have names that are the pipeline's own; rename them")
         return self
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no mapping names a key twice; PyYAML itself keeps the last one."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        first = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            known = first.setdefault((key.tag, key.value), key)
+            if known is not key:
+                line, before = key.start_mark.line + 1, known.start_mark.line + 1
+                raise InputError(
+                    f"{self.name}, line {line}: the key {key.value!r} is in line {before} already. "
+                    "Keep one of them"
+                )
+        return node
 
 
 def load_settings(path: Path) -> Settings:
@@ -360,7 +457,8 @@ def load_settings(path: Path) -> Settings:
             every one of them is named, each with the nearest valid one.
     """
     try:
-        content = yaml.safe_load(path.read_text())
+        with path.open("rb") as file:
+            content = yaml.load(file, _Loader)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing. Name another file with --params") from error
     except yaml.YAMLError as error:

@@ -1,12 +1,11 @@
 """Stage `evaluate`: the model on the test split, by task, slice and subset of modalities."""
 
 import argparse
-import base64
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 
 from components.config.command import Stage, View
@@ -16,7 +15,10 @@ from components.evaluate.predict import predict, subsets
 from components.model.base.assets import load_assets
 from components.model.base.fit import make_deterministic
 from components.model.folder import load_model
+from components.model.labels.labels import written
+from components.model.tasks.kind import Kind
 from components.store.errors import InputError
+from components.store.figures import page, save
 from components.store.files import read_json, write_json, write_text
 from components.store.tables import HISTORY, PREDICTIONS, SAMPLES, read_table, write_table
 
@@ -32,7 +34,7 @@ STAGE = Stage(
         **{f"{m}-tensors": f"folder, the tensor shard set of {m}" for m in MODALITIES},
     },
     outputs={
-        "metrics": "JSON, accuracy by task and subset of modalities, and by slice",
+        "metrics": "JSON, metrics by task and subset of modalities, and by slice",
         "predictions": "Parquet, every prediction",
         "plots": "folder, the plots as PNG",
         "report": "HTML, all of it on one page",
@@ -41,20 +43,25 @@ STAGE = Stage(
 )
 
 MISTAKES = 20  # listed in the report
+TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def draw(
-    predictions: pd.DataFrame, metrics: dict, histories: dict, classes: dict[str, list[str]]
+    predictions: pd.DataFrame, metrics: dict, histories: dict, kinds: Mapping[str, Kind]
 ) -> dict[str, Figure]:
     """Every plot, by name."""
-    figures = {"accuracy_by_modalities": plots.subsets(metrics["accuracy"], metrics["ceiling"])}
+    figures = {}
+    if metrics["accuracy"]:
+        figures["accuracy_by_modalities"] = plots.subsets(metrics["accuracy"], metrics["ceiling"])
     for stage, table in histories.items():
-        figures[f"history_{stage}"] = plots.history(table, f"stage {stage}")
-    for task, names in classes.items():
+        if len(table):
+            figures[f"history_{stage}"] = plots.history(table, f"stage {stage}")
+    for task, kind in kinds.items():
         rows = predictions[predictions["task"] == task]
         if len(rows):
+            name, plot = plots.PLOTS[type(kind)]
             title = f"{task}, every modality the sample has"
-            figures[f"confusion_{task}"] = plots.confusion(rows, names, title)
+            figures[f"{name}_{task}"] = plot(rows, kind, title)
     return figures
 
 
@@ -63,11 +70,29 @@ def fullest(predictions: pd.DataFrame) -> pd.DataFrame:
     return predictions.drop_duplicates(["sample_id", "task"], keep="last")
 
 
-def render(context: dict, figures: dict[str, Path]) -> str:
-    """The report as one HTML page that needs no other file."""
-    page = Environment(loader=PackageLoader("components.evaluate", "."), autoescape=True)
-    images = {name: base64.b64encode(path.read_bytes()).decode() for name, path in figures.items()}
-    return page.get_template("report.html.jinja").render(context, plots=images)
+def shown(metric: str, value: float) -> str:
+    """A metric's value as the report shows it."""
+    return written(metric, value).replace("%", " %")
+
+
+def main_metrics(metrics: dict) -> dict[str, tuple[str, dict[str, float]]]:
+    """For each task its main metric: the name, and the value by subset of modalities."""
+    result: dict[str, tuple[str, dict[str, float]]] = {}
+    for metric, by_task in metrics.items():
+        for task, values in by_task.items():
+            result.setdefault(task, (metric, values))
+    return result
+
+
+def mistakes(best: pd.DataFrame, kinds: Mapping[str, Kind]) -> list[dict]:
+    """The plainly wrong predictions, surest first, as a person reads them."""
+    best = best.reset_index(drop=True)
+    wrong = [rows[kinds[task].wrong(rows)] for task, rows in best.groupby("task")]
+    rows = pd.concat(wrong or [best]).sort_index().sort_values("confidence", ascending=False)
+    return [
+        row | {"prediction": kinds[row["task"]].shown(row["prediction"])}
+        for row in rows.head(MISTAKES).to_dict("records")
+    ]
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
@@ -76,39 +101,47 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     model, _ = load_model(arguments.model)
     samples = read_table(arguments.samples, SAMPLES)
     test = samples[samples["split"] == "test"]
-    if test.empty:
-        raise InputError(f"{arguments.samples} holds no sample of the test split")
-    assets = {m: load_assets(getattr(arguments, f"{m}_tensors")) for m in MODALITIES}
+    learnt = model.config.learnt
+    if not test[[f"{m}_id" for m in learnt]].notna().any(axis=None):
+        raise InputError(
+            f"{arguments.samples} holds no sample of the test split with {' or '.join(learnt)}, "
+            "which the model learnt from. See ingest.splits in params.yaml"
+        )
+    assets = {m: load_assets(getattr(arguments, f"{m}_tensors")) for m in learnt}
     predictions = predict(model, test, assets, settings.tasks)
-    metrics = {
-        "accuracy": measure.accuracy(predictions),
-        "ceiling": measure.ceiling(predictions, test),
-        "slices": measure.by_slice(predictions, test, settings.ingest_slices),
+    found = measure.metrics(predictions, model.kinds)
+    classified = predictions[predictions["task"].isin(found["accuracy"].keys())]
+    metrics = found | {
+        "ceiling": measure.ceiling(classified, test),
+        "slices": measure.by_slice(predictions, test, settings.ingest_slices, model.kinds),
     }
     best = fullest(predictions)
     histories = {
         path.stem: read_table(path, HISTORY) for path in sorted(arguments.histories.glob("*.csv"))
     }
-    figures = draw(best, metrics, histories, model.config.classes)
+    figures = draw(best, metrics, histories, model.kinds)
     paths = {name: arguments.plots / f"{name}.png" for name in figures}
     for name, figure in figures.items():
-        plots.save(figure, paths[name])
-    wrong = best[best["target"] != best["prediction"]].sort_values("confidence", ascending=False)
+        save(figure, paths[name])
     context = {
         **metrics,
+        "others": {name: values for name, values in found.items() if name != "accuracy"},
+        "main": main_metrics(found),
+        "shown": shown,
         "samples": len(test),
         "fusion": model.config.model.fusion,
         "weights": f"{sum(p.numel() for p in model.parameters()):,}",
-        "subsets": ["+".join(subset) for subset in subsets()],
+        "subsets": ["+".join(s) for s in subsets() if set(s) <= set(learnt)],
         "retrieval": read_json(arguments.retrieval),
-        "mistakes": wrong.head(MISTAKES).to_dict("records"),
+        "mistakes": mistakes(best, model.kinds),
     }
     write_table(arguments.predictions, predictions, PREDICTIONS)
-    write_text(arguments.report, render(context, paths))
+    write_text(arguments.report, page(TEMPLATE, context, paths))
     write_json(arguments.metrics, metrics)
-    for task, values in metrics["accuracy"].items():
-        for subset, value in values.items():
-            log.info("%-14s %-18s %.4f", task, subset, value)
+    for metric, by_task in found.items():
+        for task, values in by_task.items():
+            for subset, value in values.items():
+                log.info("%-14s %-18s %-12s %.4f", task, subset, metric, value)
 
 
 if __name__ == "__main__":

@@ -1,26 +1,33 @@
 """Metrics from a table of predictions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from components.config.settings import MODALITIES
+from components.model.labels.labels import Labels
 
 IDS = [f"{m}_id" for m in MODALITIES]
 
 
-def accuracy(predictions: pd.DataFrame) -> dict[str, dict[str, float]]:
-    """Accuracy by task and subset of modalities, in the order in which they occur."""
-    correct = predictions["target"] == predictions["prediction"]
-    by = [predictions["task"], predictions["subset"]]
-    result: dict[str, dict[str, float]] = {}
-    for (task, subset), value in correct.groupby(by, sort=False).mean().items():
-        result.setdefault(task, {})[subset] = float(value)
+def metrics(
+    predictions: pd.DataFrame, kinds: Mapping[str, Labels]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Every metric by task and subset of modalities, in the order in which they occur.
+
+    `accuracy` is always there, if only empty.
+    """
+    result: dict[str, dict[str, dict[str, float]]] = {"accuracy": {}}
+    for (task, subset), rows in predictions.groupby(["task", "subset"], sort=False):
+        for metric, value in kinds[task].metrics(rows).items():
+            result.setdefault(metric, {}).setdefault(task, {})[subset] = value
     return result
 
 
 def ceiling(predictions: pd.DataFrame, samples: pd.DataFrame) -> dict[str, dict[str, float]]:
     """The accuracy that nothing which sees the subset's assets alone can exceed on these samples.
+
+    It is that of classification: `predictions` holds no tasks of other kinds.
 
     Samples with the same assets get the same answer, so at best the most frequent label among
     them. Where it is low, the assets do not hold the answer.
@@ -36,15 +43,17 @@ def ceiling(predictions: pd.DataFrame, samples: pd.DataFrame) -> dict[str, dict[
 
 
 def by_slice(
-    predictions: pd.DataFrame, samples: pd.DataFrame, slices: Sequence[str]
+    predictions: pd.DataFrame,
+    samples: pd.DataFrame,
+    slices: Sequence[str],
+    kinds: Mapping[str, Labels],
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """Accuracy by task, column, value and subset of modalities."""
-    correct = predictions["target"] == predictions["prediction"]
+    """The main metric by task, column, value and subset of modalities."""
     result: dict = {}
     for column in slices:
         values = predictions["sample_id"].map(samples.set_index("sample_id")[column])
         by = [predictions["task"], values, predictions["subset"]]
-        for (task, value, subset), share in correct.groupby(by, sort=True).mean().items():
+        for (task, value, subset), rows in predictions.groupby(by, sort=True):
             of_column = result.setdefault(task, {}).setdefault(column, {})
-            of_column.setdefault(value, {})[subset] = float(share)
+            of_column.setdefault(value, {})[subset] = next(iter(kinds[task].metrics(rows).values()))
     return result

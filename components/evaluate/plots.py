@@ -1,34 +1,19 @@
 """Plots as PNG files, for MLflow and for the report."""
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
-import matplotlib
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from components.store.files import replacing
+from components.model.tasks.classification import Classification
+from components.model.tasks.kind import Kind
+from components.model.tasks.multilabel import Multilabel
+from components.model.tasks.regression import Regression
+from components.model.tasks.vqa import Vqa
+from components.store.figures import GRID, panels
 
-matplotlib.use("Agg")
-GRID = {"alpha": 0.3}
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; the same figure gives the same bytes."""
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
-
-
-def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, two in a row, each of so many inches."""
-    rows, columns = -(-count // 2), min(2, count)
-    figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for spare in axes[count:]:
-        figure.delaxes(spare)
-    return figure, axes[:count]
+BARS = 30  # at most in a plot of classes or answers
 
 
 def history(table: pd.DataFrame, title: str) -> Figure:
@@ -47,8 +32,9 @@ def history(table: pd.DataFrame, title: str) -> Figure:
     return figure
 
 
-def confusion(predictions: pd.DataFrame, classes: list[str], title: str) -> Figure:
+def confusion(predictions: pd.DataFrame, kind: Classification, title: str) -> Figure:
     """How often each true class (row) got each predicted one (column), as a share of the row."""
+    classes = kind.classes
     counts = pd.crosstab(predictions["target"], predictions["prediction"])
     counts = counts.reindex(index=classes, columns=classes, fill_value=0).to_numpy()
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
@@ -66,6 +52,52 @@ def confusion(predictions: pd.DataFrame, classes: list[str], title: str) -> Figu
         axis.text(column, row, str(counts[row, column]), **text)
     figure.colorbar(image, label="share of the true class", shrink=0.8)
     return figure
+
+
+def precisions(predictions: pd.DataFrame, kind: Multilabel, title: str) -> Figure:
+    """Average precision of the classes, the best first; the worst where there are many."""
+    found = pd.Series(kind.average_precisions(predictions), dtype="float64")
+    found = found.sort_values(ascending=False, kind="stable")
+    return bars(found.tail(BARS), title, "average precision")
+
+
+def scatter(predictions: pd.DataFrame, kind: Regression, title: str) -> Figure:
+    """Predicted against true numbers; on the line they agree."""
+    targets = predictions["target"].astype("float64")
+    figure = Figure(figsize=(4.8, 4.4), layout="constrained")
+    axis = figure.subplots()
+    axis.scatter(targets, predictions["prediction"].astype("float64"), s=8, alpha=0.5)
+    axis.axline((targets.mean(), targets.mean()), slope=1, color="black", linewidth=0.8)
+    axis.set(title=title, xlabel="true", ylabel="predicted")
+    axis.grid(**GRID)
+    return figure
+
+
+def answers(predictions: pd.DataFrame, kind: Vqa, title: str) -> Figure:
+    """Accuracy of the answers that the model gives most often."""
+    scores = kind.scores(predictions).groupby(predictions["prediction"])
+    often = scores.size().sort_values(ascending=False, kind="stable").head(BARS).index
+    return bars(scores.mean()[often], title, "accuracy where this is the answer")
+
+
+def bars(values: pd.Series, title: str, label: str) -> Figure:
+    """A bar from 0 to 1 for each value, named by the index."""
+    figure = Figure(figsize=(5.6, 1.4 + 0.22 * len(values)), layout="constrained")
+    axis = figure.subplots()
+    axis.barh(range(len(values)), values.to_numpy(), color="tab:blue")
+    axis.set_yticks(range(len(values)), values.index)
+    axis.invert_yaxis()
+    axis.set(title=title, xlim=(0, 1.02), xlabel=label)
+    axis.grid(axis="x", **GRID)
+    return figure
+
+
+PLOTS: dict[type[Kind], tuple[str, Callable[[pd.DataFrame, Kind, str], Figure]]] = {
+    Classification: ("confusion", confusion),
+    Multilabel: ("precision", precisions),
+    Regression: ("predicted", scatter),
+    Vqa: ("answers", answers),
+}
 
 
 def subsets(

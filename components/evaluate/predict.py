@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from components.config.settings import MODALITIES, Modality, TaskSettings
-from components.model.base.assets import MISSING, AssetTensors
+from components.model.base.assets import AssetTensors
 from components.model.base.batch import make_samples
 from components.model.base.features import encode
 from components.model.multimodal import MultimodalModel
@@ -34,19 +34,22 @@ def predict(
     Args:
         model: in evaluation mode.
         table: the samples of one split.
-        assets: the tensors of every modality.
+        assets: the tensors of every modality that the model learnt.
         tasks: the tasks, by name.
 
     Returns:
         A table as `PREDICTIONS`: a row wherever all modalities of the subset are there, the label
         is known and the subset can decide the task.
     """
-    classes = model.config.classes
-    assets_used, samples = make_samples(table, assets, tasks, classes).compact()
+    assets_used, samples = make_samples(table, assets, tasks, model.kinds).compact()
     features = {
         m: encode(model.encoders[m], assets[m].tensors, rows) for m, rows in assets_used.items()
     }
     ids = table["sample_id"].to_numpy()
+    written = {
+        name: table[task.column].map(model.kinds[name].written, na_action="ignore").to_numpy()
+        for name, task in tasks.items()
+    }
     parts = []
     for subset in subsets():
         wanted = torch.tensor([m in subset for m in MODALITIES])
@@ -56,19 +59,19 @@ def predict(
             distinct, part = part.compact()
             logits = model({m: features[m][rows] for m, rows in distinct.items()}, part.rows)
             for task, scores in logits.items():
-                known = part.targets[task] != MISSING
+                kind = model.kinds[task]
+                known = kind.known(part.targets[task])
                 known &= model.config.answerable(task, part.presence)
-                confidence, best = scores.softmax(1)[known].max(1)
-                names = pd.Series(classes[task])
+                answers = kind.record(scores[known])
                 parts.append(
                     pd.DataFrame(
                         {
                             "sample_id": ids[index[known]],
                             "subset": "+".join(subset),
                             "task": task,
-                            "target": names.iloc[part.targets[task][known]].to_numpy(),
-                            "prediction": names.iloc[best].to_numpy(),
-                            "confidence": confidence.double().clamp(max=1.0).numpy(),
+                            "target": written[task][index[known]],
+                            "prediction": answers.values,
+                            "confidence": answers.confidence or float("nan"),
                         }
                     )
                 )

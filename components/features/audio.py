@@ -8,15 +8,15 @@ from torchaudio.transforms import FrequencyMasking, TimeMasking
 
 from components.config.command import Stage, View
 from components.features import teach
-from components.model.base.assets import AssetTensors
+from components.model.base.assets import MISSING, AssetTensors
 from components.model.base.fit import Checkpoint, make_deterministic
 from components.model.encoders.audio import AudioEncoder
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
 
 STAGE = Stage(
-    description="Teach the audio encoder what is said and the tasks that sound decides; "
-    "encode every sound.",
+    description="Teach the audio encoder what is said and the tasks that sound decides, or if "
+    "nothing says so by self-supervision; encode every sound.",
     inputs=teach.INPUTS,
     outputs=teach.OUTPUTS,
     params=("seed", "threads", "tasks", "preprocess.audio", "features.audio"),
@@ -64,11 +64,15 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     vocabulary = read_json(arguments.vocabulary)
     assets, rows = teach.load(arguments, samples, "audio")
     objectives = teach.task_objectives("audio", assets, samples, settings.tasks, vocabulary)
-    objectives["transcript"] = transcript_objective(assets, samples, 1.0)
+    transcript = transcript_objective(assets, samples, 1.0)
+    if (transcript.targets[rows["train"]] != MISSING).any():
+        objectives["transcript"] = transcript
     inputs, options = settings.preprocess_audio, settings.features_audio
     encoder = AudioEncoder(inputs, options)
     augment = Augment(inputs.mels, inputs.frames)
     lesson = teach.Lesson("audio", encoder, assets, rows, objectives, options, augment)
+    if not objectives:
+        lesson = teach.by_views(lesson, augment)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     history = teach.teach(lesson, settings.seed, checkpoint)
     teach.finish(arguments, encoder, history, checkpoint)

@@ -1,8 +1,10 @@
 """Stage `features_image`: the image encoder and the features it gives."""
 
 import argparse
+import math
 
 import torch
+from torch.nn import functional as F
 
 from components.config.command import Stage, View
 from components.features import teach
@@ -12,11 +14,17 @@ from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
 
 STAGE = Stage(
-    description="Teach the image encoder the tasks that an image decides; encode every image.",
+    description="Teach the image encoder the tasks that an image decides, or if there is none by "
+    "self-supervision; encode every image.",
     inputs=teach.INPUTS,
     outputs=teach.OUTPUTS,
     params=("seed", "threads", "tasks", "preprocess.image", "features.image"),
 )
+
+
+SMALLEST_PART = 0.3  # of an image's area that a view shows
+STRETCH = math.log(4 / 3)  # of a view's ratio of width to height
+LIGHT = 0.4  # by which share of itself a view's brightness, contrast and saturation change
 
 
 def augment(batch: teach.Batch) -> teach.Batch:
@@ -35,6 +43,31 @@ def augment(batch: teach.Batch) -> teach.Batch:
     return {"pixels": pixels[:, :, rows][..., columns]}
 
 
+def view(batch: teach.Batch) -> teach.Batch:
+    """A random part of each image, mirrored or not, in another light.
+
+    The views of SimCLR (Chen et al. 2020), but that hues stay: texts name colours.
+
+    `pixels` uint8 [B, 3, H, W] → the same.
+    """
+    pixels = batch["pixels"].float()
+    count = len(pixels)
+    area = torch.empty(count).uniform_(SMALLEST_PART, 1)
+    ratio = torch.empty(count).uniform_(-STRETCH, STRETCH).exp()
+    sides = torch.stack([area * ratio, area / ratio], 1).sqrt().clamp(max=1)  # [B, 2]
+    mirrored = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    place = torch.zeros(count, 2, 3)  # of the part in the image, both from -1 to 1
+    place[:, 0, 0], place[:, 1, 1] = sides[:, 0] * mirrored, sides[:, 1]
+    place[:, :, 2] = (2 * torch.rand(count, 2) - 1) * (1 - sides)
+    grid = F.affine_grid(place, pixels.shape, align_corners=False)  # [B, H, W, 2]
+    part = F.grid_sample(pixels, grid, padding_mode="border", align_corners=False)
+    brightness, contrast, saturation = torch.empty(3, count, 1, 1, 1).uniform_(1 - LIGHT, 1 + LIGHT)
+    part = part * brightness
+    part = part.lerp(part.mean((1, 2, 3), keepdim=True), 1 - contrast)
+    part = part.lerp(part.mean(1, keepdim=True), 1 - saturation)
+    return {"pixels": part.round().clamp(0, 255).to(torch.uint8)}
+
+
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
     make_deterministic(settings.seed, settings.threads)
@@ -46,6 +79,8 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     lesson = teach.Lesson(
         "image", encoder, assets, rows, objectives, settings.features_image, augment
     )
+    if not objectives:
+        lesson = teach.by_views(lesson, view)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     history = teach.teach(lesson, settings.seed, checkpoint)
     teach.finish(arguments, encoder, history, checkpoint)

@@ -3,7 +3,7 @@
 import argparse
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,8 +22,12 @@ from components.model.base.assets import (
     tensors_of,
 )
 from components.model.base.features import encode
-from components.model.base.fit import Checkpoint, Recipe, fit
-from components.store.errors import InputError
+from components.model.base.fit import Checkpoint, Recipe, fit, skip
+from components.model.base.heads import Heads
+from components.model.labels.labels import Vocabulary
+from components.model.tasks import KINDS
+from components.model.tasks.classification import Classification
+from components.model.tasks.kind import Kind
 from components.store.files import replacing
 from components.store.hashing import file_hash
 from components.store.shards import Shard, transform
@@ -34,7 +38,7 @@ log = logging.getLogger(__name__)
 INPUTS = {
     "tensors": "folder, the tensor shard set of the modality",
     "samples": "Parquet, the samples",
-    "vocabulary": "JSON, the classes of each task",
+    "vocabulary": "JSON, what ingest learnt of each task's labels",
 }
 OUTPUTS = {
     "features": "folder, the feature shard set",
@@ -43,22 +47,26 @@ OUTPUTS = {
     "checkpoint": "safetensors, where an interrupted run resumes; removed at the end",
 }
 
+INVERSE_TEMPERATURE = 10.0  # of the agreement of two views, as in SimCLR
+
 Batch = dict[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Objective:
-    """One thing that an encoder is taught: the class of each asset.
+    """One thing that an encoder is taught: a label of each asset.
 
     Attributes:
-        targets: int64 [N], the class of each asset of the modality; -1 where unknown.
-        classes: how many there are.
+        targets: [N, …], for each asset of the modality, as the kind makes them.
+        outputs: how many numbers the head gives.
         weight: of its loss.
+        kind: of task.
     """
 
     targets: Tensor
-    classes: int
+    outputs: int
     weight: float
+    kind: type[Kind] = Classification
 
 
 @dataclass(frozen=True)
@@ -92,8 +100,8 @@ class Teacher(nn.Module):
     def __init__(self, lesson: Lesson):
         super().__init__()
         self.encoder = lesson.encoder
-        self.heads = nn.ModuleDict(
-            {k: nn.Linear(lesson.encoder.width, o.classes) for k, o in lesson.objectives.items()}
+        self.heads = Heads(
+            {k: nn.Linear(lesson.encoder.width, o.outputs) for k, o in lesson.objectives.items()}
         )
 
 
@@ -114,18 +122,17 @@ def task_objectives(
     assets: AssetTensors,
     samples: pd.DataFrame,
     tasks: Mapping[str, TaskSettings],
-    vocabulary: Mapping[str, list[str]],
+    vocabulary: Mapping[str, Vocabulary],
 ) -> dict[str, Objective]:
     """The tasks whose label the modality alone decides."""
-    return {
-        name: Objective(
-            targets_of(assets, asset_labels(samples, modality, task.column, vocabulary[name])),
-            len(vocabulary[name]),
-            task.weight,
-        )
-        for name, task in tasks.items()
-        if modality in task.decided_by
-    }
+    objectives = {}
+    for name, task in tasks.items():
+        if modality in task.decided_by:
+            kind = KINDS[task.kind](**vocabulary[name])
+            labels = asset_labels(samples, modality, task.column, kind.written)
+            targets = kind.targets(labels.reindex(list(assets.ids)))
+            objectives[name] = Objective(targets, kind.outputs, task.weight, type(kind))
+    return objectives
 
 
 def targets_of(assets: AssetTensors, labels: pd.Series) -> Tensor:
@@ -134,17 +141,45 @@ def targets_of(assets: AssetTensors, labels: pd.Series) -> Tensor:
     return torch.tensor(found.to_numpy())
 
 
-def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
-    """Train the encoder on the assets of the training split; give its history.
+def by_views(lesson: Lesson, view: Callable[[Batch], Batch]) -> Lesson:
+    """The lesson of an encoder that no label teaches: two views of an asset have one meaning.
 
-    Raises:
-        InputError: there is nothing to teach it.
+    Args:
+        lesson: without objectives.
+        view: changes every asset of a batch at random, in a way that leaves its meaning.
     """
-    if not lesson.objectives and lesson.self_supervised is None:
-        raise InputError(
-            f"features.{lesson.modality}: the encoder has nothing to learn, because no task names "
-            f"{lesson.modality} in decided_by. Name it there for a task that it decides"
-        )
+    name = f"same_{lesson.modality}"
+
+    def self_supervised(encoder: nn.Module, batch: Batch) -> dict[str, Tensor]:
+        first, second = (encoder(**view(batch)).pooled for _ in range(2))  # [B, D]
+        return {name: disagreement(first, second)}
+
+    log.info("features_%s: no label teaches the encoder, so it learns %s", lesson.modality, name)
+    return replace(lesson, augment=lambda batch: batch, self_supervised=self_supervised)
+
+
+def disagreement(first: Tensor, second: Tensor) -> Tensor:
+    """NT-Xent (Chen et al. 2020, equation 1): every view is to find the other of its asset.
+
+    Args:
+        first: pooled features of one view of each asset [B, D].
+        second: of another view [B, D].
+    """
+    views = F.normalize(torch.cat([first, second]), dim=-1)  # [2B, D]
+    itself = torch.eye(len(views), dtype=torch.bool)
+    similarity = (INVERSE_TEMPERATURE * views @ views.T).masked_fill(itself, -torch.inf)  # [2B, 2B]
+    return F.cross_entropy(similarity, torch.arange(len(views)).roll(len(first)))
+
+
+def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
+    """Train the encoder on the assets of the training split, if there are any.
+
+    Returns:
+        Its history: a table as `HISTORY`.
+    """
+    label = f"features_{lesson.modality}"
+    if not len(lesson.rows["train"]):
+        return skip(label, f"no training sample has {lesson.modality}")
     teacher = Teacher(lesson)
     return fit(
         Recipe(
@@ -155,7 +190,7 @@ def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
             options=lesson.options,
             seed=seed,
             checkpoint=checkpoint,
-            label=f"features_{lesson.modality}",
+            label=label,
         )
     )
 
@@ -172,12 +207,9 @@ def _losses(lesson: Lesson, teacher: Teacher, rows: Tensor) -> dict[str, Tensor]
     pooled = teacher.encoder(**batch).pooled  # [B, D]
     losses = {
         name: objective.weight
-        * F.cross_entropy(
-            teacher.heads[name](pooled),
-            objective.targets[rows],
-            ignore_index=MISSING,
-            label_smoothing=lesson.options.label_smoothing,
-        ).nan_to_num()  # a batch without a single label
+        * objective.kind.loss(
+            teacher.heads[name](pooled), objective.targets[rows], lesson.options.label_smoothing
+        )
         for name, objective in lesson.objectives.items()
     }
     if lesson.self_supervised is not None:
@@ -186,16 +218,17 @@ def _losses(lesson: Lesson, teacher: Teacher, rows: Tensor) -> dict[str, Tensor]
 
 
 def _measure(lesson: Lesson, teacher: Teacher) -> dict[str, dict[str, float]]:
-    """Accuracy of each objective on the assets of the validation split."""
+    """The quality of each objective on the assets of the validation split."""
     rows = lesson.rows["validation"]
     pooled = encode(lesson.encoder, lesson.assets.tensors, rows).pooled
-    accuracy = {}
+    result: dict[str, dict[str, float]] = {}
     for name, objective in lesson.objectives.items():
-        targets = objective.targets[rows]
-        correct = (teacher.heads[name](pooled).argmax(-1) == targets)[targets != MISSING]
-        if len(correct):
-            accuracy[name] = float(correct.float().mean())
-    return {"accuracy": accuracy}
+        kind, targets = objective.kind, objective.targets[rows]
+        known = kind.known(targets)
+        if known.any():
+            quality = kind.quality(teacher.heads[name](pooled)[known], targets[known])
+            result.setdefault(kind.QUALITY, {})[name] = quality
+    return result
 
 
 def encode_all(encoder: nn.Module, weights: Path, tensors: Path, features: Path) -> None:

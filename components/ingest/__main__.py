@@ -3,7 +3,6 @@
 import argparse
 import logging
 import shutil
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -18,20 +17,23 @@ from components.config.settings import (
     IngestSettings,
     Modality,
     Source,
-    Split,
     TaskSettings,
 )
-from components.ingest.checks.problem import Problem
-from components.ingest.columns import as_text, cast, column_types
+from components.ingest.columns import Parser, as_text, column_parsers
 from components.ingest.ledger import Ledger
-from components.ingest.media import Library
+from components.ingest.media import TYPES, Library
 from components.ingest.quarantine import Quarantine
 from components.ingest.record import BadRow, Record, Rows
-from components.ingest.sources import demo
+from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
+from components.ingest.sources import coco, demo, flickr30k, huggingface, table, vqa
+from components.ingest.sources.with_speech import with_speech
 from components.ingest.splits import choose
-from components.store.errors import InputError
-from components.store.files import write_json
-from components.store.tables import SAMPLES, SPLITS, TableWriter, read_rows
+from components.model.labels import LABELS
+from components.model.labels.labels import Labels, Vocabulary
+from components.store.errors import InputError, Problem
+from components.store.figures import page, save
+from components.store.files import write_json, write_text
+from components.store.tables import ASSETS, SAMPLES, TableWriter, read_rows
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +44,11 @@ STAGE = Stage(
         "samples": "Parquet, one row a sample: split, assets, labels",
         "media": "folder, one media shard set a modality",
         "quarantine": "Parquet, one row for each row of the source that cannot be used, and why",
-        "vocabulary": "JSON, the classes of each task",
+        "vocabulary": "JSON, what was learnt of each task's labels",
+        "assets": "Parquet, one row a media file: its size, length and rate",
         "report": "JSON, what is in the data",
+        "plots": "folder, the same as plots",
+        "page": "HTML, the same on one page, with some samples",
         "scratch": "folder, for what is in work; removed at the end",
     },
     params=("seed", "workers", "ingest", "tasks"),
@@ -53,6 +58,11 @@ SOURCES: dict[Source, Callable[[View, Path], Rows]] = {
     "demo": lambda settings, root: demo.read(
         settings.ingest.demo, settings.ingest.splits, settings.seed, settings.workers
     ),
+    "table": lambda settings, root: table.read(settings.ingest.table, root),
+    "coco": lambda settings, root: coco.read(settings.ingest.coco, root),
+    "flickr30k": lambda settings, root: flickr30k.read(settings.ingest.flickr30k, root),
+    "vqa": lambda settings, root: vqa.read(settings.ingest.vqa, root),
+    "huggingface": lambda settings, root: huggingface.read(settings.ingest.huggingface, root),
 }
 
 LEAKING: tuple[Modality, ...] = ("image", "audio")  # the same text may well be in every split
@@ -76,7 +86,12 @@ class Reading:
     @property
     def columns(self) -> dict[str, pa.DataType]:
         """The columns of the samples beside split and assets, with their types."""
-        return column_types(self.tasks, self.settings.slices)
+        return {column: parser.type for column, parser in self.parsers.items()}
+
+    @property
+    def parsers(self) -> dict[str, Parser]:
+        """How the cells of each column are read: labels of tasks, then slices."""
+        return column_parsers(self.tasks, self.settings.slices)
 
     @property
     def types(self) -> pa.Schema:
@@ -113,7 +128,7 @@ def collect(
         InputError: the source lacks a column that params.yaml names.
     """
     count, first = 0, True
-    with TableWriter(samples, SAMPLES, reading.types) as table:
+    with TableWriter(samples, SAMPLES, reading.types) as writer:
         for row in tqdm(library.store(iter(rows)), "ingest", unit="row", disable=None):
             count += 1
             if isinstance(row, Record) and first:
@@ -124,7 +139,7 @@ def collect(
                 bad.put(sample.line, sample.asset, sample.reason, sample.detail)
                 continue
             note_uses(sample, ledger)
-            table.add(sample)
+            writer.add(sample)
     return count
 
 
@@ -141,10 +156,10 @@ def to_sample(row: Record | BadRow, reading: Reading, ledger: Ledger) -> dict | 
         details = "; ".join(problem.detail for problem in broken.values())
         modality, problem = next(iter(broken.items()))
         return BadRow(row.line, row.media[modality].key, problem.reason, details)
-    labels = {c: cast(c, row.columns.get(c), kind) for c, kind in reading.columns.items()}
+    labels = {c: parser.parse(row.columns.get(c)) for c, parser in reading.parsers.items()}
     for column, value in labels.items():
         if isinstance(value, Problem):
-            return BadRow(row.line, column, value.reason, value.detail)
+            return BadRow(row.line, column, value.reason, f"column {column!r}: {value.detail}")
     split = choose(row.split, group_of(row, files, reading), reading.settings.splits, reading.seed)
     assets = {f"{m}_id": files.get(m) for m in MODALITIES}
     return {"sample_id": row.line, "split": split, **assets, **labels}
@@ -196,36 +211,30 @@ def leak(ledger: Ledger, sample: Mapping) -> BadRow | None:
     return None
 
 
-def learn_vocabulary(samples: Path, tasks: Mapping[str, TaskSettings]) -> dict[str, list[str]]:
-    """The classes of each task, sorted: the labels that occur in training.
+def learn_vocabulary(samples: Path, tasks: Mapping[str, TaskSettings]) -> dict[str, Vocabulary]:
+    """What each task's labels in training teach.
 
     Raises:
-        InputError: a task has fewer than two classes there.
+        InputError: the labels of a task do not suffice to learn it.
     """
-    found: dict[str, set[str]] = {name: set() for name in tasks}
+    learners = {name: LABELS[task.kind].Learner(name, task) for name, task in tasks.items()}
     for sample in read_rows(samples):
         if sample["split"] == "train":
             for name, task in tasks.items():
-                if sample[task.column] is not None:
-                    found[name].add(sample[task.column])
-    for name, classes in found.items():
-        if len(classes) < 2:
-            raise InputError(
-                f"tasks.{name}: column {tasks[name].column!r} holds {len(classes)} classes in "
-                "the training split, at least 2 are needed"
-            )
-    return {name: sorted(classes) for name, classes in found.items()}
+                if (label := sample[task.column]) is not None:
+                    learners[name].add(label)
+    return {name: learner.finish() for name, learner in learners.items()}
 
 
-def unknown_label(
-    vocabulary: Mapping[str, set[str]], tasks: Mapping[str, TaskSettings], sample: Mapping
+def unusable_label(
+    labels: Mapping[str, Labels], tasks: Mapping[str, TaskSettings], sample: Mapping
 ) -> BadRow | None:
-    """The sample as a bad row, if a label of its own never occurs in training."""
+    """The sample as a bad row, if a label cannot be used with what was learnt in training."""
     for name, task in tasks.items():
         label = sample[task.column]
-        if label is not None and label not in vocabulary[name]:
-            detail = f"tasks.{name}: {label!r} does not occur in the training split"
-            return BadRow(sample["sample_id"], None, "label_unknown", detail)
+        if label is not None and (problem := labels[name].problem(label)):
+            detail = f"tasks.{name}: {problem.detail}"
+            return BadRow(sample["sample_id"], None, problem.reason, detail)
     return None
 
 
@@ -237,37 +246,34 @@ def select(
     bad: Quarantine,
 ) -> None:
     """Copy the samples that have no problem; the others go to the quarantine."""
-    with TableWriter(target, SAMPLES, reading.types) as table:
+    with TableWriter(target, SAMPLES, reading.types) as writer:
         for sample in read_rows(source):
             if (found := problem(sample)) is None:
-                table.add(sample)
+                writer.add(sample)
             else:
                 bad.put(found.line, found.asset, found.reason, found.detail)
 
 
-def describe(
-    samples: Path, tasks: Mapping[str, TaskSettings], ledger: Ledger, bad: Quarantine, leaks: dict
-) -> dict:
-    """What is in the data: rows and assets by split, classes by task, leaks, quarantine."""
-    ledger.forget_uses()  # of samples that went to the quarantine since
-    rows: Counter[Split] = Counter()
-    classes = {name: {split: Counter() for split in SPLITS} for name in tasks}
+def recount(samples: Path, ledger: Ledger) -> None:
+    """Note the uses of the samples anew, since some went to the quarantine."""
+    ledger.forget_uses()
     for sample in read_rows(samples):
-        rows[sample["split"]] += 1
         note_uses(sample, ledger)
-        for name, task in tasks.items():
-            if sample[task.column] is not None:
-                classes[name][sample["split"]][sample[task.column]] += 1
-    return {
-        "samples": {split: rows[split] for split in SPLITS},
-        "assets": {split: {m: ledger.count(m, split) for m in MODALITIES} for split in SPLITS},
-        "classes": {
-            name: {split: dict(sorted(counts.items())) for split, counts in by_split.items()}
-            for name, by_split in classes.items()
-        },
-        "leaks": leaks,
-        "quarantine": dict(sorted(bad.reasons.items())),
-    }
+
+
+def write_report(arguments: argparse.Namespace, contents: Contents, found: dict, tasks) -> dict:
+    """Write what is in the data as JSON, plots and a page; give it."""
+    described = describe(contents, tasks) | found
+    figures = draw(described, contents.assets)
+    paths = {name: arguments.plots / f"{name}.png" for name in figures}
+    for name, figure in figures.items():
+        save(figure, paths[name])
+    sheet = contact_sheet(contents, tasks)
+    context = {**described, "modalities": MODALITIES, "measures": MEASURES, "sheet": sheet}
+    template = Path(__file__).with_name("report.html.jinja")
+    write_text(arguments.page, page(template, context, paths))
+    write_json(arguments.report, described)
+    return described
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
@@ -275,11 +281,14 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     reading = Reading(settings.ingest, settings.tasks, settings.seed)
     options = reading.settings
     rows = SOURCES[options.source](settings, arguments.root)
+    if options.speech:
+        rows = with_speech(rows, options.speech, arguments.root)
     scratch = arguments.scratch
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as bad:
-        library = Library(arguments.media, ledger, settings.workers)
-        count = collect(rows, reading, library, ledger, scratch / "collected", bad)
+        with TableWriter(arguments.assets, ASSETS, TYPES) as assets:
+            library = Library(arguments.media, ledger, assets, settings.workers)
+            count = collect(rows, reading, library, ledger, scratch / "collected", bad)
         bad.refuse(count, options.max_bad_fraction)
         leaks = find_leaks(ledger, options.on_leak)
         collected = scratch / "collected"
@@ -287,13 +296,17 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
             select(collected, scratch / "kept", reading, partial(leak, ledger), bad)
             collected = scratch / "kept"
         vocabulary = learn_vocabulary(collected, settings.tasks)
-        known = {name: set(classes) for name, classes in vocabulary.items()}
-        unknown = partial(unknown_label, known, settings.tasks)
-        select(collected, arguments.samples, reading, unknown, bad)
+        labels = {
+            name: LABELS[task.kind](**vocabulary[name]) for name, task in settings.tasks.items()
+        }
+        unusable = partial(unusable_label, labels, settings.tasks)
+        select(collected, arguments.samples, reading, unusable, bad)
         bad.refuse(count, options.max_bad_fraction)
         write_json(arguments.vocabulary, vocabulary)
-        report = describe(arguments.samples, settings.tasks, ledger, bad, leaks)
-        write_json(arguments.report, report)
+        recount(arguments.samples, ledger)
+        contents = Contents(arguments.samples, arguments.assets, arguments.media, ledger)
+        found = {"leaks": leaks, "quarantine": dict(sorted(bad.reasons.items()))}
+        report = write_report(arguments, contents, found, settings.tasks)
     shutil.rmtree(scratch)
     counts = ", ".join(f"{count} {split}" for split, count in report["samples"].items())
     log.info(

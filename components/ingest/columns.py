@@ -1,43 +1,39 @@
-"""The columns of the samples: their types, and a source's values brought to them."""
+"""The columns of the samples beside split and assets, and how a source's cells become theirs."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import pyarrow as pa
 
 from components.config.settings import TaskSettings
-from components.ingest.checks.problem import Problem
 from components.ingest.record import Value
-
-TEXT, NUMBER, LIST = pa.string(), pa.float64(), pa.list_(pa.string())
-TYPES = {"classification": TEXT, "multilabel": LIST, "regression": NUMBER, "vqa": LIST}
-
-
-def column_types(
-    tasks: Mapping[str, TaskSettings], slices: tuple[str, ...]
-) -> dict[str, pa.DataType]:
-    """The columns that the samples keep, with their types: labels of tasks, then slices."""
-    types = {task.column: TYPES[task.kind] for task in tasks.values()}
-    return types | {column: TEXT for column in slices if column not in types}
+from components.model.labels import LABELS
+from components.model.labels.words import word
+from components.store.errors import Problem
 
 
-def cast(column: str, value: Value, wanted: pa.DataType) -> Value | Problem:
-    """A value as its column's type, or why that cannot be."""
-    if value is None:
-        return None
-    if wanted == LIST:
-        return value if isinstance(value, tuple) else (as_text(value),)
-    if isinstance(value, tuple):
-        return Problem("value_type", f"column {column!r} holds a list, expected one value")
-    if wanted == TEXT:
-        return as_text(value)
-    try:
-        return float(value)
-    except ValueError:
-        return Problem("value_type", f"column {column!r} holds {value!r}, expected a number")
+@dataclass(frozen=True)
+class Parser:
+    """How the cells of a column are read.
+
+    Attributes:
+        type: of the column in the samples.
+        parse: gives a cell's value, or why it cannot be used.
+    """
+
+    type: pa.DataType
+    parse: Callable[[Value], Value | Problem]
 
 
-def as_text(value: str | float) -> str:
-    """A label as text: 3.0 is 3."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value)
+def column_parsers(tasks: Mapping[str, TaskSettings], slices: tuple[str, ...]) -> dict[str, Parser]:
+    """Of the labels of tasks, then of slices."""
+    parsers = {
+        task.column: Parser(LABELS[task.kind].TYPE, LABELS[task.kind].parse)
+        for task in tasks.values()
+    }
+    return {column: Parser(pa.string(), as_text) for column in slices} | parsers
+
+
+def as_text(value: Value) -> str | Problem | None:
+    """A cell as one word; None if it is empty."""
+    return None if value is None else word(value)

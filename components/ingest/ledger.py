@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.config.settings import Modality, Split
-from components.ingest.checks.problem import Problem
+from components.store.errors import Problem
 from components.store.tables import SPLITS
 
 BITS: dict[Split, int] = {split: 1 << place for place, split in enumerate(SPLITS)}  # test: highest
@@ -133,6 +133,16 @@ class Ledger:
             Leak(modality, asset_id, tuple(split for split in SPLITS if splits & BITS[split]))
             for asset_id, splits in rows
         ]
+
+    def duplicates(self, modality: Modality) -> int:
+        """How many usable files hold the same bytes as another that came before."""
+        (files,) = self._database.execute(
+            "SELECT count(asset_id) FROM files WHERE modality = ?", (modality,)
+        ).fetchone()
+        (assets,) = self._database.execute(
+            "SELECT count(*) FROM assets WHERE modality = ?", (modality,)
+        ).fetchone()
+        return files - assets
 
     def count(self, modality: Modality, split: Split) -> int:
         """How many distinct assets of a modality the samples of a split have."""

@@ -7,25 +7,44 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+import pyarrow as pa
+
 from components.config.settings import MODALITIES, Modality
 from components.ingest.checks import INSPECT
-from components.ingest.checks.problem import Problem
+from components.ingest.checks.facts import Facts
 from components.ingest.ledger import Ledger
 from components.ingest.record import BadRow, Media, Record, Rows
+from components.store.errors import Problem
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter
+from components.store.tables import TableWriter
 
+TYPES = pa.schema(
+    [(column, pa.string()) for column in ("modality", "asset_id", "file")]
+    + [("bytes", pa.int64())]
+    + [(fact, pa.float64()) for fact in ("width", "height", "seconds", "rate", "characters")]
+)
 BATCH = 128  # rows whose files are read side by side
 
 
-def examine(modality: Modality, media: Media) -> Asset | Problem:
+@dataclass(frozen=True)
+class Usable:
+    """A file that can be used: its content, and what it is like."""
+
+    asset: Asset
+    facts: Facts
+
+
+def examine(modality: Modality, media: Media) -> Usable | Problem:
     """Read a file and check it."""
     try:
         content = media.load()
     except OSError as error:
         return Problem("file_unreadable", f"the file cannot be read: {error.strerror or error}")
     found = INSPECT[modality](content)
-    return found if isinstance(found, Problem) else Asset(content_id(content), content)
+    if isinstance(found, Problem):
+        return found
+    return Usable(Asset(content_id(content), content), found)
 
 
 @dataclass(frozen=True)
@@ -42,11 +61,12 @@ class Library:
     Args:
         folder: of the media shard sets.
         ledger: what is known of files and assets.
+        assets: the table of all assets and what they are like.
         workers: threads that read and check files; decoders leave Python's lock.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger, workers: int):
-        self._ledger, self._workers = ledger, workers
+    def __init__(self, folder: Path, ledger: Ledger, assets: TableWriter, workers: int):
+        self._ledger, self._assets, self._workers = ledger, assets, workers
         self._writers = {modality: MediaWriter(folder / modality) for modality in MODALITIES}
 
     def store(self, rows: Rows) -> Iterator[Record | BadRow]:
@@ -75,13 +95,17 @@ class Library:
                 yield waiting.popleft()
         yield from waiting
 
-    def _take(self, modality: Modality, key: str, found: Asset | Problem) -> None:
+    def _take(self, modality: Modality, key: str, found: Usable | Problem) -> None:
         if isinstance(found, Problem):
             self._ledger.add_file(modality, key, found)
             return
-        self._ledger.add_file(modality, key, found.asset_id)
-        if self._ledger.new_asset(modality, found.asset_id):
-            self._writers[modality].add(found)
+        asset = found.asset
+        self._ledger.add_file(modality, key, asset.asset_id)
+        if self._ledger.new_asset(modality, asset.asset_id):
+            self._writers[modality].add(asset)
+            row = {"modality": modality, "asset_id": asset.asset_id, "file": key}
+            facts = {name: value for name, value in found.facts.items() if name in TYPES.names}
+            self._assets.add(row | {"bytes": len(asset.content)} | facts)
 
 
 def _media(rows: Iterable[Record | BadRow]) -> Iterator[tuple[Modality, Media]]:

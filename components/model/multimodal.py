@@ -14,12 +14,31 @@ from components.config.settings import (
     PreprocessSettings,
     Section,
     Settings,
+    TaskKind,
 )
+from components.model.base.heads import Heads
 from components.model.base.projection import Projections
 from components.model.base.transformer import Transformer
 from components.model.encoders.build import build_encoder
 from components.model.fusion import FUSIONS
 from components.model.fusion.fused import FeaturesByModality, RowsByModality
+from components.model.labels.labels import Vocabulary
+from components.model.tasks import KINDS
+from components.model.tasks.kind import Kind
+
+
+class TaskConfig(Section):
+    """What rebuilds a task's head.
+
+    Attributes:
+        kind: of the task.
+        vocabulary: what ingest learnt from its labels.
+        decided_by: the modalities each of which alone decides it; empty if it takes several.
+    """
+
+    kind: TaskKind
+    vocabulary: Vocabulary
+    decided_by: tuple[Modality, ...]
 
 
 class ModelConfig(Section):
@@ -30,35 +49,51 @@ class ModelConfig(Section):
         features: the encoders.
         aligned_width: width of the space that all modalities share.
         model: fusion and Transformer.
-        classes: the classes of each task, in the order of its head's outputs.
-        decided_by: for each task the modalities each of which alone decides it; empty if it
-            takes several.
+        tasks: by name.
+        learnt: the modalities that training samples had; of the others the weights are random.
     """
 
     preprocess: PreprocessSettings
     features: FeatureSettings
     aligned_width: int
     model: ModelSettings
-    classes: dict[str, list[str]]
-    decided_by: dict[str, tuple[Modality, ...]]
+    tasks: dict[str, TaskConfig]
+    learnt: tuple[Modality, ...]
 
     @classmethod
-    def of(cls, settings: View | Settings, classes: Mapping[str, Sequence[str]]) -> "ModelConfig":
-        """Of the model that the settings describe, with these classes a task."""
+    def of(
+        cls,
+        settings: View | Settings,
+        vocabulary: Mapping[str, Vocabulary],
+        learnt: Sequence[Modality],
+    ) -> "ModelConfig":
+        """Of the model that the settings describe, with this vocabulary a task."""
         return cls(
             preprocess=settings.preprocess,
             features=settings.features,
             aligned_width=settings.align.width,
             model=settings.model,
-            classes=classes,
-            decided_by={name: settings.tasks[name].decided_by for name in classes},
+            tasks={
+                name: TaskConfig(
+                    kind=settings.tasks[name].kind,
+                    vocabulary=words,
+                    decided_by=settings.tasks[name].decided_by,
+                )
+                for name, words in vocabulary.items()
+            },
+            learnt=tuple(learnt),
         )
+
+    def kinds(self) -> dict[str, Kind]:
+        """Each task with its vocabulary, as its head learns it."""
+        return {name: KINDS[task.kind](**task.vocabulary) for name, task in self.tasks.items()}
 
     def answerable(self, task: str, presence: Tensor) -> Tensor:
         """bool [B]: whether the modalities present (bool [B, modalities]) can decide a task."""
-        if not self.decided_by[task]:
+        deciding = self.tasks[task].decided_by
+        if not deciding:
             return presence.any(1)
-        return presence[:, [MODALITIES.index(m) for m in self.decided_by[task]]].any(1)
+        return presence[:, [MODALITIES.index(m) for m in deciding]].any(1)
 
 
 class MultimodalModel(nn.Module):
@@ -66,11 +101,14 @@ class MultimodalModel(nn.Module):
 
     The fused tokens and, last, a learnt readout token pass through a causal Transformer (as GPT);
     the readout sees them all, and the heads read it.
+
+    Attributes:
+        kinds: what the logits of each task mean.
     """
 
     def __init__(self, config: ModelConfig):
         super().__init__()
-        self.config = config
+        self.config, self.kinds = config, config.kinds()
         options = config.model
         self.encoders = nn.ModuleDict(
             {m: build_encoder(m, config.preprocess, config.features) for m in MODALITIES}
@@ -82,8 +120,8 @@ class MultimodalModel(nn.Module):
         self.transformer = Transformer(
             options.width, options.layers, options.heads, options.dropout, causal=True
         )
-        self.heads = nn.ModuleDict(
-            {task: nn.Linear(options.width, len(names)) for task, names in config.classes.items()}
+        self.heads = Heads(
+            {task: nn.Linear(options.width, kind.outputs) for task, kind in self.kinds.items()}
         )
 
     def encode(self, inputs: Mapping[Modality, Mapping[str, Tensor]]) -> FeaturesByModality:
@@ -100,7 +138,7 @@ class MultimodalModel(nn.Module):
                 is missing, [B] a modality; at least one modality of a sample is there.
 
         Returns:
-            [B, classes] a task.
+            [B, outputs] a task.
         """
         projected = {m: self.projections[m](f) for m, f in features.items()}
         fused = self.fusion(projected, rows)

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+import torch
+
 from components.config.command import Stage, View
 from components.model.processors import decode_audio
 from components.model.processors.audio import AudioProcessor
@@ -19,6 +21,7 @@ STAGE = Stage(
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
+    torch.set_num_threads(1)  # the pool's processes are the parallelism
     options = settings.preprocess_audio
     processor = AudioProcessor(options)
     recipe = [options.model_dump(), file_hash(Path(decode_audio.__file__))]

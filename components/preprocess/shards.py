@@ -2,11 +2,12 @@
 
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import torch
-from safetensors.torch import save_file
+import numpy as np
+from numpy.typing import ArrayLike
+from safetensors.numpy import save_file
 
 from components.store.files import replacing
 from components.store.hashing import file_hash
@@ -18,7 +19,7 @@ log = logging.getLogger(__name__)
 def preprocess(
     media: Path,
     tensors: Path,
-    processor: Callable[[list[bytes]], dict[str, torch.Tensor]],
+    processor: Callable[[list[bytes]], Mapping[str, ArrayLike]],
     recipe: list,
     workers: int,
 ) -> None:
@@ -27,7 +28,7 @@ def preprocess(
     Args:
         media: a finished media shard set.
         tensors: the folder of the tensor shard set.
-        processor: gives a shard's tensors, all with the assets as first dimension.
+        processor: gives a shard's arrays or tensors, all with the assets as first dimension.
         recipe: the parameters of `processor`, besides its code.
         workers: processes; the bytes do not depend on it.
     """
@@ -44,6 +45,6 @@ class Convert:
         self.media, self.processor = media, processor
 
     def __call__(self, shard: Shard, path: Path) -> None:
-        torch.set_num_threads(1)  # the pool's processes are the parallelism
+        tensors = self.processor(read_media(self.media, shard))
         with replacing(path) as temporary:
-            save_file(self.processor(read_media(self.media, shard)), temporary)
+            save_file({name: np.asarray(tensor) for name, tensor in tensors.items()}, temporary)

@@ -4,6 +4,8 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+import torch
+
 from components.config.command import Stage, View
 from components.model.processors import decode_text
 from components.model.processors.text import TextProcessor, load_tokenizer, train_tokenizer
@@ -25,6 +27,7 @@ STAGE = Stage(
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
+    torch.set_num_threads(1)  # the pool's processes are the parallelism
     options = settings.preprocess_text
     if options.tokenizer is None:
         tokenizer = train_tokenizer(_texts(arguments.media), options)

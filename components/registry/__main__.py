@@ -5,7 +5,7 @@ import json
 import logging
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ import yaml
 
 import components
 from components.config.command import Stage, View
-from components.config.settings import MODALITIES
+from components.config.settings import MODALITIES, Modality
+from components.model.labels.labels import written
 from components.registry.predictor import Predictor
 from components.registry.tracking import connect, experiment_id
 from components.store.errors import InputError
@@ -36,6 +37,8 @@ STAGE = Stage(
         "plots": "folder, plots as PNG",
         "report": "HTML, the evaluation",
         "data-report": "JSON, what is in the data",
+        "data-plots": "folder, the same as PNG",
+        "data-page": "HTML, the same on one page",
         "samples": "Parquet, the samples; the first of the test split is the input example",
         "media": "folder, one media shard set a modality",
     },
@@ -106,13 +109,15 @@ def git(*words: str) -> str | None:
     return done.stdout.strip()
 
 
-def input_example(samples: pd.DataFrame, media: Path) -> pd.DataFrame:
-    """The first test sample that has every modality, or the most of them, as raw media."""
+def input_example(
+    samples: pd.DataFrame, media: Path, modalities: Sequence[Modality]
+) -> pd.DataFrame:
+    """The first test sample that has all of some modalities, or the most, as raw media."""
     test = samples[samples["split"] == "test"]
-    columns = [f"{m}_id" for m in MODALITIES]
+    columns = [f"{m}_id" for m in modalities]
     sample = test.loc[test[columns].notna().sum(axis=1).idxmax()]
     row = {}
-    for m in MODALITIES:
+    for m in modalities:
         if pd.notna(sample[f"{m}_id"]):
             content = read_asset(media / m, sample[f"{m}_id"])
             row[m] = content.decode() if m == "text" else content
@@ -128,17 +133,25 @@ def read_asset(folder: Path, asset_id: str) -> bytes:
 
 
 def signature(mlflow, predictor: Predictor):
-    """Optional image, text and audio in; each task's class and confidence out."""
+    """Optional image, text and audio in; each task's answer and confidence out."""
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import Array
 
-    kinds = {"image": "binary", "text": "string", "audio": "binary"}
+    media = {"image": "binary", "text": "string", "audio": "binary"}
+    types = {
+        str: "string",
+        float: "double",
+        list[str]: Array("string"),
+        list[float]: Array("double"),
+    }
     outputs = [
-        ColSpec(kind, name, required=False)
-        for task in predictor.model.config.classes
-        for kind, name in (("string", task), ("double", f"{task}_confidence"))
+        ColSpec(types[answer], name, required=False)
+        for task, kind in predictor.model.kinds.items()
+        for answer, name in ((kind.ANSWER, task), (kind.CONFIDENCE, f"{task}_confidence"))
+        if answer is not None
     ]
-    inputs = [ColSpec(kinds[m], m, required=False) for m in MODALITIES]
+    inputs = [ColSpec(media[m], m, required=False) for m in MODALITIES]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
 
 
@@ -173,13 +186,14 @@ def register(arguments: argparse.Namespace, settings: View, fingerprint: str):
     with mlflow.start_run(experiment_id=experiment, tags=all_tags) as run:
         log_run(mlflow, client, run.info.run_id, arguments)
         predictor = Predictor(arguments.model)
+        samples = read_table(arguments.samples, SAMPLES)
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("served.py")),
             artifacts={"model": str(arguments.model)},
             code_paths=[components.__path__[0]],
             signature=signature(mlflow, predictor),
-            input_example=input_example(read_table(arguments.samples, SAMPLES), arguments.media),
+            input_example=input_example(samples, arguments.media, predictor.model.config.learnt),
             pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
             registered_model_name=options.model,
         )
@@ -201,21 +215,21 @@ def log_run(mlflow, client, run_id: str, arguments: argparse.Namespace) -> None:
     for start in range(0, len(rows), BATCH):
         client.log_batch(run_id, metrics=rows[start : start + BATCH])
     mlflow.log_artifacts(str(arguments.plots), "plots")
-    for path in (arguments.report, arguments.data_report, arguments.params):
+    mlflow.log_artifacts(str(arguments.data_plots), "data_plots")
+    files = (arguments.report, arguments.data_report, arguments.data_page, arguments.params)
+    for path in files:
         mlflow.log_artifact(str(path))
 
 
 def summary(arguments: argparse.Namespace, settings: View, model) -> str:
     """What a person wants to know when the pipeline has ended."""
-    accuracy = read_json(arguments.metrics)["accuracy"]
-    subsets = list(dict.fromkeys(subset for values in accuracy.values() for subset in values))
-    width = max(map(len, subsets)) + 2
-    lines = ["", "accuracy on the test split", " " * width + "".join(f"{t:>15}" for t in accuracy)]
-    for subset in subsets:
-        cells = (
-            f"{v[subset]:>14.2%} " if subset in v else f"{'–':>14} " for v in accuracy.values()
-        )
-        lines.append(f"{subset:<{width}}" + "".join(cells))
+    metrics = read_json(arguments.metrics)
+    lines = [
+        line
+        for metric, by_task in metrics.items()
+        if metric not in ("ceiling", "slices") and by_task
+        for line in columns(metric, by_task)
+    ]
     name, alias = settings.register.model, settings.register.alias
     return "\n".join(
         [
@@ -227,6 +241,20 @@ def summary(arguments: argparse.Namespace, settings: View, model) -> str:
             'ask         python -m components.registry.predict --image IMAGE --text "QUESTION"',
         ]
     )
+
+
+def columns(metric: str, by_task: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """A metric as lines of text: a column a task, a line a subset of modalities."""
+    subsets = list(dict.fromkeys(subset for values in by_task.values() for subset in values))
+    width = max(map(len, subsets)) + 2
+    title = f"{metric.replace('_', ' ')} on the test split"
+    lines = ["", title, " " * width + "".join(f"{task:>15}" for task in by_task)]
+    for subset in subsets:
+        cells = (
+            f"{written(metric, v[subset]) if subset in v else '–':>14} " for v in by_task.values()
+        )
+        lines.append(f"{subset:<{width}}" + "".join(cells))
+    return lines
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -47,8 +48,29 @@ def answer(arguments: argparse.Namespace) -> pd.DataFrame:
     return model.predict(pd.DataFrame(given))
 
 
+def lines(answers: pd.Series) -> list[str]:
+    """Each task's answer and confidence; an answer of several classes has a line a class."""
+    confidences = {f"{task}_confidence" for task in answers.index}
+    result = []
+    for task in (name for name in answers.index if name not in confidences):
+        values, shares = parts(answers[task]), parts(answers.get(f"{task}_confidence"))
+        if values is None:
+            continue
+        for value, share in zip_longest(values or ["none"], shares or []):
+            shown = f"{value:.6g}" if isinstance(value, float) else value
+            result.append(f"{task:<16}{shown:<16}" + ("" if share is None else f"{share:.2%}"))
+    return result
+
+
+def parts(value: str | float | list | None) -> list | None:
+    """The parts of an answer, of which most have one; None if there is no answer."""
+    if isinstance(value, list):
+        return value
+    return None if pd.isna(value) else [value]
+
+
 def main() -> None:
-    """Print each task's answer and confidence; exit code 2 for a mistake in what was asked."""
+    """Print each task's answer; exit code 2 for a mistake in what was asked."""
     parser = argparse.ArgumentParser(
         description="Ask the newest model about an image, a text, a sound, or several of them.",
         epilog=f"Models come from MLFLOW_TRACKING_URI, or from {DEFAULT_URI}.",
@@ -64,9 +86,7 @@ def main() -> None:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(2) from None
-    for task in answers.index[::2]:
-        if pd.notna(answers[task]):
-            print(f"{task:<16}{answers[task]:<16}{answers[f'{task}_confidence']:.2%}")
+    print(*lines(answers), sep="\n")
 
 
 if __name__ == "__main__":

@@ -43,11 +43,13 @@ class Predictor:
                 of a sound file); null, or no such column, where a modality is missing.
 
         Returns:
-            For each task a column with the class and one, `<task>_confidence`, with its
-            probability; both null where the modalities given cannot decide the task.
+            For each task a column with the answer and, unless it is a number, one,
+            `<task>_confidence`, with its probability; null where the modalities given cannot
+            decide the task. See the kinds of task for their types.
 
         Raises:
-            InputError: a row has no modality at all, or a file cannot be decoded.
+            InputError: a row has no modality at all, or one that the model never learnt, or a
+                file cannot be decoded.
         """
         encoded = [self._encode(m, table) for m in MODALITIES]
         features = {m: f for m, (f, _) in zip(MODALITIES, encoded, strict=True) if f is not None}
@@ -68,20 +70,26 @@ class Predictor:
         given = table[modality].notna() if modality in table else pd.Series(False, table.index)
         if not given.any():
             return None, rows
+        if modality not in (learnt := self.model.config.learnt):
+            raise InputError(
+                f"row {int(given.to_numpy().argmax())} has {modality}, but no sample that the "
+                f"model was trained on had any. Give it {', '.join(learnt)} only"
+            )
         contents = [v.encode() if isinstance(v, str) else v for v in table.loc[given, modality]]
         try:
             inputs = self.processors[modality](contents)
         except UNDECODABLE as error:
             raise InputError(f"the {modality} cannot be decoded: {error}") from error
         rows[torch.tensor(given.to_numpy())] = torch.arange(len(contents))
-        return self.model.encoders[modality](**inputs), rows
+        tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
+        return self.model.encoders[modality](**tensors), rows
 
     def _answer(self, task: str, logits: torch.Tensor, presence: torch.Tensor) -> dict:
-        names = self.model.config.classes[task]
         asked = self.model.config.answerable(task, presence).tolist()
-        confidence, best = logits.softmax(1).max(1)
-        pairs = list(zip(asked, best.tolist(), confidence.tolist(), strict=True))
+        answers = self.model.kinds[task].predict(logits)
+        columns = {task: answers.values, f"{task}_confidence": answers.confidence}
         return {
-            task: [names[code] if ok else None for ok, code, _ in pairs],
-            f"{task}_confidence": [share if ok else None for ok, _, share in pairs],
+            name: [value if ok else None for value, ok in zip(values, asked, strict=True)]
+            for name, values in columns.items()
+            if values is not None
         }

@@ -107,7 +107,6 @@ def finish(folder: Path, shards: Sequence[Shard], suffix: str) -> None:
         (asset, shard.name, row) for shard in shards for row, asset in enumerate(shard.asset_ids)
     ]
     index = pd.DataFrame(rows, columns=["asset_id", "shard", "row"])
-    index = index.astype({"asset_id": "str", "shard": "str", "row": "int64"})  # if there is no row
     write_table(folder / "index.parquet", index, INDEX)
     keep = {f"{shard.name}{suffix}" for shard in shards} | {"index.parquet"}
     for path in folder.iterdir():

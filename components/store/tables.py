@@ -40,6 +40,22 @@ SAMPLES = pa.DataFrameSchema(
     name="samples",
 )
 
+ASSETS = pa.DataFrameSchema(
+    {
+        "modality": pa.Column(str),
+        "asset_id": pa.Column(str, ASSET_ID),
+        "file": pa.Column(str),  # where the source has it, the first time
+        "bytes": pa.Column(int, pa.Check.ge(0)),
+        "width": pa.Column(float, nullable=True),  # pixels
+        "height": pa.Column(float, nullable=True),
+        "seconds": pa.Column(float, nullable=True),
+        "rate": pa.Column(float, nullable=True),  # Hz
+        "characters": pa.Column(float, nullable=True),
+    },
+    strict=True,
+    name="assets",
+)
+
 QUARANTINE = pa.DataFrameSchema(
     {
         "source_line": pa.Column(str),
@@ -67,9 +83,9 @@ PREDICTIONS = pa.DataFrameSchema(
         "sample_id": pa.Column(str),
         "subset": pa.Column(str),
         "task": pa.Column(str),
-        "target": pa.Column(str),
+        "target": pa.Column(str),  # as the task's kind writes labels: a number, a JSON list
         "prediction": pa.Column(str),
-        "confidence": pa.Column(float, pa.Check.in_range(0, 1)),
+        "confidence": pa.Column(float, pa.Check.in_range(0, 1), nullable=True),
     },
     strict=True,
     name="predictions",
@@ -77,6 +93,9 @@ PREDICTIONS = pa.DataFrameSchema(
 
 
 def _checked(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> pd.DataFrame:
+    if table.empty:  # then no value says what its columns are
+        known = {name: str(kind) for name, kind in schema.dtypes.items() if name in table}
+        table = table.astype(known)
     try:
         return schema.validate(table, lazy=True)
     except SchemaErrors as error:

@@ -14,12 +14,14 @@ from torch.nn import functional as F
 
 from components.config.command import Stage, View
 from components.config.settings import MODALITIES, Modality, Settings, TaskSettings
-from components.model.base.assets import MISSING, AssetTensors, features_of, load_assets
+from components.model.base.assets import AssetTensors, features_of, load_assets
 from components.model.base.batch import Samples, make_samples
 from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic
 from components.model.folder import save_model
 from components.model.fusion.fused import FeaturesByModality
+from components.model.labels.labels import Vocabulary
 from components.model.multimodal import ModelConfig, MultimodalModel
+from components.store.errors import InputError
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
 
@@ -28,7 +30,7 @@ STAGE = Stage(
     "random.",
     inputs={
         "samples": "Parquet, the samples",
-        "vocabulary": "JSON, the classes of each task",
+        "vocabulary": "JSON, what ingest learnt of each task's labels",
         "tokenizer": "JSON, the tokenizer; it becomes part of the model",
         "projections": "safetensors, the projections of the align stage",
         **{f"{m}-tensors": f"folder, the tensor shard set of {m}" for m in MODALITIES},
@@ -123,50 +125,70 @@ def task_losses(
     samples: Samples,
     logits: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """Cross-entropy by task, weighted, over the samples that can know their label.
+    """The loss by task, weighted, over the samples that can know their label.
 
     A task that one modality decides is not asked of a sample that has lost that modality.
     """
     presence = samples.presence
     result = {}
     for name, task in tasks.items():
-        unanswerable = ~model.config.answerable(name, presence)
-        targets = samples.targets[name].masked_fill(unanswerable, MISSING)
-        loss = F.cross_entropy(logits[name], targets, ignore_index=MISSING)
-        result[name] = task.weight * loss.nan_to_num()  # not a single label: 0 / 0
+        kind, unanswerable = model.kinds[name], ~model.config.answerable(name, presence)
+        targets = kind.hide(samples.targets[name], unanswerable)
+        result[name] = task.weight * kind.loss(logits[name], targets)
     return result
 
 
 def measure(course: Course) -> dict[str, dict[str, float]]:
-    """Validation accuracy by task, for each of `SHOWN`."""
+    """How good each task is on the validation split, for each of `SHOWN`."""
     samples = course.samples["validation"]
     result = {}
+    learnt = course.model.config.learnt
     for label, kept in SHOWN.items():
+        if label != "all" and not set(kept) <= set(learnt):
+            continue
         keep = samples.presence & torch.tensor([m in kept for m in MODALITIES])
         asked = keep.any(1)
         part = samples.keep(keep)[asked]
         if not len(part):
             continue
         for task, logits in predict(course, part).items():
-            known = part.targets[task] != MISSING
+            kind, targets = course.model.kinds[task], part.targets[task]
+            known = kind.known(targets)
             if known.any():
-                correct = logits.argmax(1)[known] == part.targets[task][known]
-                result.setdefault(f"accuracy ({label})", {})[task] = float(correct.float().mean())
+                quality = kind.quality(logits[known], targets[known])
+                result.setdefault(f"{kind.QUALITY} ({label})", {})[task] = quality
     return result
+
+
+def learnt_from(table: pd.DataFrame) -> list[Modality]:
+    """The modalities that training samples have.
+
+    Raises:
+        InputError: they have none.
+    """
+    train = table[table["split"] == "train"]
+    if learnt := [m for m in MODALITIES if train[f"{m}_id"].notna().any()]:
+        return learnt
+    raise InputError(
+        f"nothing to learn from: {len(train)} samples of the training split, none with an image, "
+        "a text or a sound. See ingest.splits in params.yaml and the data report"
+    )
 
 
 def build(
     settings: View | Settings,
-    classes: Mapping[str, Sequence[str]],
+    vocabulary: Mapping[str, Vocabulary],
+    learnt: Sequence[Modality],
     encoders: Mapping[Modality, Path],
     projections: Path,
 ) -> MultimodalModel:
     """The model with the weights of the stages before; frozen encoders do not learn."""
-    model = MultimodalModel(ModelConfig.of(settings, classes))
+    model = MultimodalModel(ModelConfig.of(settings, vocabulary, learnt))
     for m in MODALITIES:
         model.encoders[m].load_state_dict(load_file(encoders[m]))
     model.encoders.requires_grad_(settings.train.encoders == "finetune")
-    model.projections.load_state_dict(load_file(projections))
+    aligned = load_file(projections)  # of a modality that no sample has there is none
+    model.projections.load_state_dict(model.projections.state_dict() | aligned)
     return model
 
 
@@ -179,11 +201,9 @@ def prepare(
 ) -> Course:
     """What `model` is trained on: the samples in `table`, and their shard sets."""
     frozen = settings.train.encoders == "frozen"
-    assets = {m: load_assets((features if frozen else tensors)[m]) for m in MODALITIES}
+    assets = {m: load_assets((features if frozen else tensors)[m]) for m in model.config.learnt}
     samples = {
-        split: make_samples(
-            table[table["split"] == split], assets, settings.tasks, model.config.classes
-        )
+        split: make_samples(table[table["split"] == split], assets, settings.tasks, model.kinds)
         for split in SPLITS
     }
     return Course(
@@ -201,12 +221,12 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
     make_deterministic(settings.seed, settings.threads)
     table = read_table(arguments.samples, SAMPLES)
-    classes = read_json(arguments.vocabulary)
+    vocabulary = read_json(arguments.vocabulary)
     tensor_sets, feature_sets, encoders = (
         {m: getattr(arguments, f"{m}_{kind}") for m in MODALITIES}
         for kind in ("tensors", "features", "encoder")
     )
-    model = build(settings, classes, encoders, arguments.projections)
+    model = build(settings, vocabulary, learnt_from(table), encoders, arguments.projections)
     course = prepare(settings, table, model, tensor_sets, feature_sets)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     history = fit(

@@ -2,6 +2,7 @@
 
 import math
 
+import pandas as pd
 import pytest
 import torch
 
@@ -12,9 +13,11 @@ from components.align.__main__ import (
     batches,
     find_pairs,
     losses,
+    only_learnt,
     retrieval,
 )
 from components.config.settings import MODALITIES
+from components.model.base.assets import AssetTensors
 from components.model.base.projection import contrastive_loss
 from tests.model.worlds import ids_of, make_assets, make_model, make_table
 
@@ -70,6 +73,32 @@ def test_a_pair_of_modalities_that_never_meet_is_left_out():
     _, _, pairs = world()
     empty = {**pairs["train"], PAIRS[0]: Pairs(torch.zeros(0, 2, dtype=torch.int64))}
     assert all(PAIRS[0] not in part and PAIRS[1] in part for part in batches(empty, 8))
+
+
+def test_a_modality_that_training_never_pairs_is_left_out_everywhere():
+    assets, _, _ = world()
+    table = make_table(60, ASSETS)
+    table.loc[table["split"] == "train", "audio_id"] = None
+    pairs = find_pairs(table, assets)
+    assert len(pairs["test"]["image", "audio"].rows)
+    assert all(set(found) == {("image", "text")} for found in only_learnt(pairs).values())
+    table.loc[table["split"] == "train", "text_id"] = None
+    assert all(found == {} for found in only_learnt(find_pairs(table, assets)).values())
+
+
+def test_two_modalities_that_meet_only_through_a_third_are_kept():
+    _, _, pairs = world()
+    pairs["train"]["image", "audio"] = Pairs(torch.zeros(0, 2, dtype=torch.int64))
+    assert all(set(found) == set(PAIRS) for found in only_learnt(pairs).values())
+
+
+def test_a_modality_without_assets_has_no_pairs():
+    assets, _, _ = world()
+    table = make_table(60, ASSETS).assign(audio_id=pd.Series([None] * 60, dtype="str"))
+    pairs = find_pairs(table, assets | {"audio": AssetTensors((), {})})
+    assert len(pairs["test"]["image", "text"].rows)
+    for found in pairs.values():
+        assert not len(found["image", "audio"].rows) and not len(found["text", "audio"].rows)
 
 
 def test_the_losses_are_contrastive_over_the_batch_s_assets():

@@ -1,5 +1,7 @@
 """Predictions for every sample, subset and task that can be asked, and for no other."""
 
+import json
+
 import pandas as pd
 import pytest
 import torch
@@ -7,12 +9,15 @@ import torch
 from components.config.settings import MODALITIES
 from components.evaluate import predict as module
 from components.evaluate.__main__ import fullest
+from components.evaluate.measure import metrics
 from components.evaluate.predict import predict, subsets
-from components.store.tables import PREDICTIONS, write_table
+from components.store.tables import PREDICTIONS, SAMPLES, read_table, write_table
 from tests.model.worlds import (
     CLASSES,
+    EVERY_TASK,
     TASKS,
     ids_of,
+    label_every_task,
     make_assets,
     make_inputs,
     make_model,
@@ -114,3 +119,36 @@ def test_no_label_at_all_is_an_empty_table(model, tmp_path):
     table[list(CLASSES)] = None
     found = predict(model, table, make_assets(ASSETS), TASKS)
     assert list(found.columns) == list(PREDICTIONS.columns) and found.empty
+
+
+def test_tasks_of_every_kind_are_in_one_table(tmp_path):
+    table = label_every_task(make_table(30, ASSETS), ASSETS)
+    table.loc[:4, "size"] = float("nan")
+    table.at[7, "reply"] = ("nobody knows",) * 10  # an answer that training never had
+    write_table(tmp_path / "s.parquet", table, SAMPLES)
+    table = read_table(tmp_path / "s.parquet", SAMPLES)  # lists come back as arrays
+    model = make_model(every=True)
+    found = predict(model, table, make_assets(ASSETS), EVERY_TASK)
+    write_table(tmp_path / "p.parquet", found, PREDICTIONS)
+    found = read_table(tmp_path / "p.parquet", PREDICTIONS)
+    assert set(found["task"]) == set(EVERY_TASK)
+    sizes = found[found["task"] == "size"]
+    assert not set(sizes["sample_id"]) & set(table["sample_id"][:5])
+    assert sizes["confidence"].isna().all()
+    tags = found[found["task"] == "tags"]
+    assert all("image" in subset for subset in tags["subset"])
+    row = tags.iloc[0]
+    label = table.set_index("sample_id").loc[row["sample_id"], "tags"]
+    assert json.loads(row["target"]) == list(label) and len(json.loads(row["prediction"])) == 3
+    assert json.loads(found[found["task"] == "reply"].iloc[0]["target"]).count("dunno") == 3
+    assert "0007" in set(found.loc[found["task"] == "reply", "sample_id"])
+    measured = metrics(found, model.kinds)
+    assert {name: set(tasks) for name, tasks in measured.items()} == {
+        "accuracy": {"answer"},
+        "f1": {"tags"},
+        "mean_average_precision": {"tags"},
+        "mean_absolute_error": {"size"},
+        "r2": {"size"},
+        "vqa_accuracy": {"reply"},
+    }
+    assert len(measured["vqa_accuracy"]["reply"]) == 7

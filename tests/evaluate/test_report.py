@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 from components.evaluate import plots
-from components.evaluate.__main__ import draw, render
+from components.evaluate.__main__ import TEMPLATE, draw, main_metrics, mistakes, shown
+from components.evaluate.measure import by_slice, metrics
+from components.model.tasks import KINDS
+from components.model.tasks.classification import Classification
+from components.store.figures import page, save
 
 HISTORY = pd.DataFrame(
     [
@@ -27,18 +31,18 @@ PREDICTIONS = pd.DataFrame(
     [("1", "image", "answer", "yes", "no"), ("2", "image", "answer", "no", "no")],
     columns=["sample_id", "subset", "task", "target", "prediction"],
 ).assign(confidence=[0.875, 0.5])
-CLASSES = {"answer": ["no", "yes"], "shape": ["x", "y"]}
+KINDS_OF = {"answer": Classification(["no", "yes"]), "shape": Classification(["x", "y"])}
 
 
 def figures():
-    return draw(PREDICTIONS, METRICS, {"train": HISTORY}, CLASSES)
+    return draw(PREDICTIONS, METRICS, {"train": HISTORY}, KINDS_OF)
 
 
 @pytest.fixture
 def saved(tmp_path):
     paths = {name: tmp_path / f"{name}.png" for name in figures()}
     for name, figure in figures().items():
-        plots.save(figure, paths[name])
+        save(figure, paths[name])
     return paths
 
 
@@ -50,9 +54,14 @@ def test_there_is_a_plot_of_everything_that_has_something_to_show(saved):
             assert len(image.convert("RGB").getcolors(1_000_000)) > 5
 
 
+def test_what_has_nothing_to_show_has_no_plot():
+    nothing = {"accuracy": {}, "ceiling": {}, "slices": {}}
+    assert draw(PREDICTIONS[:0], nothing, {"features_audio": HISTORY[:0]}, KINDS_OF) == {}
+
+
 def test_plots_have_the_same_bytes_each_time(saved, tmp_path):
     for name, figure in figures().items():
-        plots.save(figure, tmp_path / "again.png")
+        save(figure, tmp_path / "again.png")
         assert (tmp_path / "again.png").read_bytes() == saved[name].read_bytes()
 
 
@@ -63,14 +72,17 @@ def test_a_plot_holds_no_date_and_no_version(saved):
 
 def test_another_result_gives_another_plot(saved, tmp_path):
     changed = {**METRICS, "accuracy": {**METRICS["accuracy"], "shape": {"image": 0.5}}}
-    figure = draw(PREDICTIONS, changed, {}, CLASSES)["accuracy_by_modalities"]
-    plots.save(figure, tmp_path / "changed.png")
+    figure = draw(PREDICTIONS, changed, {}, KINDS_OF)["accuracy_by_modalities"]
+    save(figure, tmp_path / "changed.png")
     assert (tmp_path / "changed.png").read_bytes() != saved["accuracy_by_modalities"].read_bytes()
 
 
 def context(**changes) -> dict:
     values = {
         **METRICS,
+        "others": {},
+        "main": main_metrics({"accuracy": METRICS["accuracy"]}),
+        "shown": shown,
         "samples": 1234,
         "fusion": "bilinear",
         "weights": "5,678",
@@ -82,31 +94,97 @@ def context(**changes) -> dict:
 
 
 def test_the_report_holds_every_number(saved):
-    page = render(context(), saved)
+    html = page(TEMPLATE, context(), saved)
     for text in ("1234 samples", "bilinear", "5,678", "25.00 %", "75.00 %", "80.00 %", "12.50 %"):
-        assert text in page
-    assert "text→image" in page and "6.25 %" in page
-    assert page.count("data:image/png;base64,") == len(saved)
-    assert "0.875" in page
+        assert text in html
+    assert "text→image" in html and "6.25 %" in html
+    assert html.count("data:image/png;base64,") == len(saved)
+    assert "0.875" in html
 
 
 def test_the_report_needs_no_other_file_and_no_network(saved):
-    page = render(context(), saved)
-    assert "http" not in page and "<script" not in page and "<link" not in page
+    html = page(TEMPLATE, context(), saved)
+    assert "http" not in html and "<script" not in html and "<link" not in html
 
 
 def test_what_the_data_say_is_text_and_not_html(saved):
-    page = render(context(), saved)
-    assert "<b>uk</b>" not in page and "&lt;b&gt;uk&lt;/b&gt;" in page
+    html = page(TEMPLATE, context(), saved)
+    assert "<b>uk</b>" not in html and "&lt;b&gt;uk&lt;/b&gt;" in html
 
 
 def test_without_mistakes_the_report_says_so():
-    assert "None." in render(context(mistakes=[]), {})
+    assert "None." in page(TEMPLATE, context(mistakes=[]), {})
 
 
 def test_confusion_counts_every_prediction(tmp_path):
-    figure = plots.confusion(PREDICTIONS, ["no", "yes"], "answer")
+    figure = plots.confusion(PREDICTIONS, KINDS_OF["answer"], "answer")
     (axis, _) = figure.axes
     assert axis.images[0].get_array().tolist() == [[1.0, 0.0], [1.0, 0.0]]
     file = io.BytesIO()
     figure.savefig(file, format="png")
+
+
+EVERY_KIND = {
+    "answer": KINDS["classification"](["no", "yes"]),
+    "tags": KINDS["multilabel"](["cat", "dog"]),
+    "size": KINDS["regression"](10.0, 4.0),
+    "reply": KINDS["vqa"](["2", "red"]),
+}
+EVERY_PREDICTION = pd.DataFrame(
+    [
+        ("1", "image", "answer", "yes", "no", 0.875),
+        ("1", "image", "tags", '["dog"]', "[0.9, 0.8]", None),
+        ("2", "image", "tags", "[]", "[0.1, 0.2]", None),
+        ("1", "image", "size", "12.5", "1234.5678", None),
+        ("2", "image", "size", "7.5", "7.5", None),
+        ("1", "image", "reply", '["two", "2", "2"]', "2", 0.5),
+        ("2", "image", "reply", '["two", "2", "2"]', "red", 0.75),
+    ],
+    columns=["sample_id", "subset", "task", "target", "prediction", "confidence"],
+)
+
+
+def test_every_kind_of_task_has_its_plot_and_its_metrics_in_the_report(tmp_path):
+    found = metrics(EVERY_PREDICTION, EVERY_KIND)
+    samples = pd.DataFrame({"sample_id": ["1", "2"], "place": ["hill", "sea"]}, dtype="str")
+    every = found | {
+        "ceiling": {"answer": {"image": 1.0}},
+        "slices": by_slice(EVERY_PREDICTION, samples, ["place"], EVERY_KIND),
+    }
+    drawn = draw(EVERY_PREDICTION, every, {}, EVERY_KIND)
+    assert list(drawn) == [
+        "accuracy_by_modalities", "confusion_answer", "precision_tags", "predicted_size",
+        "answers_reply",
+    ]  # fmt: skip
+    paths = {name: tmp_path / f"{name}.png" for name in drawn}
+    for name, figure in drawn.items():
+        save(figure, paths[name])
+    others = {name: values for name, values in found.items() if name != "accuracy"}
+    wrong = mistakes(EVERY_PREDICTION, EVERY_KIND)
+    given = context(**every, others=others, main=main_metrics(found), mistakes=wrong)
+    html = page(TEMPLATE, given, paths)
+    for text in ("Mean absolute error by task", "<td>611</td>", "F1 by task", "66.67 %"):
+        assert text in html, text
+    assert "size, mean absolute error by slice" in html and "<td>1222</td>" in html
+    assert "Vqa accuracy by task" in html
+    # a number is never plainly wrong; the surest come first, those without a confidence last
+    assert [(row["task"], row["prediction"]) for row in wrong] == [
+        ("answer", "no"), ("reply", "red"), ("tags", "cat, dog"),
+    ]  # fmt: skip
+
+
+def test_there_is_a_plot_for_every_kind():
+    assert set(plots.PLOTS) == set(KINDS.values())
+
+
+def test_a_project_without_classification_has_its_report_too():
+    kinds = {"size": EVERY_KIND["size"]}
+    rows = EVERY_PREDICTION[EVERY_PREDICTION["task"] == "size"]
+    found = metrics(rows, kinds)
+    assert found["accuracy"] == {}
+    assert list(draw(rows, found | {"ceiling": {}}, {}, kinds)) == ["predicted_size"]
+    assert mistakes(rows, kinds) == []
+    others = {name: found[name] for name in ("mean_absolute_error", "r2")}
+    given = context(**found, slices={}, others=others, main=main_metrics(found))
+    html = page(TEMPLATE, given, {})
+    assert "Accuracy by task" not in html and "R2 by task" in html

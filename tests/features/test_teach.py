@@ -1,20 +1,24 @@
 """What the encoders are taught, and the features that they leave."""
 
+from dataclasses import replace
+
 import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from components.config.settings import MODALITIES
+from components.config.settings import MODALITIES, TaskSettings
 from components.features import audio, image, teach, text
 from components.model.base.assets import AssetTensors, load_assets
 from components.model.base.fit import Checkpoint
 from components.model.encoders.build import build_encoder
+from components.model.encoders.image import ImageEncoder
 from components.store.errors import InputError
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_media, transform
-from tests.model.worlds import CLASSES, TASKS, ids_of, make_inputs, make_table
+from components.store.tables import HISTORY, read_table, write_table
+from tests.model.worlds import CLASSES, TASKS, VOCABULARY, ids_of, make_inputs, make_table
 from tests.shrunk import small_settings
 
 SETTINGS = small_settings()
@@ -69,11 +73,83 @@ def test_validation_assets_are_not_learnt_from(tmp_path):
     assert all(value.equal(weights[1][name]) for name, value in weights[0].items())
 
 
-def test_an_encoder_with_nothing_to_learn_is_the_user_s_mistake(tmp_path):
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_without_training_assets_an_encoder_stays_as_it_was_drawn(tmp_path, modality):
+    course = lesson(modality)
+    course.rows["train"] = torch.arange(0)
+    before = {name: value.clone() for name, value in course.encoder.state_dict().items()}
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    write_table(tmp_path / "history.csv", history, HISTORY)
+    assert read_table(tmp_path / "history.csv", HISTORY).empty
+    after = course.encoder.state_dict()
+    assert all(value.equal(after[name]) for name, value in before.items())
+
+
+def found_again(encoder: torch.nn.Module, batch: teach.Batch, view) -> float:
+    """The share of the assets whose view is nearest to another view of the same asset."""
+    torch.manual_seed(1)
+    encoder.eval()
+    with torch.no_grad():
+        one, other = (F.normalize(encoder(**view(batch)).pooled, dim=-1) for _ in range(2))
+    return float(((one @ other.T).argmax(1) == torch.arange(len(one))).float().mean())
+
+
+def test_without_labels_images_teach_their_encoder_what_two_views_share(tmp_path):
     course = lesson("image")
+    changes = {"width": 16, "epochs": 40, "batch": 20, "learning_rate": 0.005}
+    options = course.options.model_copy(update=changes)
+    torch.manual_seed(0)
+    encoder = ImageEncoder(SETTINGS.preprocess.image, options)
+    pixels = course.assets.tensors["pixels"]
+    plain = {"pixels": pixels[:, :, :1, :1].expand_as(pixels)}  # each image of one colour
+    course.assets.tensors.update(plain)
+    before = found_again(encoder, plain, image.view)
+    course = replace(course, encoder=encoder, options=options, objectives={})
+    history = teach.teach(teach.by_views(course, image.view), 0, Checkpoint(tmp_path / "c", "a"))
+    assert set(history["task"]) == {"same_image"}
+    losses = history["value"].to_numpy()
+    assert losses[-5:].mean() < 0.8 * losses[0]
+    assert found_again(encoder, plain, image.view) > before + 0.2
+
+
+def test_without_transcripts_sounds_teach_their_encoder(tmp_path):
+    options = SETTINGS.preprocess.audio
+    view = audio.Augment(options.mels, options.frames)
+    course = lesson("audio", epochs=20)
     course.objectives.clear()
-    with pytest.raises(InputError, match=r"features\.image: .*no task names image in decided_by"):
-        teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    course = teach.by_views(course, view)
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    assert set(history["task"]) == {"same_audio"}
+    losses = history["value"].to_numpy()
+    assert losses[-3:].mean() < 0.9 * losses[0]
+
+
+def test_views_disagree_as_far_as_others_are_nearer():
+    one = torch.tensor([[1.0, 0.0], [0.0, 3.0]])
+    # the partner has cosine 1, the two views of the other asset 0: -log(e^s / (e^s + 2))
+    agreed = torch.log1p(2 * torch.exp(torch.tensor(-teach.INVERSE_TEMPERATURE)))
+    torch.testing.assert_close(teach.disagreement(one, 2 * one), agreed)
+    assert teach.disagreement(one, one.flip(0)) > teach.INVERSE_TEMPERATURE
+    assert teach.disagreement(one[:1], one[1:]).item() == 0  # there is no other to tell it from
+
+
+def test_a_view_is_a_part_of_the_image_in_another_light():
+    size = 32
+    ramp = torch.linspace(40, 200, size)
+    pixels = torch.stack(
+        [ramp.expand(size, size), ramp[:, None].expand(size, size), ramp.flip(0).expand(size, size)]
+    )
+    batch = {"pixels": pixels.to(torch.uint8).expand(64, 3, size, size)}
+    torch.manual_seed(0)
+    seen = image.view(batch)["pixels"]
+    assert seen.shape == batch["pixels"].shape and seen.dtype == torch.uint8
+    assert len(seen.flatten(1).unique(dim=0)) == 64  # each image changed in its own way
+    across = seen[:, 0].float().diff(dim=-1).sum((1, 2))
+    assert (across < 0).any() and (across > 0).any()  # some are mirrored, some are not
+    down = seen[:, 1].float().diff(dim=-2).sum((1, 2))
+    assert (down >= 0).all()  # none stands on its head
+    torch.manual_seed(0)
+    assert image.view(batch)["pixels"].equal(seen)
 
 
 def test_without_validation_assets_there_is_no_accuracy(tmp_path):
@@ -94,9 +170,9 @@ def test_a_batch_without_a_label_teaches_nothing_and_breaks_nothing():
 
 def test_only_tasks_that_the_modality_decides_are_taught():
     table = make_table(30, COUNT, missing=0.0)
-    by_image = teach.task_objectives("image", assets_of("image"), table, TASKS, CLASSES)
+    by_image = teach.task_objectives("image", assets_of("image"), table, TASKS, VOCABULARY)
     assert set(by_image) == {"shape"}
-    assert by_image["shape"].classes == 2
+    assert by_image["shape"].outputs == 2
     ids = list(assets_of("image").ids)
     for asset, target in zip(ids, by_image["shape"].targets.tolist(), strict=True):
         labels = table.loc[table["image_id"] == asset, "shape"]
@@ -106,7 +182,43 @@ def test_only_tasks_that_the_modality_decides_are_taught():
 def test_a_label_that_the_modality_does_not_decide_is_the_user_s_mistake():
     table = make_table(60, 3, missing=0.0)
     with pytest.raises(InputError, match="Remove text from decided_by"):
-        teach.task_objectives("text", assets_of("text"), table, TASKS, CLASSES)
+        teach.task_objectives("text", assets_of("text"), table, TASKS, VOCABULARY)
+
+
+def test_labels_of_every_kind_that_an_image_decides_are_taught(tmp_path):
+    assets = assets_of("image")
+    parity = {asset: place % 2 for place, asset in enumerate(assets.ids)}
+    odd = pd.Series([parity[asset] for asset in assets.ids])
+    table = pd.DataFrame({"image_id": assets.ids}, dtype="str").assign(
+        tags=odd.map({0: (), 1: ("odd", "uneven")}),
+        size=odd.astype(float),
+        reply=odd.map({0: ("even",) * 10, 1: ("odd",) * 10}),
+    )
+    table = pd.concat([table, table[:5]])  # several samples may share an image
+    options = {"column": "tags", "decided_by": ("image",), "weight": 1.0}
+    tasks = {
+        "tags": TaskSettings(kind="multilabel", **options),
+        "size": TaskSettings(kind="regression", **options | {"column": "size"}),
+        "reply": TaskSettings(kind="vqa", answers=2, **options | {"column": "reply"}),
+    }
+    vocabulary = {
+        "tags": {"classes": ["odd", "uneven"]},
+        "size": {"mean": 0.5, "deviation": 0.5},
+        "reply": {"classes": ["even", "odd"]},
+    }
+    course = lesson("image", epochs=25)
+    course.objectives.clear()
+    course.objectives.update(teach.task_objectives("image", assets, table, tasks, vocabulary))
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    last = history[(history["epoch"] == 24) & (history["series"] == "loss")]
+    first = history[(history["epoch"] == 0) & (history["series"] == "loss")]
+    for task in tasks:
+        losses = [rows.loc[rows["task"] == task, "value"].item() for rows in (first, last)]
+        assert losses[1] < 0.3 * losses[0], task
+    assert set(history["series"]) == {"loss", "f1", "absolute_error", "soft_score"}
+    table.iloc[-1, table.columns.get_loc("size")] = 7.0
+    with pytest.raises(InputError, match=r"has the labels '\d\.0', '7\.0' in column 'size'"):
+        teach.task_objectives("image", assets, table, tasks, vocabulary)
 
 
 def test_a_sound_s_transcript_is_its_text_among_the_training_texts():
@@ -122,7 +234,7 @@ def test_a_sound_s_transcript_is_its_text_among_the_training_texts():
     assets = AssetTensors(tuple(ids), {})
     objective = audio.transcript_objective(assets, table, 1.0)
     order = sorted(texts[:2])
-    assert objective.classes == 2
+    assert objective.outputs == 2
     assert objective.targets.tolist() == [
         order.index(texts[1]), order.index(texts[0]), order.index(texts[1]), -1,
     ]  # fmt: skip

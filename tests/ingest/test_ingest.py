@@ -13,7 +13,7 @@ from components.ingest.record import BadRow, Media, Record
 from components.store.files import read_json
 from components.store.hashing import content_id
 from components.store.shards import read_index, read_media
-from components.store.tables import QUARANTINE, SAMPLES, read_table
+from components.store.tables import ASSETS, QUARANTINE, SAMPLES, read_table
 from tests.shrunk import png, small_params, wav, write_params
 
 MISSING = Path("/nowhere/cat.png")
@@ -33,7 +33,10 @@ OPTIONS = {
     "media": "media",
     "quarantine": "quarantine.parquet",
     "vocabulary": "vocabulary.json",
+    "assets": "assets.parquet",
     "report": "report.json",
+    "plots": "plots",
+    "page": "page.html",
     "scratch": "scratch",
 }
 
@@ -189,7 +192,7 @@ def test_a_column_that_the_source_lacks_is_named_before_anything_is_written(run,
 def test_the_vocabulary_is_what_training_has_sorted(run):
     rows = [row("a", answer="b"), row("b", answer="a"), row("c", answer=None)]
     assert run(rows) == 0
-    assert read_json(Path("vocabulary.json")) == {"answer": ["a", "b"]}
+    assert read_json(Path("vocabulary.json")) == {"answer": {"classes": ["a", "b"]}}
 
 
 def test_a_task_with_one_class_is_refused(run, capsys):
@@ -209,7 +212,7 @@ def test_numbers_are_labels_too_and_lists_are_not(run):
     rows = [row("a", answer=3.0), row("b", answer="4"), row("c", answer=("x", "y"))]
     assert run(rows) == 0
     assert list(samples()["answer"]) == ["3", "4"]
-    assert reasons() == {"c": "value_type"}
+    assert reasons() == {"c": "label_malformed"}
 
 
 def test_the_report_adds_up(run):
@@ -305,3 +308,30 @@ def test_a_group_is_in_one_split_and_new_rows_move_nothing(run, group, column):
 def test_an_unknown_group_is_named(run, capsys):
     assert run(good(4), splits__group="speeker") == 2
     assert "does not have: speeker" in capsys.readouterr().err
+
+
+def test_the_report_shows_sizes_duplicates_and_samples_as_text(run):
+    rows = [*good(8), row("<b>odd</b>", image=png(3, size=(40, 30)), text=b"<i>what?</i>")]
+    copy = row("copy")
+    copy.media["image"] = file("a copy of the file", png())
+    rows += [
+        copy,
+        row("broken", image=b"?"),
+        row("silent", audio=None, text="\N{SNOWMAN}".encode()),
+    ]
+    assert run(rows) == 0
+    report = read_json(Path("report.json"))
+    assert report["media"]["width"] == {"least": 20.0, "median": 30.0, "most": 40.0}
+    assert report["media"]["seconds"]["least"] == report["media"]["seconds"]["most"] == 0.5
+    assert report["duplicates"] == {"image": 1, "text": 0, "audio": 0}
+    page = Path("page.html").read_text()
+    assert "&lt;i&gt;what?&lt;/i&gt;" in page and "<i>" not in page and "<b>odd" not in page
+    assert "☃" in page and "image_undecodable" in page
+    assert "http" not in page and "<script" not in page
+    plots = {path.name for path in Path("plots").iterdir()}
+    assert plots == {"samples.png", "classes_answer.png", "media.png", "quarantine.png"}
+    first = {path: path.read_bytes() for path in [*Path("plots").iterdir(), Path("page.html")]}
+    assert run(rows, on_leak="allow") == 0
+    assert {path: path.read_bytes() for path in first} == first
+    assets = read_table(Path("assets.parquet"), ASSETS)
+    assert assets.groupby("modality").size().to_dict() == {"image": 2, "text": 3, "audio": 1}

@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from components.ingest.checks.audio import inspect
-from components.ingest.checks.problem import Problem
 from components.model.processors.audio import AudioProcessor
 from components.model.processors.decode_audio import BadSound
+from components.store.errors import Problem
 from tests.shrunk import small_settings, wav
 from tests.sounds import KINDS, damaged, flac, riff, sound, tone
 

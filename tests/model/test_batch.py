@@ -5,17 +5,18 @@ import pytest
 import torch
 
 from components.config.settings import MODALITIES
-from components.model.base.assets import AssetTensors, asset_labels
+from components.model.base.assets import AssetTensors, asset_labels, load_assets
 from components.model.base.batch import Samples, make_samples
 from components.store.errors import InputError
-from tests.model.worlds import CLASSES, TASKS, ids_of, make_assets, make_table
+from components.store.shards import finish
+from tests.model.worlds import CLASSES, KINDS_OF, TASKS, ids_of, make_assets, make_table
 
 ASSETS = 7
 
 
 @pytest.fixture
 def samples() -> Samples:
-    return make_samples(make_table(40, ASSETS), make_assets(ASSETS), TASKS, CLASSES)
+    return make_samples(make_table(40, ASSETS), make_assets(ASSETS), TASKS, KINDS_OF)
 
 
 def test_rows_and_targets_are_those_of_the_table(samples):
@@ -34,14 +35,33 @@ def test_rows_and_targets_are_those_of_the_table(samples):
 def test_an_unknown_or_missing_label_is_minus_one():
     table = make_table(3, ASSETS)
     table["answer"] = pd.Series(["b", None, "never seen"], dtype="str")
-    targets = make_samples(table, make_assets(ASSETS), TASKS, CLASSES).targets
+    targets = make_samples(table, make_assets(ASSETS), TASKS, KINDS_OF).targets
     assert targets["answer"].tolist() == [1, -1, -1]
 
 
 def test_an_asset_that_is_not_in_the_set_is_named():
     table = make_table(10, ASSETS + 3)
     with pytest.raises(InputError, match=r"are not in the shard set.*dvc repro"):
-        make_samples(table, make_assets(ASSETS), TASKS, CLASSES)
+        make_samples(table, make_assets(ASSETS), TASKS, KINDS_OF)
+
+
+def test_a_modality_without_assets_is_missing_from_every_sample():
+    table, assets = make_table(40, ASSETS), make_assets(ASSETS)
+    whole = make_samples(table, assets, TASKS, KINDS_OF)
+    del assets["audio"]
+    part = make_samples(table, assets, TASKS, KINDS_OF)
+    assert (part.rows["audio"] == -1).all() and len(part) == 40
+    assert part.presence[:, :2].equal(whole.presence[:, :2])
+    assert part.rows["text"].equal(whole.rows["text"])
+
+
+def test_a_set_without_assets_is_loaded_and_holds_no_row(tmp_path):
+    finish(tmp_path, [], ".safetensors")
+    assets = load_assets(tmp_path)
+    assert assets == AssetTensors((), {})
+    assert assets.rows(pd.Series([None, None], dtype="str")).tolist() == [-1, -1]
+    with pytest.raises(InputError, match=r"1 assets of the samples are not in the shard set"):
+        assets.rows(pd.Series([None, *ids_of("audio", 1)], dtype="str"))
 
 
 def test_compact_keeps_which_asset_each_sample_has(samples):
@@ -74,12 +94,12 @@ def test_keep_takes_away_and_never_gives(samples):
 def test_labels_of_assets_and_a_contradiction():
     a, b = ids_of("image", 2)
     table = pd.DataFrame({"image_id": [a, a, b, None], "shape": ["x", "x", None, "y"]}, dtype="str")
-    assert asset_labels(table, "image", "shape", ["x", "y"]).to_dict() == {a: 0}
+    assert asset_labels(table, "image", "shape", str).to_dict() == {a: "x"}
     table.loc[1, "shape"] = "y"
     with pytest.raises(
         InputError, match=rf"image {a[:12]} has the labels 'x', 'y' in column 'shape'"
     ):
-        asset_labels(table, "image", "shape", ["x", "y"])
+        asset_labels(table, "image", "shape", str)
 
 
 def test_rows_of_ids_that_are_all_null():

@@ -3,24 +3,50 @@
 import pandas as pd
 import torch
 
-from components.config.settings import MODALITIES
+from components.config.settings import MODALITIES, Modality, TaskSettings
 from components.model.base.assets import AssetTensors, tensors_of
 from components.model.base.features import encode
 from components.model.multimodal import ModelConfig, MultimodalModel
+from components.model.tasks import KINDS
 from components.store.hashing import content_id
 from tests.shrunk import small_settings
 
 CLASSES = {"answer": ["a", "b", "c"], "shape": ["x", "y"], "question_type": ["p", "q"]}
+VOCABULARY = {name: {"classes": classes} for name, classes in CLASSES.items()}
 TASKS = {name: task for name, task in small_settings().tasks.items() if name in CLASSES}
+KINDS_OF = {name: KINDS[task.kind](**VOCABULARY[name]) for name, task in TASKS.items()}
+
+EVERY_VOCABULARY = {  # a task of every kind
+    "answer": VOCABULARY["answer"],
+    "tags": {"classes": ["cat", "dog", "emu"]},
+    "size": {"mean": 10.0, "deviation": 4.0},
+    "reply": {"classes": ["yes", "no", "2", "red"]},
+}
+EVERY_TASK = {
+    "answer": TASKS["answer"],
+    "tags": TaskSettings(kind="multilabel", column="tags", decided_by=("image",), weight=1.0),
+    "size": TaskSettings(kind="regression", column="size", decided_by=(), weight=1.0),
+    "reply": TaskSettings(kind="vqa", column="reply", decided_by=(), weight=1.0, answers=4),
+}
 
 
 def make_model(
-    seed: int = 0, fusion: str = "bilinear", fresh: bool = False, **changes
+    seed: int = 0,
+    fusion: str = "bilinear",
+    fresh: bool = False,
+    every: bool = False,
+    learnt: tuple[Modality, ...] = MODALITIES,
+    **changes,
 ) -> MultimodalModel:
-    """A tiny model in evaluation mode: with fresh weights, or with all of them random."""
+    """A tiny model in evaluation mode: with fresh weights, or with all of them random.
+
+    Its tasks are `TASKS`, or those of `EVERY_TASK`.
+    """
     settings = small_settings({"model.fusion": fusion, **changes})
+    settings = settings.model_copy(update={"tasks": EVERY_TASK if every else TASKS})
     torch.manual_seed(seed)
-    model = MultimodalModel(ModelConfig.of(settings, CLASSES))
+    vocabulary = EVERY_VOCABULARY if every else VOCABULARY
+    model = MultimodalModel(ModelConfig.of(settings, vocabulary, learnt))
     for parameter in () if fresh else model.parameters():  # those that start at zero too
         torch.nn.init.normal_(parameter, std=0.3)
     return model.eval()
@@ -86,3 +112,17 @@ def make_table(count: int, assets: int, seed: int = 0, missing: float = 0.3) -> 
     table["shape"] = [CLASSES["shape"][row % 2] for row in rows[:, 0].tolist()]
     table["question_type"] = [CLASSES["question_type"][n % 2] for n in range(count)]
     return pd.DataFrame(table, dtype="str")
+
+
+def label_every_task(table: pd.DataFrame, assets: int, seed: int = 0) -> pd.DataFrame:
+    """`make_table`'s samples with labels of `EVERY_TASK`; tags follow from the image."""
+    g = torch.Generator().manual_seed(seed)
+    places = {asset: place for place, asset in enumerate(ids_of("image", assets))}
+    numbers = torch.randint(0, 4, (len(table),), generator=g).tolist()
+    said = [(EVERY_VOCABULARY["reply"]["classes"][n],) * 7 + ("dunno",) * 3 for n in numbers]
+    tags = [
+        tuple(t for bit, t in enumerate(EVERY_VOCABULARY["tags"]["classes"]) if place >> bit & 1)
+        for place in table["image_id"].map(places).fillna(0).astype(int)
+    ]
+    size = (10 + 4 * torch.randn(len(table), generator=g)).tolist()
+    return table.assign(tags=tags, size=size, reply=said)

@@ -54,6 +54,15 @@ def test_two_workers_leave_what_one_leaves(tmp_path, modality):
     assert len(read_index(tmp_path / "1" / "tensors")) == COUNT // 3
 
 
+@pytest.mark.parametrize("modality", CONTENTS)
+def test_a_modality_without_media_leaves_a_set_without_assets(tmp_path, modality):
+    write_media(tmp_path / "media", [])
+    left = run(modality, tmp_path / "media", tmp_path / "out")
+    tokenizer = {"tokenizer.json"} if modality == "text" else set()
+    assert set(left) == {"tensors/index.parquet"} | tokenizer
+    assert read_index(tmp_path / "out" / "tensors") == []
+
+
 @pytest.mark.parametrize("modality", ["image", "audio"])
 def test_new_assets_leave_the_shards_before_them_alone(tmp_path, modality):
     write_media(tmp_path / "media", CONTENTS[modality][:-3])

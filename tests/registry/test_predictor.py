@@ -3,15 +3,21 @@
 import struct
 import zlib
 
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from mlflow.models.utils import _enforce_schema
+from mlflow.types import DataType
+from mlflow.types.schema import Array
 
 from components.model.folder import save_model
 from components.model.processors.text import train_tokenizer
+from components.registry.__main__ import signature
+from components.registry.predict import lines
 from components.registry.predictor import Predictor
 from components.store.errors import InputError
-from tests.model.worlds import CLASSES, make_model
+from tests.model.worlds import CLASSES, EVERY_VOCABULARY, make_model
 from tests.shrunk import png, small_settings, wav
 
 QUESTION = "what color is the circle?"
@@ -25,12 +31,15 @@ ROWS = {
 }
 
 
+def save(folder, **options):
+    tokenizer = train_tokenizer([QUESTION], small_settings().preprocess.text)
+    save_model(folder, make_model(**options), tokenizer.to_str())
+    return Predictor(folder)
+
+
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer([QUESTION], small_settings().preprocess.text)
-    save_model(folder, make_model(), tokenizer.to_str())
-    return Predictor(folder)
+    return save(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +91,15 @@ def test_the_row_that_has_nothing_is_named_among_others(predictor):
         predictor(pd.DataFrame({"text": ["hello", None]}))
 
 
+def test_a_modality_that_the_model_never_learnt_is_refused(tmp_path):
+    predictor = save(tmp_path, learnt=("image", "text"))
+    assert len(predictor(pd.DataFrame({"text": [QUESTION], "audio": [None]}))) == 1
+    rows = pd.DataFrame({"text": [QUESTION, None, QUESTION], "audio": [None, wav(0), wav(1)]})
+    message = "row 1 has audio, but no sample that the model was trained on had any. Give it image"
+    with pytest.raises(InputError, match=message):
+        predictor(rows)
+
+
 def huge() -> bytes:
     """A PNG file that says that it has more pixels than anyone should decode."""
     content = png()
@@ -115,3 +133,60 @@ def broken_chunk() -> bytes:
 def test_a_file_that_cannot_be_decoded_is_the_user_s_mistake(predictor, modality, content):
     with pytest.raises(InputError, match=f"the {modality} cannot be decoded"):
         predictor(pd.DataFrame({modality: [content]}))
+
+
+def test_tasks_of_every_kind_are_answered(tmp_path, table):
+    tokenizer = train_tokenizer([QUESTION], small_settings().preprocess.text)
+    save_model(tmp_path, make_model(every=True), tokenizer.to_str())
+    answers = Predictor(tmp_path)(table)
+    assert list(answers.columns) == [
+        "answer", "answer_confidence", "tags", "tags_confidence", "size", "reply",
+        "reply_confidence",
+    ]  # fmt: skip
+    for place, given in enumerate(ROWS):
+        row = answers.iloc[place]
+        assert np.isfinite(row["size"])
+        assert row["reply"] in EVERY_VOCABULARY["reply"]["classes"]
+        assert 0 <= row["reply_confidence"] <= 1
+        if "image" not in given and given != "all":
+            assert row["tags"] is None and row["tags_confidence"] is None
+            continue
+        assert set(row["tags"]) <= set(EVERY_VOCABULARY["tags"]["classes"])
+        assert len(row["tags"]) == len(row["tags_confidence"])
+        assert all(0.5 < share <= 1 for share in row["tags_confidence"])
+
+
+def test_mlflow_knows_the_type_of_every_answer(tmp_path, table):
+    tokenizer = train_tokenizer([QUESTION], small_settings().preprocess.text)
+    save_model(tmp_path, make_model(every=True), tokenizer.to_str())
+    predictor = Predictor(tmp_path)
+    outputs = signature(mlflow, predictor).outputs
+    answers = predictor(table)
+    assert outputs.input_names() == list(answers.columns)
+    types = {column.name: column.type for column in outputs.inputs}
+    assert types["tags"] == Array("string") and types["tags_confidence"] == Array("double")
+    assert types["size"] == DataType.double and types["reply"] == DataType.string
+    _enforce_schema(answers.iloc[[0]], outputs)
+
+
+def test_the_shell_shows_every_answer():
+    answers = pd.Series(
+        {
+            "answer": None,
+            "answer_confidence": float("nan"),
+            "tags": ["cat", "dog"],
+            "tags_confidence": [0.9, 0.75],
+            "none_here": [],
+            "none_here_confidence": [],
+            "size": 1234.56789,
+            "reply": "2",
+            "reply_confidence": 0.5,
+        }
+    )
+    assert [line.split() for line in lines(answers)] == [
+        ["tags", "cat", "90.00%"],
+        ["tags", "dog", "75.00%"],
+        ["none_here", "none"],
+        ["size", "1234.57"],
+        ["reply", "2", "50.00%"],
+    ]

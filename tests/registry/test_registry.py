@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
-from components.registry.__main__ import flatten, input_example, metric_name, read_asset
+from components.config.settings import MODALITIES
+from components.registry.__main__ import columns, flatten, input_example, metric_name, read_asset
 from components.store.errors import InputError
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter
@@ -69,7 +70,7 @@ def test_the_input_example_is_the_test_sample_with_the_most_modalities(tmp_path)
         columns=["split", "image_id", "text_id", "audio_id"],
         dtype="str",
     )
-    example = input_example(table, tmp_path)
+    example = input_example(table, tmp_path, MODALITIES)
     assert example.to_dict("records") == [{"image": png(1), "text": "é?"}]
 
 
@@ -94,3 +95,16 @@ def test_without_a_model_it_says_where_it_looked_and_how_to_make_one(tmp_path):
         process, "models:/synesthesia@challenger cannot be loaded from sqlite:///mlflow.db"
     )
     assert "Make one first: make run" in process.stderr
+
+
+def test_metrics_of_every_task_are_printed_in_columns():
+    by_task = {"size": {"image": 12.34567, "image+text": 0.5}, "age": {"image": 3.0}}
+    printed = [line.split() for line in columns("mean_absolute_error", by_task)]
+    assert printed == [
+        [],
+        ["mean", "absolute", "error", "on", "the", "test", "split"],
+        ["size", "age"],
+        ["image", "12.35", "3"],
+        ["image+text", "0.5", "–"],
+    ]
+    assert columns("accuracy", {"a": {"image": 0.5}})[3].split() == ["image", "50.00%"]

@@ -52,6 +52,15 @@ def test_a_history_is_csv_and_loses_no_digit(tmp_path):
     pd.testing.assert_frame_equal(read_table(tmp_path / "history.csv", HISTORY), table)
 
 
+@pytest.mark.parametrize("name", ["history.csv", "history.parquet"])
+def test_a_table_without_rows_comes_back(tmp_path, name):
+    write_table(tmp_path / name, pd.DataFrame(columns=list(HISTORY.columns)), HISTORY)
+    table = read_table(tmp_path / name, HISTORY)
+    assert table.empty and list(table.columns) == list(HISTORY.columns)
+    with pytest.raises(InputError, match="value"):
+        write_table(tmp_path / name, table.drop(columns="value"), HISTORY)
+
+
 @pytest.mark.parametrize(
     ("column", "values", "found"),
     [

@@ -9,8 +9,24 @@ from components.config.settings import MODALITIES, OptimiserSettings
 from components.model.base.batch import make_samples
 from components.model.base.fit import Checkpoint, Recipe, fit
 from components.model.fusion import FUSIONS
-from components.train.__main__ import Course, batches, drop_modalities, losses, measure, predict
-from tests.model.worlds import CLASSES, TASKS, make_assets, make_model, make_table
+from components.store.errors import InputError
+from components.train.__main__ import (
+    Course,
+    batches,
+    drop_modalities,
+    learnt_from,
+    losses,
+    measure,
+    predict,
+)
+from tests.model.worlds import (
+    EVERY_TASK,
+    TASKS,
+    label_every_task,
+    make_assets,
+    make_model,
+    make_table,
+)
 
 ASSETS = 20
 WIDE = {"model.width": 32, "model.rank": 32, "model.heads": 4, "align.width": 32} | {
@@ -24,7 +40,7 @@ def make_course(frozen=True, dropout=0.3, batch=4, count=60, missing=0.3, **chan
     assets = make_assets(ASSETS, model if frozen else None)
     table = make_table(count, ASSETS, missing=missing)
     samples = {
-        split: make_samples(table[table["split"] == split], assets, TASKS, CLASSES)
+        split: make_samples(table[table["split"] == split], assets, TASKS, model.kinds)
         for split in ("train", "validation", "test")
     }
     return Course(model, assets, frozen, samples, TASKS, dropout, batch)
@@ -111,6 +127,33 @@ def test_it_measures_nothing_where_there_is_nothing():
     assert measure(course) == {}
 
 
+def test_what_training_samples_have_is_what_can_be_learnt():
+    table = make_table(60, ASSETS)
+    assert learnt_from(table) == list(MODALITIES)
+    table.loc[table["split"] == "train", "text_id"] = None
+    assert learnt_from(table) == ["image", "audio"]
+    with pytest.raises(InputError, match="0 samples of the training split"):
+        learnt_from(table[table["split"] != "train"])
+
+
+@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "finetune"])
+def test_without_sound_the_model_learns_from_what_is_there(frozen):
+    course = make_course(frozen, learnt=("image", "text"))
+    assets = {m: course.assets[m] for m in ("image", "text")}
+    table = make_table(60, ASSETS)
+    table = table[table[["image_id", "text_id"]].notna().any(axis=1)]
+    samples = {
+        split: make_samples(table[table["split"] == split], assets, TASKS, course.model.kinds)
+        for split in ("train", "validation")
+    }
+    course = replace(course, assets=assets, samples=samples)
+    found = losses(course, torch.arange(len(samples["train"])))
+    sum(found.values()).backward()
+    taught = {name for name, p in course.model.named_parameters() if p.grad is not None}
+    assert taught and not [name for name in taught if "audio" in name]
+    assert set(measure(course)) == {"accuracy (all)", "accuracy (image+text)"}
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "finetune"])
 def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
@@ -152,3 +195,55 @@ def test_training_never_reads_the_test_split():
     assert all(found[0][task].equal(expected[0][task]) for task in TASKS)
     assert found[1] == expected[1]
     assert set(MODALITIES) == set(course.assets)
+
+
+def every_course(count: int) -> Course:
+    """A tiny model, and samples with a task of every kind."""
+    model = make_model(fresh=True, every=True, **WIDE)
+    model.encoders.requires_grad_(False)
+    assets = make_assets(ASSETS, model)
+    table = label_every_task(make_table(count, ASSETS, missing=0.0), ASSETS)
+    samples = {
+        split: make_samples(table[table["split"] == split], assets, EVERY_TASK, model.kinds)
+        for split in ("train", "validation", "test")
+    }
+    return Course(model, assets, True, samples, EVERY_TASK, 0.0, 10)
+
+
+def test_tasks_of_every_kind_are_learnt_by_heart_together(tmp_path):
+    course = every_course(90)
+    fit(
+        Recipe(
+            module=course.model,
+            batches=lambda: batches(course),
+            losses=lambda index: losses(course, index),
+            measure=dict,
+            options=OptimiserSettings(epochs=60, batch=10, learning_rate=0.01, weight_decay=0.0),
+            seed=0,
+            checkpoint=Checkpoint(tmp_path / "c", "a"),
+            label="train",
+        )
+    )
+    samples = course.samples["train"]
+    with torch.no_grad():
+        logits, shown = predict(course, samples), measure(course)
+    reached = {
+        task: kind.quality(logits[task], samples.targets[task])
+        for task, kind in course.model.kinds.items()
+    }
+    assert reached["answer"] > 0.95 and reached["tags"] > 0.95 and reached["reply"] > 0.95
+    assert reached["size"] < 0.2  # standard deviations
+    assert set(shown) == {
+        f"{name} ({kept})"
+        for name in ("accuracy", "f1", "absolute_error", "soft_score")
+        for kept in ("all", "image+text", "image+audio")
+    }
+
+
+def test_no_kind_of_task_is_asked_of_a_sample_that_cannot_know_it():
+    course = every_course(60)
+    without = torch.tensor([False, True, True]).expand(len(course.samples["train"]), -1)
+    course.samples["train"] = course.samples["train"].keep(without)
+    found = losses(course, torch.arange(len(without)))
+    assert found["tags"].item() == 0  # an image decides them, and there is none
+    assert all(found[task].item() > 0 for task in ("answer", "size", "reply"))

@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 from components.config.settings import Modality
 from components.ingest.checks import audio, image, text
-from components.ingest.checks.problem import Facts, Problem
+from components.ingest.checks.facts import Facts
+from components.store.errors import Problem
 
 INSPECT: dict[Modality, Callable[[bytes], Facts | Problem]] = {
     "image": image.inspect,

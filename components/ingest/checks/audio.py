@@ -1,7 +1,8 @@
 """Whether a sound file can be used."""
 
-from components.ingest.checks.problem import Facts, Problem
+from components.ingest.checks.facts import Facts
 from components.model.processors.decode_audio import BadSound, blocks, open_sound
+from components.store.errors import Problem
 
 
 def inspect(content: bytes) -> Facts | Problem:

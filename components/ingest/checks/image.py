@@ -1,17 +1,20 @@
 """Whether an image file can be used."""
 
-import io
-
-from PIL import Image
-
-from components.ingest.checks.problem import Facts, Problem
+from components.ingest.checks.facts import Facts
+from components.model.processors.image import ImageError, decode
+from components.store.errors import Problem
 
 
 def inspect(content: bytes) -> Facts | Problem:
-    """Decode an image: `width` and `height` in pixels, or what is wrong with it."""
+    """Decode an image: `width` and `height` in pixels, upright, `format` and `mode`, or what is
+    wrong with it."""
     try:
-        with Image.open(io.BytesIO(content)) as image:
-            image.load()
-            return {"width": image.width, "height": image.height}
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return Problem("image_undecodable", f"the image cannot be decoded: {error}")
+        picture = decode(content, least=1)  # as small as can be: every byte is read all the same
+    except ImageError as error:
+        return Problem(error.reason, str(error))
+    return {
+        "width": picture.width,
+        "height": picture.height,
+        "format": picture.format,
+        "mode": picture.mode,
+    }

@@ -2,8 +2,9 @@
 
 import unicodedata
 
-from components.ingest.checks.problem import Facts, Problem
+from components.ingest.checks.facts import Facts
 from components.model.processors.decode_text import LONGEST, normalise
+from components.store.errors import Problem
 
 UNSEEN = {"Zs", "Zl", "Zp", "Cc", "Cf"}  # Unicode's spaces, controls and marks such as joiners
 

@@ -1,8 +1,9 @@
 """Shard sets of tensors as training reads them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -42,16 +43,15 @@ class AssetTensors:
 
 
 def load_assets(folder: Path) -> AssetTensors:
-    """Read a whole tensor or feature shard set.
+    """Read a whole tensor or feature shard set; one without assets has no tensors either.
 
     Raises:
-        InputError: the set is not finished, or has no assets.
+        InputError: the set is not finished.
     """
     shards = read_index(folder)
-    if not shards:
-        raise InputError(f"{folder} holds no assets: no sample has this modality")
     parts = [load_file(folder / f"{shard.name}.safetensors") for shard in shards]
-    tensors = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    names = parts[0] if parts else ()
+    tensors = {name: torch.cat([part[name] for part in parts]) for name in names}
     return AssetTensors(tuple(a for shard in shards for a in shard.asset_ids), tensors)
 
 
@@ -68,15 +68,22 @@ def features_of(tensors: dict[str, Tensor]) -> Features:
 
 
 def asset_labels(
-    samples: pd.DataFrame, modality: Modality, column: str, classes: Sequence[str]
+    samples: pd.DataFrame, modality: Modality, column: str, written: Callable[[Any], str]
 ) -> pd.Series:
-    """Class index of each asset that has a label, by asset id.
+    """The label of each asset that has one, by asset id.
+
+    Args:
+        samples: the samples.
+        modality: of the assets.
+        column: that holds the labels.
+        written: a label in one string.
 
     Raises:
         InputError: one asset has two labels, so the modality does not decide the column.
     """
-    pairs = samples[[f"{modality}_id", column]].dropna().drop_duplicates()
-    twice = pairs[pairs[f"{modality}_id"].duplicated(keep=False)]
+    pairs = samples[[f"{modality}_id", column]].dropna().reset_index(drop=True)
+    spelt = pairs.assign(**{column: pairs[column].map(written)}).drop_duplicates()
+    twice = spelt[spelt[f"{modality}_id"].duplicated(keep=False)]
     if len(twice):
         first = twice[twice[f"{modality}_id"] == twice.iloc[0][f"{modality}_id"]]
         raise InputError(
@@ -84,5 +91,4 @@ def asset_labels(
             f"{', '.join(map(repr, first[column]))} in column {column!r}, so {modality} does not "
             f"decide it. Remove {modality} from decided_by of that task in params.yaml"
         )
-    codes = {label: code for code, label in enumerate(classes)}
-    return pairs.set_index(f"{modality}_id")[column].map(codes)
+    return pairs.loc[spelt.index].set_index(f"{modality}_id")[column]

@@ -1,6 +1,6 @@
 """Samples as the model reads them: which assets, and which targets."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pandas as pd
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from components.config.settings import MODALITIES, Modality, TaskSettings
 from components.model.base.assets import MISSING, AssetTensors
+from components.model.tasks.kind import Kind
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Samples:
 
     Attributes:
         rows: by modality int64 [B], the row of the sample's asset; -1 where it has none.
-        targets: by task int64 [B], the class; -1 where unknown.
+        targets: by task [B, …], as its kind makes them.
     """
 
     rows: Mapping[Modality, Tensor]
@@ -64,12 +65,10 @@ def make_samples(
     table: pd.DataFrame,
     assets: Mapping[Modality, AssetTensors],
     tasks: Mapping[str, TaskSettings],
-    classes: Mapping[str, Sequence[str]],
+    kinds: Mapping[str, Kind],
 ) -> Samples:
-    """Rows and targets of a table of samples."""
-    targets = {}
-    for name, task in tasks.items():
-        codes = {label: code for code, label in enumerate(classes[name])}
-        labels = table[task.column].map(codes).fillna(MISSING).astype("int64")
-        targets[name] = torch.tensor(labels.to_numpy())
-    return Samples({m: assets[m].rows(table[f"{m}_id"]) for m in MODALITIES}, targets)
+    """Rows and targets of a table of samples; a modality without `assets` is missing from all."""
+    targets = {name: kinds[name].targets(table[task.column]) for name, task in tasks.items()}
+    rows = {m: torch.full((len(table),), MISSING) for m in MODALITIES}
+    rows |= {m: known.rows(table[f"{m}_id"]) for m, known in assets.items()}
+    return Samples(rows, targets)

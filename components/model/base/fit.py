@@ -155,6 +155,12 @@ def fit(recipe: Recipe) -> pd.DataFrame:
     return table
 
 
+def skip(label: str, why: str) -> pd.DataFrame:
+    """The history of a run that has nothing to learn from: a table as `HISTORY`, without rows."""
+    log.info("%s: %s, so the weights stay as they were drawn", label, why)
+    return pd.DataFrame(columns=list(HISTORY.columns))
+
+
 def _groups(module: nn.Module, options: OptimiserSettings) -> list[dict]:
     """Matrices are decayed; gains, biases and single vectors are not."""
     parameters = [p for p in module.parameters() if p.requires_grad]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from components.ingest.checks.audio import inspect
-from components.ingest.checks.problem import Problem
 from components.model.processors.decode_audio import LOUDEST
+from components.store.errors import Problem
 from tests.shrunk import png, run_python, wav
 from tests.sounds import KINDS, SECONDS, damaged, flac, riff, sound, tone
 

@@ -1,0 +1,98 @@
+"""What every kind of task says about its labels."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import pandas as pd
+import pyarrow as pa
+
+from components.config.settings import TaskSettings
+from components.store.errors import InputError, Problem
+
+Label = str | float | Sequence[str]
+NO_SHARES = {"mean_absolute_error", "r2"}  # metrics that are not read in per cent
+
+Vocabulary = dict[str, float | list[str]]  # JSON: the fields of a kind's `Labels`
+
+
+@dataclass
+class Learner(ABC):
+    """Learns a task's vocabulary from its labels in the training split, one after the other.
+
+    Attributes:
+        name: of the task.
+        task: its settings.
+    """
+
+    name: str
+    task: TaskSettings
+
+    @abstractmethod
+    def add(self, label: Label) -> None:
+        """Learn from one label, as `Labels.parse` gave it."""
+
+    @abstractmethod
+    def finish(self) -> Vocabulary:
+        """What was learnt.
+
+        Raises:
+            InputError: the labels do not suffice to learn the task.
+        """
+
+    def _refuse(self, found: str, expected: str) -> InputError:
+        return InputError(
+            f"tasks.{self.name}: column {self.task.column!r} holds {found} in the training split, "
+            f"{expected}"
+        )
+
+
+class Labels(ABC):
+    """The labels of a task whose vocabulary has been learnt; its fields are the vocabulary.
+
+    Attributes:
+        TYPE: of the task's column in the samples.
+        Learner: learns the vocabulary.
+    """
+
+    TYPE: ClassVar[pa.DataType]
+    Learner: ClassVar[type[Learner]]
+
+    @staticmethod
+    @abstractmethod
+    def parse(value: str | float | Sequence[str] | None) -> Label | Problem | None:
+        """The label in a cell of a source; None if it is empty."""
+
+    @abstractmethod
+    def problem(self, label: Label) -> Problem | None:
+        """Why the label cannot be learnt or evaluated, if so."""
+
+    @staticmethod
+    def written(label: Label) -> str:
+        """The label in one string, for tables."""
+        return str(label)
+
+    def shown(self, prediction: str) -> str:
+        """A prediction of such a table as a person reads it."""
+        return prediction
+
+    @abstractmethod
+    def metrics(self, rows: pd.DataFrame) -> dict[str, float]:
+        """How good predictions are.
+
+        Args:
+            rows: at least one, with the columns `target` and `prediction` of `PREDICTIONS`.
+
+        Returns:
+            Metrics by name, the main one first; one that these rows leave undefined is left out.
+        """
+
+    @abstractmethod
+    def wrong(self, rows: pd.DataFrame) -> pd.Series:
+        """bool, a value a row: whether a prediction is plainly wrong."""
+
+
+def written(metric: str, value: float) -> str:
+    """A metric's value as a person reads it."""
+    return f"{value:.4g}" if metric in NO_SHARES else f"{value:.2%}"

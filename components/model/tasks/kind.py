@@ -1,0 +1,84 @@
+"""What every kind of task says about the head that learns it."""
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import pandas as pd
+from torch import Tensor
+
+from components.model.labels.labels import Labels
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the model says of B samples.
+
+    Attributes:
+        values: an answer a sample.
+        confidence: of each answer its probability, or those of its parts; None if it has none.
+    """
+
+    values: list
+    confidence: list | None
+
+
+class Kind(Labels):
+    """A task as its head learns it: on top of the labels, targets, loss and answers.
+
+    Attributes:
+        ANSWER: the type of an answer.
+        CONFIDENCE: the type of an answer's confidence; None if it has none.
+        QUALITY: the name of what `quality` gives.
+        UNKNOWN: fills the target of a sample whose label is unknown.
+    """
+
+    ANSWER: ClassVar[Any]
+    CONFIDENCE: ClassVar[Any]
+    QUALITY: ClassVar[str]
+    UNKNOWN: ClassVar[float] = math.nan
+
+    @property
+    @abstractmethod
+    def outputs(self) -> int:
+        """How many numbers the head gives."""
+
+    @abstractmethod
+    def targets(self, labels: pd.Series) -> Tensor:
+        """Targets [B, …] of B labels; `UNKNOWN` where the label is null."""
+
+    @staticmethod
+    @abstractmethod
+    def loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Mean loss of the samples whose target is known; 0 if there is none.
+
+        Args:
+            logits: [B, outputs].
+            targets: [B, …].
+            smoothing: share of a label that is spread over all classes, where one is right.
+        """
+
+    @staticmethod
+    @abstractmethod
+    def quality(logits: Tensor, targets: Tensor) -> float:
+        """How good the logits are, for the history; at least one target, all of them known."""
+
+    @abstractmethod
+    def predict(self, logits: Tensor) -> Answers:
+        """What a person reads: answers of the types `ANSWER` and `CONFIDENCE`."""
+
+    def record(self, logits: Tensor) -> Answers:
+        """The answers as strings, with all that `metrics` needs."""
+        answers = self.predict(logits)
+        return Answers([self.written(value) for value in answers.values], answers.confidence)
+
+    @classmethod
+    def known(cls, targets: Tensor) -> Tensor:
+        """bool [B]: which targets are known."""
+        return ~targets[..., None].isnan().flatten(1).any(1)
+
+    @classmethod
+    def hide(cls, targets: Tensor, hidden: Tensor) -> Tensor:
+        """The targets, unknown where `hidden` (bool [B]) says so."""
+        return targets.masked_fill(hidden.view(-1, *[1] * (targets.ndim - 1)), cls.UNKNOWN)

@@ -1,0 +1,42 @@
+"""A number: squared error, in standard deviations."""
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from components.model.labels.regression import NumberLabels
+from components.model.tasks.kind import Answers, Kind
+
+
+class Regression(NumberLabels, Kind):
+    """Targets are float [B]: standard deviations from the mean, NaN where unknown."""
+
+    ANSWER, CONFIDENCE = float, None
+    QUALITY = "absolute_error"
+
+    @property
+    def outputs(self) -> int:
+        """See `Kind`."""
+        return 1
+
+    def targets(self, labels: pd.Series) -> Tensor:
+        """See `Kind`."""
+        numbers = labels.astype("float64").to_numpy()
+        return torch.tensor((numbers - self.mean) / self.deviation, dtype=torch.float32)
+
+    @staticmethod
+    def loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """See `Kind`: squared error."""
+        known = Regression.known(targets)
+        return F.mse_loss(logits[known, 0], targets[known]).nan_to_num()
+
+    @staticmethod
+    def quality(logits: Tensor, targets: Tensor) -> float:
+        """See `Kind`: mean absolute error in standard deviations."""
+        return float((logits[:, 0] - targets).abs().mean())
+
+    def predict(self, logits: Tensor) -> Answers:
+        """See `Kind`: the number in the label's own unit."""
+        numbers = logits[:, 0].double() * self.deviation + self.mean
+        return Answers(numbers.tolist(), None)

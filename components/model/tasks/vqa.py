@@ -1,0 +1,63 @@
+"""Answers of several people: a sigmoid an answer and binary cross-entropy against soft scores."""
+
+from collections import Counter
+
+import pandas as pd
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from components.model.labels.answers import normalise, score
+from components.model.labels.vqa import AnswerLabels
+from components.model.tasks.kind import Answers, Kind
+
+
+class Vqa(AnswerLabels, Kind):
+    """Soft scores of the answers given (Teney et al. 2018); all others have the score 0.
+
+    Targets are float [B, K, 2]: pairs of class and score, filled up with pairs of score 0; NaN
+    where unknown. A score for each of some thousand classes would take gigabytes.
+    """
+
+    ANSWER, CONFIDENCE = str, float
+    QUALITY = "soft_score"
+
+    @property
+    def outputs(self) -> int:
+        """See `Kind`."""
+        return len(self.classes)
+
+    def targets(self, labels: pd.Series) -> Tensor:
+        """See `Kind`."""
+        known = torch.tensor(labels.notna().to_numpy())
+        scores = [
+            self._scores(label) if there else []
+            for label, there in zip(labels, known.tolist(), strict=True)
+        ]
+        width = max(1, *map(len, scores), 1)
+        filled = [pairs + [(0, 0.0)] * (width - len(pairs)) for pairs in scores]
+        return self.hide(torch.tensor(filled).view(-1, width, 2), ~known)
+
+    def _scores(self, given) -> list[tuple[int, float]]:
+        counts = Counter(map(normalise, given))
+        return [(self.codes[a], score(n)) for a, n in counts.items() if a in self.codes]
+
+    @staticmethod
+    def loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """See `Kind`: binary cross-entropy, summed over the classes."""
+        known = Vqa.known(targets)
+        classes, scores = targets[known].unbind(-1)  # [n, K] each
+        said = logits[known].gather(1, classes.long())
+        losses = F.softplus(logits[known]).sum(1) - (scores * said).sum(1)
+        return losses.mean().nan_to_num()
+
+    @staticmethod
+    def quality(logits: Tensor, targets: Tensor) -> float:
+        """See `Kind`: the mean score of the best answer."""
+        classes, scores = targets.unbind(-1)
+        return float((scores * (classes == logits.argmax(1, keepdim=True))).sum(1).mean())
+
+    def predict(self, logits: Tensor) -> Answers:
+        """See `Kind`: the best answer."""
+        confidence, best = logits.sigmoid().max(1)
+        return Answers([self.classes[code] for code in best.tolist()], confidence.double().tolist())

@@ -1,0 +1,93 @@
+"""The whole stage, on a model with a task of every kind."""
+
+import sys
+
+import pandas as pd
+import pytest
+from safetensors.torch import save_file
+
+from components.config.settings import MODALITIES
+from components.evaluate.__main__ import STAGE, work
+from components.model.folder import save_model
+from components.model.processors.text import train_tokenizer
+from components.store.files import read_json, write_json
+from components.store.hashing import content_id
+from components.store.shards import Asset, MediaWriter, read_media, transform
+from components.store.tables import HISTORY, PREDICTIONS, SAMPLES, read_table, write_table
+from tests.model.worlds import (
+    EVERY_TASK,
+    EVERY_VOCABULARY,
+    label_every_task,
+    make_inputs,
+    make_model,
+    make_table,
+)
+from tests.shrunk import small_params, small_settings, write_params
+
+ASSETS = 10
+
+
+def write_tensors(folder, media, modality: str) -> None:
+    """`make_inputs` as the preprocess stage would leave them."""
+    inputs = make_inputs(ASSETS)[modality]
+    writer = MediaWriter(media)
+    for number in range(ASSETS):
+        content = f"{modality} {number}".encode()
+        writer.add(Asset(content_id(content), content))
+    writer.close()
+
+    def convert(shard, path):
+        rows = [int(content.split()[1]) for content in read_media(media, shard)]
+        save_file({name: value[rows] for name, value in inputs.items()}, path)
+
+    transform(media, folder, convert, [], 1, "test")
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """The folder after the stage has run."""
+    here = tmp_path_factory.mktemp("evaluate")
+    params = small_params({"ingest.slices": ["place"]})
+    params["tasks"] = {
+        name: task.model_dump(mode="json", exclude_none=True) for name, task in EVERY_TASK.items()
+    }
+    write_params(here / "params.yaml", params)
+    tokenizer = train_tokenizer(["is it red?"], small_settings().preprocess.text)
+    save_model(here / "model", make_model(every=True), tokenizer.to_str())
+    table = label_every_task(make_table(60, ASSETS), ASSETS).assign(place=["hill", "sea"] * 30)
+    write_table(here / "samples", table, SAMPLES)
+    rows = [(0, "f1 (all)", "tags", 0.5), (0, "loss", "tags", 0.7)]
+    history = pd.DataFrame(rows, columns=list(HISTORY.columns))
+    write_table(here / "histories/train.csv", history, HISTORY)
+    write_json(here / "retrieval", {"recall_at_1": {}, "recall_at_5": {}})
+    for m in MODALITIES:
+        write_tensors(here / f"{m}-tensors", here / "media" / m, m)
+    words = [w for name in (*STAGE.inputs, *STAGE.outputs) for w in (f"--{name}", str(here / name))]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["evaluate", "--params", str(here / "params.yaml"), *words])
+        STAGE.run(work)
+    return here
+
+
+def test_metrics_of_every_task_are_there_for_every_subset_that_can_be_asked(done):
+    metrics = read_json(done / "metrics")
+    assert next(iter(metrics)) == "accuracy" and list(metrics)[-2:] == ["ceiling", "slices"]
+    assert {task for name in metrics for task in metrics[name]} == set(EVERY_TASK)
+    assert len(metrics["vqa_accuracy"]["reply"]) == 7
+    assert set(metrics["ceiling"]) == set(metrics["accuracy"]) == {"answer"}
+    assert set(metrics["f1"]["tags"]) == {"image", "image+text", "image+audio", "image+text+audio"}
+    assert set(metrics["slices"]["size"]["place"]) == {"hill", "sea"}
+    rows = read_table(done / "predictions", PREDICTIONS)
+    rows = rows[(rows["task"] == "size") & (rows["subset"] == "text")].astype({"target": float})
+    expected = (rows["target"] - rows["prediction"].astype(float)).abs().mean()
+    assert metrics["mean_absolute_error"]["size"]["text"] == pytest.approx(expected)
+
+
+def test_the_report_and_the_plots_show_every_task(done):
+    page = (done / "report").read_text()
+    for task in EVERY_VOCABULARY:
+        assert f"<td>{task}</td>" in page
+    assert {path.name for path in (done / "plots").iterdir()} == {
+        "accuracy_by_modalities.png", "history_train.png", "confusion_answer.png",
+        "precision_tags.png", "predicted_size.png", "answers_reply.png",
+    }  # fmt: skip

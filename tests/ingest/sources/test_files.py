@@ -1,0 +1,127 @@
+"""Paths that rows name are safe, lines are UTF-8 or known not to be, errors name what is near."""
+
+import os
+import pickle
+
+import pytest
+
+from components.ingest.sources.files import (
+    RowError,
+    is_unicode,
+    known_split,
+    lines,
+    media_file,
+    source_path,
+)
+from components.store.errors import InputError
+
+
+@pytest.fixture
+def root(tmp_path):
+    """A root with a file, beside it a file that no row may reach, and links."""
+    root = (tmp_path / "root").resolve()
+    (root / "images").mkdir(parents=True)
+    (root / "images/cat.png").write_bytes(b"cat")
+    (tmp_path / "secret").write_bytes(b"secret")
+    os.symlink(tmp_path / "secret", root / "link.png")
+    os.symlink(tmp_path, root / "out")
+    os.symlink(root / "images", root / "in")
+    os.symlink("loop", root / "loop")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("name", "key"),
+    [
+        ("images/cat.png", "images/cat.png"),
+        ("./images//cat.png", "images/cat.png"),
+        ("images/../images/cat.png", "images/cat.png"),
+        ("in/cat.png", "in/cat.png"),
+    ],
+)
+def test_a_path_below_the_root_is_a_file_by_its_shortest_name(root, name, key):
+    media = media_file(root, name)
+    assert media.key == key
+    assert pickle.loads(pickle.dumps(media.load))() == b"cat"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("/etc/hostname", "path_absolute"),
+        ("C:\\images\\cat.png", "path_absolute"),
+        ("C:/images/cat.png", "path_absolute"),
+        ("images\\cat.png", "path_backslash"),
+        ("../secret", "path_outside"),
+        ("images/../../secret", "path_outside"),
+        ("link.png", "path_outside"),
+        ("out/secret", "path_outside"),
+        ("", "path_invalid"),
+        (" ", "path_invalid"),
+        ("images/cat.png\0", "path_invalid"),
+        ("\udcff.png", "path_invalid"),
+    ],
+)
+def test_a_path_that_is_not_safe_is_refused_with_a_reason(root, name, reason):
+    with pytest.raises(RowError) as error:
+        media_file(root, name)
+    bad = error.value.at("rows.csv:2")
+    assert (bad.line, bad.reason) == ("rows.csv:2", reason)
+    assert bad.asset == (None if reason == "path_invalid" else name)
+
+
+@pytest.mark.parametrize("name", ["images/dog.png", "images", "loop", f"{'x' * 300}.png"])
+def test_what_cannot_be_read_shows_when_it_is_read(root, name):
+    media = media_file(root, name)
+    with pytest.raises(OSError):
+        media.load()
+
+
+def test_a_setting_that_names_nothing_gets_the_nearest_name(root):
+    assert source_path(root, "images/cat.png", "ingest.x") == root / "images/cat.png"
+    with pytest.raises(InputError) as error:
+        source_path(root, "imagse/cat.png", "ingest.x.path")
+    for part in ("ingest.x.path", "imagse/cat.png does not exist", "Did you mean 'images'?"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "link.png", "out/secret"])
+def test_a_setting_may_not_lead_out_of_the_root(root, name):
+    with pytest.raises(InputError, match="ingest.x: found .* expected a path below ingest.root"):
+        source_path(root, name, "ingest.x")
+
+
+def test_lines_are_numbered_and_have_neither_byte_order_mark_nor_carriage_returns(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes("\ufeffα\r\n\r\nβ\rγ\nδ".encode())
+    assert list(lines(path)) == [(1, "α\n"), (2, "\n"), (3, "β\rγ\n"), (4, "δ")]
+
+
+def test_a_line_that_is_not_utf8_is_known_and_the_others_are_read(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"good\ncaf\xe9\ngood\n")
+    assert [is_unicode(line) for _, line in lines(path)] == [True, False, True]
+
+
+def test_utf16_is_refused_with_the_way_out(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("id,text\n", encoding="utf-16")
+    with pytest.raises(InputError, match=r"a\.txt is UTF-16, expected UTF-8"):
+        list(lines(path))
+
+
+@pytest.mark.parametrize(
+    ("word", "split"),
+    [
+        ("train", "train"), ("TRAINING", "train"), ("restval", "train"), ("Val", "validation"),
+        ("dev", "validation"), ("valid", "validation"), (" test ", "test"), ("Testing", "test"),
+    ],
+)  # fmt: skip
+def test_a_split_has_several_names(word, split):
+    assert known_split(word, "split") == split
+
+
+def test_another_split_is_refused_with_those_that_are_known():
+    with pytest.raises(RowError, match="'part' holds 'holdout', expected one of: train") as error:
+        known_split("holdout", "part")
+    assert (error.value.asset, error.value.reason) == ("part", "split_unknown")

@@ -1,0 +1,268 @@
+"""Images of every kind become RGB of one size, with the colours that a viewer shows."""
+
+import io
+import pickle
+
+import numpy as np
+import pytest
+from PIL import Image, ImageChops
+
+from components.model.processors.image import ImageError, ImageProcessor, decode
+from tests.ingest.checks.test_image import png_of
+from tests.shrunk import encoded, picture, png, small_settings
+
+SIZE = 32
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+PROCESSOR = ImageProcessor(small_settings().preprocess.image)
+
+
+def file(image: Image.Image, kind: str, **options) -> bytes:
+    written = io.BytesIO()
+    image.save(written, kind, **options)
+    return written.getvalue()
+
+
+def pixels(content: bytes) -> np.ndarray:
+    """One image as [H, W, 3]."""
+    return PROCESSOR([content])["pixels"][0].transpose(1, 2, 0)
+
+
+def is_all(content: bytes, colour: tuple[int, int, int], tolerance: int = 0) -> bool:
+    return bool((np.abs(pixels(content).astype(int) - colour) <= tolerance).all())
+
+
+def quarters() -> Image.Image:
+    """Red, green / blue, white."""
+    image = Image.new("RGB", (SIZE, SIZE), WHITE)
+    half = SIZE // 2
+    for colour, corner in ((RED, (0, 0)), (GREEN, (half, 0)), (BLUE, (0, half))):
+        image.paste(colour, (*corner, corner[0] + half, corner[1] + half))
+    return image
+
+
+def photograph(width: int, height: int) -> Image.Image:
+    """Soft shapes with some grain, as photographs are."""
+    rough = picture(size=(width // 16, height // 16)).resize((width, height), Image.BICUBIC)
+    return Image.blend(rough, picture(1, size=(width, height)), 0.1)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "RGBA", "LA", "1", "CMYK"])
+@pytest.mark.parametrize("size", [(32, 32), (200, 31), (7, 90), (1, 1), (5000, 1)])
+def test_an_image_of_any_mode_and_size_becomes_rgb_of_one_size(mode, size):
+    kind = "TIFF" if mode == "CMYK" else "PNG"
+    result = PROCESSOR([encoded(picture(size=size, mode=mode), kind)])["pixels"]
+    assert result.shape == (1, 3, SIZE, SIZE)
+    assert result.dtype == np.uint8
+
+
+def test_an_image_that_has_the_size_already_is_kept_as_it_is():
+    source = picture(size=(SIZE, SIZE))
+    assert (pixels(encoded(source)) == np.asarray(source)).all()
+
+
+def test_a_jpeg_of_the_size_is_kept_as_it_is():
+    content = encoded(picture(size=(SIZE, SIZE)), "JPEG")
+    assert (pixels(content) == np.asarray(Image.open(io.BytesIO(content)))).all()
+
+
+def test_images_in_one_batch_are_as_if_alone():
+    contents = [png(0), png(1, size=(60, 33)), png(2, mode="L"), encoded(picture(3), "JPEG")]
+    together = PROCESSOR(contents)["pixels"]
+    for row, content in enumerate(contents):
+        assert (together[row] == PROCESSOR([content])["pixels"][0]).all()
+
+
+def test_no_image_is_an_empty_batch():
+    assert PROCESSOR([])["pixels"].shape == (0, 3, SIZE, SIZE)
+
+
+def test_the_middle_of_a_wide_image_is_kept():
+    wide = Image.new("RGB", (3 * SIZE, SIZE))
+    wide.paste(RED, (SIZE, 0, 2 * SIZE, SIZE))
+    assert is_all(encoded(wide), RED)
+    assert is_all(encoded(wide.transpose(Image.Transpose.ROTATE_90)), RED)
+
+
+def test_shrinking_averages_and_does_not_pick():
+    checks = np.indices((8 * SIZE, 8 * SIZE)).sum(0) % 2 * 255
+    shrunk = pixels(encoded(Image.fromarray(checks.astype(np.uint8))))
+    assert np.abs(shrunk.astype(int) - 127).max() <= 2
+
+
+@pytest.mark.parametrize("size", [(640, 480), (97, 64), (65, 64), (64, 500), (31, 31)])
+def test_a_jpeg_decoded_at_part_of_its_size_looks_the_same(size):
+    content = encoded(photograph(*size), "JPEG")
+    whole = pixels(encoded(decode(content).image))
+    difference = np.abs(pixels(content).astype(int) - whole)
+    assert difference.mean() < 3
+    assert difference.max() < 40
+
+
+def test_a_jpeg_is_decoded_no_smaller_than_asked():
+    content = encoded(photograph(640, 480), "JPEG")
+    sizes = [decode(content, least).image.size for least in (None, 480, 241, 240, 61, 60, 1)]
+    assert sizes == [
+        (640, 480),
+        (640, 480),
+        (640, 480),
+        (320, 240),
+        (160, 120),
+        (80, 60),
+        (80, 60),
+    ]
+
+
+def test_gray_is_gray_in_every_channel():
+    gray = pixels(png(size=(SIZE, SIZE), mode="L"))
+    assert (gray[..., :1] == gray).all()
+
+
+def test_16_bit_gray_keeps_its_shades():
+    ramp = np.linspace(0, 65535, SIZE * SIZE).reshape(SIZE, SIZE).astype(np.uint16)
+    for kind in ("PNG", "TIFF"):
+        assert (pixels(encoded(Image.fromarray(ramp), kind))[..., 0] == ramp // 256).all()
+
+
+@pytest.mark.parametrize("kind, channels", [(0, 1), (2, 3)])
+def test_16_bits_a_channel_keep_their_colours(kind, channels):
+    values = np.random.default_rng(0).integers(0, 65536, (SIZE, SIZE, channels))
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    assert (pixels(png_of(SIZE, SIZE, rows, 16, kind)) == values // 256).all()
+
+
+@pytest.mark.parametrize("kind, channels", [(4, 2), (6, 4)])
+def test_16_bits_a_channel_with_transparency_are_laid_over_white(kind, channels):
+    black = np.zeros((SIZE, SIZE, channels))
+    clear = b"".join(b"\0" + row.astype(">u2").tobytes() for row in black)
+    assert is_all(png_of(SIZE, SIZE, clear, 16, kind), WHITE)
+    black[..., -1] = 65535
+    solid = b"".join(b"\0" + row.astype(">u2").tobytes() for row in black)
+    assert is_all(png_of(SIZE, SIZE, solid, 16, kind), (0, 0, 0))
+
+
+def test_one_bit_is_black_and_white():
+    source = picture(size=(SIZE, SIZE), mode="1")
+    assert (pixels(encoded(source))[..., 0] == np.asarray(source) * 255).all()
+
+
+def test_transparency_is_laid_over_white():
+    half = Image.new("RGBA", (SIZE, SIZE), (255, 0, 0, 128))
+    for kind in ("PNG", "TIFF"):
+        assert is_all(encoded(half, kind), (255, 127, 127))
+    assert is_all(file(half, "WEBP", lossless=True), (255, 127, 127))
+    assert is_all(encoded(Image.new("LA", (SIZE, SIZE), (0, 128))), (127, 127, 127))
+    assert is_all(encoded(Image.new("RGBA", (SIZE, SIZE), (0, 0, 0, 0))), WHITE)
+
+
+def test_a_transparent_colour_of_a_palette_is_white():
+    palette = Image.new("P", (SIZE, SIZE), 1)
+    palette.putpalette([*RED, *GREEN])
+    assert is_all(encoded(palette), GREEN)
+    for kind in ("PNG", "GIF"):
+        assert is_all(file(palette, kind, transparency=1), WHITE)
+        assert is_all(file(palette, kind, transparency=0), GREEN)
+    assert is_all(file(palette, "PNG", transparency=bytes([255, 128])), (127, 255, 127))
+
+
+def test_a_transparent_colour_without_palette_is_white():
+    source = quarters()
+    source.paste(WHITE, (0, 0, SIZE // 2, SIZE // 2))
+    found = pixels(file(quarters(), "PNG", transparency=RED))
+    assert (found == np.asarray(source)).all()
+
+
+@pytest.mark.parametrize("colour", [RED, GREEN, BLUE, WHITE, (0, 0, 0), (60, 120, 200)])
+def test_cmyk_has_the_colours_it_was_made_from(colour):
+    ink = Image.new("RGB", (SIZE, SIZE), colour).convert("CMYK")
+    adobe = file(ink, "JPEG", quality=100)  # Pillow inverts, as Adobe does, and says Adobe
+    assert is_all(adobe, colour, 3)
+    assert is_all(encoded(ink, "TIFF"), colour)
+
+
+@pytest.mark.parametrize("colour", [RED, BLUE, (60, 120, 200)])
+def test_cmyk_that_is_not_adobe_s_is_not_inverted(colour):
+    ink = Image.new("RGB", (SIZE, SIZE), colour).convert("CMYK")
+    content = file(ImageChops.invert(ink), "JPEG", quality=100)
+    at = content.index(b"\xff\xee")
+    assert content[at + 4 : at + 9] == b"Adobe"
+    assert is_all(content[:at] + content[at + 16 :], colour, 3)
+
+
+@pytest.mark.parametrize("colour", [RED, BLUE, (60, 120, 200)])
+def test_ycck_has_the_colours_it_was_made_from(colour):
+    """Adobe's other way: the first three inks as luminance and colour difference, inverted."""
+    cyan, magenta, yellow, black = Image.new("RGB", (SIZE, SIZE), colour).convert("CMYK").split()
+    stored = Image.merge("RGB", (cyan, magenta, yellow)).convert("YCbCr")
+    inverted = [ImageChops.invert(channel) for channel in stored.split()]
+    content = file(Image.merge("CMYK", (*inverted, black)), "JPEG", quality=100)
+    at = content.index(b"Adobe") + 11
+    assert content[at] == 0
+    assert is_all(content[:at] + b"\x02" + content[at + 1 :], colour, 4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF", "WEBP", "TIFF", "MPO"])
+def test_the_first_frame_or_page_is_taken(kind):
+    first, *others = (Image.new("RGB", (SIZE, SIZE), colour) for colour in (RED, GREEN, BLUE))
+    moving = file(first, kind, save_all=True, append_images=others)
+    assert Image.open(io.BytesIO(moving)).n_frames == 3
+    assert is_all(moving, RED, 4)
+
+
+EDGES = {  # EXIF orientation → where the file's first row and first column belong
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
+}
+
+
+def as_stored(upright: Image.Image, orientation: int) -> Image.Image:
+    row, column = EDGES[orientation]
+    array = np.asarray(upright)
+    if row in ("left", "right"):
+        array = array.swapaxes(0, 1)
+    if row in ("right", "bottom"):
+        array = array[::-1]
+    if column in ("right", "bottom"):
+        array = array[:, ::-1]
+    return Image.fromarray(np.ascontiguousarray(array))
+
+
+def oriented(orientation: int) -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return exif
+
+
+@pytest.mark.parametrize("orientation", EDGES)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_images_are_turned_as_exif_says(orientation, kind):
+    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}
+    stored = as_stored(quarters(), orientation)
+    content = file(stored, kind, exif=oriented(orientation), **options.get(kind, {}))
+    difference = np.abs(pixels(content).astype(int) - np.asarray(quarters()))
+    assert difference.max() <= (6 if kind == "JPEG" else 0)
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_orientation_that_does_not_exist_is_none(orientation):
+    content = file(quarters(), "PNG", exif=oriented(orientation))
+    assert (pixels(content) == np.asarray(quarters())).all()
+
+
+def test_damaged_exif_leaves_the_image_as_it_is():
+    for exif in (b"Exif\0\0", b"Exif\0\0II*\0\xff\xff\xff\xff", b"Exif\0\0nonsense"):
+        content = file(quarters(), "PNG", exif=exif)
+        assert (pixels(content) == np.asarray(quarters())).all()
+
+
+def test_a_file_that_cannot_be_used_raises_with_its_reason_even_across_processes():
+    with pytest.raises(ImageError, match="begins with b'hello'") as refused:
+        PROCESSOR([png(), b"hello"])
+    assert refused.value.reason == "image_undecodable"
+    copy = pickle.loads(pickle.dumps(refused.value))
+    assert (copy.reason, str(copy)) == (refused.value.reason, str(refused.value))

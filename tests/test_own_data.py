@@ -1,0 +1,112 @@
+"""A user's own table through the whole pipeline: nothing but params.yaml is edited."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from components.store.tables import QUARANTINE, SAMPLES, read_table
+from tests.clone import Clone
+
+COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
+ROWS = 90
+CHANGES = {
+    "ingest.source": "table",
+    "ingest.table": {
+        "files": ["*.csv"],
+        "id": "id",
+        "image": "photo",
+        "text": "caption",
+    },
+    "ingest.splits.group": "image",
+    "ingest.splits.validation": 0.2,
+    "ingest.splits.test": 0.3,
+    "ingest.slices": ["shop"],
+    "tasks": {
+        "colour": {
+            "kind": "classification",
+            "column": "colour",
+            "decided_by": ["image"],
+            "weight": 1,
+        },
+        "tags": {"kind": "multilabel", "column": "tags", "decided_by": [], "weight": 0.5},
+        "price": {"kind": "regression", "column": "price", "decided_by": [], "weight": 0.5},
+    },
+}
+
+
+def write_source(folder: Path) -> None:
+    """Photos of coloured things with captions; one photo is broken, some captions are missing."""
+    random = np.random.default_rng(0)
+    (folder / "photos").mkdir(parents=True)
+    with open(folder / "things.csv", "w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["id", "photo", "caption", "colour", "tags", "price", "shop"])
+        for row in range(ROWS):
+            colour = list(COLOURS)[row % 3]
+            pixels = np.clip(np.array(COLOURS[colour]) + random.normal(0, 20, (40, 50, 3)), 0, 255)
+            Image.fromarray(pixels.astype(np.uint8)).save(folder / f"photos/{row}.jpg")
+            caption = f"das ist {colour}, 第{row}号" if row % 5 else ""
+            tags = "|".join(["warm"] * (colour == "red") + ["even"] * (row % 2 == 0))
+            name = ["Ost", "West"][row % 2]
+            table.writerow([f"t{row}", f"photos/{row}.jpg", caption, colour, tags, row / 4, name])
+        table.writerow(["broken", "photos/broken.jpg", "kaputt", "red", "warm", 1, "Ost"])
+    (folder / "photos/broken.jpg").write_bytes(b"no photo")
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory) -> Clone:
+    """A clone after `dvc repro` on the user's table."""
+    made = Clone.fresh(tmp_path_factory.mktemp("own") / "clone", CHANGES)
+    write_source(made.path / "source")
+    made.run("dvc", "repro", "-q")
+    return made
+
+
+def test_every_row_is_a_sample_or_in_quarantine_with_its_reason(clone):
+    samples = read_table(clone.path / "data/samples.parquet", SAMPLES)
+    quarantine = read_table(clone.path / "data/quarantine.parquet", QUARANTINE)
+    assert len(samples) == ROWS
+    assert samples["text_id"].isna().sum() == ROWS / 5
+    assert samples["audio_id"].isna().all()
+    assert quarantine[["source_line", "reason"]].to_numpy().tolist() == [
+        ["broken", "image_undecodable"]
+    ]
+
+
+def test_each_kind_of_task_has_its_metrics(clone):
+    metrics = json.loads(clone.read("reports/metrics.json"))
+    assert metrics["accuracy"].keys() == {"colour"}
+    assert metrics["f1"].keys() == {"tags"}
+    assert metrics["mean_absolute_error"].keys() == {"price"}
+    assert metrics["accuracy"]["colour"].keys() == {"image", "image+text"}
+    assert "shop" in metrics["slices"]["colour"]
+
+
+def test_afterwards_nothing_is_left_to_do_and_the_model_answers(clone):
+    assert "up to date" in clone.run("dvc", "status")
+    photo = str(clone.path / "source/photos/0.jpg")
+    answer = clone.run("components.registry.predict", "--image", photo, "--text", "das ist rot")
+    assert {line.split()[0] for line in answer.splitlines()} == {"colour", "tags", "price"}
+
+
+def test_sound_is_refused_by_a_model_that_never_heard_any(clone):
+    ask = ["components.registry.predict", "--audio", str(clone.path / "source/photos/0.jpg")]
+    clone.refused("audio", *ask)
+
+
+def test_more_data_moves_no_sample_to_another_split(clone, tmp_path):
+    more = clone.copy(tmp_path / "clone")
+    with open(more.path / "source/more.csv", "w", encoding="utf-8") as file:
+        file.write("id,photo,caption,colour,tags,price,shop\n")
+        file.writelines(f"n{n},,neu {n},red,warm,{n},Ost\n" for n in range(20))
+    more.run("dvc", "repro", "-q", "ingest")
+    before, after = (
+        read_table(c.path / "data/samples.parquet", SAMPLES).set_index("sample_id")["split"]
+        for c in (clone, more)
+    )
+    assert len(after) == len(before) + 20
+    assert (after[before.index] == before).all()
