@@ -8,6 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from components.config.command import View
+from components.model.processors import decode_audio, decode_text
 from components.preprocess import audio, image, text
 from components.store import shards
 from components.store.hashing import content_id
@@ -35,13 +36,13 @@ def write_media(folder: Path, contents: list[bytes]) -> None:
     writer.close()
 
 
-def run(modality: str, media: Path, target: Path, workers: int = 1) -> dict[str, bytes]:
+def run(modality: str, media: Path, target: Path, workers: int = 1, **changes) -> dict[str, bytes]:
     """Run a stage's work; the files that it leaves."""
     stage = STAGES[modality]
     arguments = argparse.Namespace(
         media=media, tensors=target / "tensors", tokenizer=target / "tokenizer.json"
     )
-    stage.work(arguments, View(small_settings({"workers": workers}), stage.STAGE.params))
+    stage.work(arguments, View(small_settings({"workers": workers, **changes}), stage.STAGE.params))
     return {p.relative_to(target).as_posix(): p.read_bytes() for p in target.rglob("*.*")}
 
 
@@ -83,6 +84,34 @@ def test_a_new_text_that_changes_the_tokenizer_encodes_every_text_again(tmp_path
     assert before["tokenizer.json"] != after["tokenizer.json"]
     assert set(before) & set(after) == {"tokenizer.json", "tensors/index.parquet"}
     assert json.loads(after["tokenizer.json"])["model"]["type"] == "BPE"
+
+
+def test_a_tokenizer_from_elsewhere_is_used_and_a_change_of_its_file_is_seen(tmp_path):
+    write_media(tmp_path / "media", CONTENTS["text"])
+    trained = run("text", tmp_path / "media", tmp_path / "trained")
+    file = tmp_path / "tokenizer.json"
+    file.write_bytes(trained["tokenizer.json"])
+    change = {"preprocess.text.tokenizer": str(file)}
+    read = run("text", tmp_path / "media", tmp_path / "read", **change)
+    assert read["tokenizer.json"] == trained["tokenizer.json"]
+    tensors = [{c for p, c in files.items() if "safetensors" in p} for files in (trained, read)]
+    assert tensors[0] == tensors[1]
+    other = json.loads(trained["tokenizer.json"])
+    other["model"]["merges"].pop()
+    file.write_text(json.dumps(other))
+    again = run("text", tmp_path / "media", tmp_path / "read", **change)
+    assert set(read) & set(again) == {"tokenizer.json", "tensors/index.parquet"}
+
+
+@pytest.mark.parametrize(("modality", "code"), [("audio", decode_audio), ("text", decode_text)])
+def test_an_edit_of_the_decoding_converts_every_asset_again(tmp_path, monkeypatch, modality, code):
+    write_media(tmp_path / "media", CONTENTS[modality])
+    before = run(modality, tmp_path / "media", tmp_path / "tensors")
+    edited = tmp_path / "edited.py"
+    edited.write_text(Path(code.__file__).read_text() + "# an edit")
+    monkeypatch.setattr(code, "__file__", str(edited))
+    after = run(modality, tmp_path / "media", tmp_path / "tensors")
+    assert not {p for p in before if "safetensors" in p} & set(after)
 
 
 def test_another_setting_converts_every_asset_again(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from components.ingest.checks.audio import inspect
 from components.model.processors.decode_audio import LOUDEST
 from components.store.errors import Problem
-from tests.shrunk import png, wav
+from tests.shrunk import png, run_python, wav
 from tests.sounds import KINDS, SECONDS, damaged, flac, riff, sound, tone
 
 REASONS = {
@@ -140,3 +140,9 @@ def test_damaged_files_are_used_or_refused_for_a_known_reason(capfd):
     assert {problem.reason for problem in problems} <= REASONS
     assert all(0 < facts["seconds"] < 60 for facts in found if not isinstance(facts, Problem))
     assert "Traceback" not in capfd.readouterr().err
+
+
+def test_the_checks_need_no_torch(tmp_path):
+    """It takes seconds to import, and ingest has many processes."""
+    script = "import sys, components.ingest.checks; sys.exit('torch' in sys.modules)"
+    assert run_python("-c", script, cwd=tmp_path).returncode == 0
