@@ -1,9 +1,10 @@
 """Flickr30k and Flickr8k: captions from a token file, or from Karpathy's JSON with its splits."""
 
 import codecs
+import os
 import re
 from collections.abc import Iterator
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from components.config.settings import Flickr30kSettings, Split
@@ -77,7 +78,7 @@ def _read_json(path: Path, images: Folder) -> Rows:
         try:
             image, split = string(item, "filename"), _split(item)
             inside = string(item, "filepath") if "filepath" in item else ""  # COCO's alone has it
-            found = images.media(str(PurePosixPath(inside, image)))
+            found = images.media(os.path.join(inside, image))
         except RowError as error:
             yield from _refuse(item, place, error)
             continue

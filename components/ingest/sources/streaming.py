@@ -6,7 +6,8 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import ijson
@@ -14,6 +15,8 @@ import ijson
 from components.ingest.record import Media
 from components.ingest.sources.files import RowError
 from components.store.errors import InputError
+
+CHUNK = 16_384  # bytes of JSON whose elements are in memory together
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class Folder:
     Attributes:
         root: the root, as it was given.
         real: the root without symbolic links.
-        name: the folder's path from the root.
+        name: the folder's path from the root, empty for the root itself.
     """
 
     root: Path
@@ -40,9 +43,9 @@ class Folder:
             raise RowError(
                 name, "path_absolute", f"the path {name!r} is absolute, expected one below the root"
             )
-        key = str(PurePosixPath(self.name, name))
+        key = os.path.join(self.name, name)
         try:
-            inside = name.encode() and _lies_in(self.real, self.root / key)
+            inside = name.encode() and _lies_in(self.real, os.path.join(self.root, key))
         except ValueError as error:  # NUL, or characters that UTF-8 does not have
             detail = f"{name!r} cannot be a path: {error}"
             raise RowError(None, "path_invalid", detail) from error
@@ -50,10 +53,16 @@ class Folder:
             raise RowError(
                 name, "path_outside", f"the path {name!r} leads to no file below the root"
             )
-        return Media(key, (self.root / key).read_bytes)
+        return Media(key, partial(read_file, os.path.join(self.root, key)))
 
 
-def _lies_in(real: str, path: Path) -> bool:
+def read_file(path: str) -> bytes:
+    """The bytes of a file; for a path a row, where pathlib would keep every part of each."""
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def _lies_in(real: str, path: str | Path) -> bool:
     return os.path.commonpath([real, os.path.realpath(path)]) == real
 
 
@@ -65,7 +74,8 @@ def folder(root: Path, name: str, setting: str) -> Folder:
     """
     if not _named(root, name, setting).is_dir():
         raise InputError(f"{setting}: there is no folder {name} below ingest.root ({root})")
-    return Folder(root, os.path.realpath(root), name)
+    name = os.path.normpath(name)
+    return Folder(root, os.path.realpath(root), "" if name == "." else name)
 
 
 def file(root: Path, name: str, setting: str) -> Path:
@@ -116,7 +126,8 @@ def items(path: Path, key: str, required: bool = True) -> Iterator[tuple[str, An
         if stream.read(len(codecs.BOM_UTF8)) != codecs.BOM_UTF8:
             stream.seek(0)
         try:
-            for number, item in enumerate(ijson.items(stream, f"{key}.item", use_float=True)):
+            found = ijson.items(stream, f"{key}.item", use_float=True, buf_size=CHUNK)
+            for number, item in enumerate(found):
                 yield f"{path.name}:{key}[{number}]", item
         except (ijson.JSONError, UnicodeDecodeError) as error:
             raise InputError(

@@ -3,10 +3,12 @@
 import csv
 import json
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from components.ingest.sources.streaming import (
     file,
     folder,
     identity,
+    read_file,
     string,
 )
 from components.store.errors import InputError
@@ -96,7 +99,8 @@ def _spoken(record: Record, sounds: Lookup, root: Path) -> Iterator[Record]:
             f"{found[0]}. Remove one of the two from params.yaml"
         )
     for path in found:
-        media = {**record.media, "audio": Media(path, (root / path).read_bytes)}
+        sound = Media(path, partial(read_file, os.path.join(root, path)))
+        media = {**record.media, "audio": sound}
         yield replace(record, line=f"{record.line}:{path}", media=media)
     if not found:
         yield record

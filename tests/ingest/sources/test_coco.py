@@ -1,0 +1,366 @@
+"""COCO's files in the published format, with their oddities."""
+
+import pickle
+
+import pytest
+
+from components.config.settings import CocoSettings
+from components.ingest.record import BadRow
+from components.ingest.sources.coco import read
+from components.store.errors import InputError
+from components.store.files import read_json
+from tests.ingest.sources.published import (
+    assert_memory_is_flat,
+    documented,
+    documented_tasks,
+    texts,
+    told,
+    write,
+    write_images,
+)
+from tests.shrunk import png
+
+LICENSES = [{"url": "http://creativecommons.org/licenses/by/2.0/", "id": 4, "name": "Attribution"}]
+CATEGORIES = [
+    {"supercategory": "person", "id": 1, "name": "person"},
+    {"supercategory": "animal", "id": 18, "name": "dog"},
+    {"supercategory": "vehicle", "id": 2, "name": "bicycle"},
+]
+
+
+def image(number: int, file_name: str | None = None) -> dict:
+    return {
+        "license": 4,
+        "file_name": file_name or f"{number:012d}.jpg",
+        "coco_url": f"http://images.cocodataset.org/train2017/{number:012d}.jpg",
+        "height": 14,
+        "width": 20,
+        "date_captured": "2013-11-14 16:28:13",
+        "id": number,
+    }
+
+
+def caption(number, image_id, text="A dog.") -> dict:
+    return {"image_id": image_id, "id": number, "caption": text}
+
+
+def instance(number, image_id, category_id, iscrowd=0) -> dict:
+    outline = {"counts": [5, 275], "size": [14, 20]} if iscrowd else [[1.5, 2.25, 3, 4, 5.125, 6]]
+    return {
+        "segmentation": outline,
+        "area": 12.5,
+        "iscrowd": iscrowd,
+        "image_id": image_id,
+        "bbox": [1.0, 2.0, 3.5, 4.0],
+        "category_id": category_id,
+        "id": number,
+    }
+
+
+def captions_file(images, captions) -> dict:
+    """In COCO's order of keys."""
+    info = {"description": "COCO 2017 Dataset", "year": 2017}
+    return {"info": info, "licenses": LICENSES, "images": images, "annotations": captions}
+
+
+def instances_file(images, instances, categories=CATEGORIES) -> dict:
+    return {**captions_file(images, instances), "categories": categories}
+
+
+def settings(**splits) -> CocoSettings:
+    return CocoSettings.model_validate({"splits": splits})
+
+
+TRAIN = {"images": "train", "captions": "captions.json"}
+
+
+def rows_of(root, images, captions, instances=None, **extra):
+    """All rows of a split of these files."""
+    (root / "train").mkdir(exist_ok=True)
+    write(root, "captions.json", captions_file(images, captions))
+    split = dict(TRAIN)
+    if instances is not None:
+        write(root, "instances.json", instances_file(images, instances, **extra))
+        split["instances"] = "instances.json"
+    return list(read(settings(train=split), root))
+
+
+def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_path):
+    for year, first in (("train2017", 9), ("val2017", 139)):
+        images = [image(first), image(first + 1)]
+        write_images(tmp_path, *(f"coco/{year}/{i['file_name']}" for i in images))
+        captions = [caption(first * 10 + n, images[n % 2]["id"]) for n in range(4)]
+        instances = [instance(first, first, 18), instance(first + 1, first, 1)]
+        folder = "coco/annotations"
+        write(tmp_path, f"{folder}/captions_{year}.json", captions_file(images, captions))
+        write(tmp_path, f"{folder}/instances_{year}.json", instances_file(images, instances))
+    rows = list(read(documented()[0].coco, tmp_path))
+    assert [(row.line, row.split) for row in rows] == [
+        *((f"captions_train2017.json:{number}", "train") for number in range(90, 94)),
+        *((f"captions_val2017.json:{number}", "test") for number in range(1390, 1394)),
+    ]
+    assert rows[0].columns == {
+        "categories": ("dog", "person"),
+        "image_id": "9",
+        "caption_id": "90",
+    }
+    assert rows[1].columns["categories"] == ()
+    assert rows[0].media["image"].key == "coco/train2017/000000000009.jpg"
+    assert rows[0].media["image"].load() == png(0)
+    assert rows[2].media["image"].key == rows[0].media["image"].key
+    assert documented_tasks()[0].column in rows[0].columns
+
+
+def test_a_caption_is_taken_as_published(tmp_path):
+    published = ["A man on a\nmotorcycle. ", " \u4e00\u53ea\u72d7\r\n", "", "caf\u00e9 \U0001f415"]
+    rows = rows_of(tmp_path, [image(9)], [caption(n, 9, text) for n, text in enumerate(published)])
+    assert list(texts(rows).values()) == published
+    assert [row.media["text"].key for row in rows] == published
+
+
+def test_images_without_captions_come_last_and_have_no_text(tmp_path):
+    rows = rows_of(
+        tmp_path,
+        [image(7), image(9), image(8)],
+        [caption(1, 9)],
+        [instance(5, 8, 2)],
+    )
+    assert texts(rows) == {
+        "captions.json:1": "A dog.",
+        "captions.json:image 7": None,
+        "captions.json:image 8": None,
+    }
+    assert rows[2].columns == {"categories": ("bicycle",), "image_id": "8", "caption_id": None}
+
+
+def test_without_instances_the_categories_are_not_known(tmp_path):
+    (row,) = rows_of(tmp_path, [image(9)], [caption(1, 9)])
+    assert row.columns["categories"] is None
+
+
+def test_instances_alone_give_images_without_text(tmp_path):
+    (tmp_path / "train").mkdir()
+    write(tmp_path, "instances.json", instances_file([image(9), image(7)], [instance(1, 7, 18)]))
+    split = {"images": "train", "instances": "instances.json"}
+    rows = list(read(settings(train=split), tmp_path))
+    assert texts(rows) == {"instances.json:image 9": None, "instances.json:image 7": None}
+    assert [row.columns["categories"] for row in rows] == [(), ("dog",)]
+
+
+def test_a_list_of_images_without_annotations_can_stand_for_captions(tmp_path):
+    """As image_info_test2017.json."""
+    (tmp_path / "train").mkdir()
+    listing = {"info": {}, "images": [image(9)], "licenses": LICENSES, "categories": CATEGORIES}
+    write(tmp_path, "captions.json", listing)
+    assert told(read(settings(test=TRAIN), tmp_path)) == [("captions.json:image 9", None)]
+
+
+def test_a_category_counts_once_and_in_a_crowd(tmp_path):
+    instances = [instance(1, 9, 18), instance(2, 9, 18), instance(900100000009, 9, 1, iscrowd=1)]
+    (row,) = rows_of(tmp_path, [image(9)], [caption(1, 9)], instances)
+    assert row.columns["categories"] == ("dog", "person")
+
+
+def test_an_instance_of_an_unknown_category_makes_the_image_s_categories_unknown(tmp_path):
+    instances = [instance(1, 9, 18), instance(2, 9, 99), instance(3, 8, 18)]
+    instances.append({**instance(4, 7, 18), "category_id": None})
+    bad_one, bad_two, *rows = rows_of(
+        tmp_path,
+        [image(9), image(8), image(7)],
+        [caption(1, 9), caption(2, 8), caption(3, 7)],
+        instances,
+    )
+    assert bad_one == BadRow(
+        "instances.json:2", "99", "category_unlisted", "category 99 is not in the file's list"
+    )
+    assert (bad_two.line, bad_two.reason) == ("instances.json:4", "field_missing")
+    assert [row.columns["categories"] for row in rows] == [None, ("dog",), None]
+
+
+def test_annotations_of_images_that_the_file_does_not_list(tmp_path):
+    rows = rows_of(tmp_path, [image(9)], [caption(1, 9), caption(2, 404)], [instance(3, 405, 18)])
+    assert told(rows) == [
+        ("instances.json:3", "image_unlisted"),
+        ("captions.json:1", None),
+        ("captions.json:2", "image_unlisted"),
+    ]
+    assert rows[2].asset == "404"
+
+
+def test_the_order_of_keys_in_the_files_does_not_matter(tmp_path):
+    rows = rows_of(tmp_path, [image(9), image(7)], [caption(1, 9)], [instance(5, 9, 18)])
+    for name in ("captions.json", "instances.json"):
+        content = read_json(tmp_path / name)
+        write(tmp_path, name, dict(reversed(content.items())))
+    again = list(read(settings(train={**TRAIN, "instances": "instances.json"}), tmp_path))
+    assert texts(again) == texts(rows)
+    assert [row.columns for row in again] == [row.columns for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("file_name", "reason"),
+    [
+        ("../../secret.jpg", "path_outside"),
+        ("a/../../../secret.jpg", "path_outside"),
+        ("/etc/hostname", "path_absolute"),
+        ("link.jpg", "path_outside"),
+        ("folder/secret.jpg", "path_outside"),
+        ("", "path_outside"),
+        ("a\0.jpg", "path_invalid"),
+    ],
+)
+def test_a_file_name_that_leads_out_of_the_root(tmp_path, file_name, reason):
+    root = tmp_path / "root"
+    (root / "train").mkdir(parents=True)
+    secret = write(tmp_path, "secret.jpg", png())
+    (root / "train" / "link.jpg").symlink_to(secret)
+    (root / "train" / "folder").symlink_to(tmp_path)
+    images = [image(9), {**image(7), "file_name": file_name}, {**image(8), "file_name": file_name}]
+    rows = rows_of(root, images, [caption(1, 9), caption(2, 7)])
+    assert told(rows) == [
+        ("captions.json:1", None),
+        ("captions.json:2", reason),
+        ("captions.json:image 8", reason),
+    ]
+
+
+def test_a_link_and_a_detour_within_the_root_are_good(tmp_path):
+    write_images(tmp_path, "other/dog.jpg")
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "link.jpg").symlink_to("../other/dog.jpg")
+    images = [image(9, "link.jpg"), image(7, "../other/dog.jpg")]
+    rows = rows_of(tmp_path, images, [caption(1, 9), caption(2, 7)])
+    assert [row.media["image"].load() for row in rows] == [png(0), png(0)]
+
+
+def test_a_missing_image_is_left_to_the_reading_of_it(tmp_path):
+    (row,) = rows_of(tmp_path, [image(9)], [caption(1, 9)])
+    with pytest.raises(FileNotFoundError):
+        row.media["image"].load()
+
+
+def test_media_can_be_sent_to_another_process(tmp_path):
+    write_images(tmp_path, f"train/{image(9)['file_name']}")
+    (row,) = rows_of(tmp_path, [image(9)], [caption(1, 9)])
+    sent = pickle.loads(pickle.dumps(row))
+    assert sent.media["image"].load() == png(0)
+    assert sent.media["text"].load() == b"A dog."
+
+
+@pytest.mark.parametrize(
+    ("entry", "line", "reason"),
+    [
+        ({"image_id": 9, "id": 2}, "captions.json:2", "field_missing"),
+        ({"image_id": 9, "id": 2, "caption": None}, "captions.json:2", "field_missing"),
+        ({"image_id": 9, "id": 2, "caption": 3.5}, "captions.json:2", "field_invalid"),
+        ({"id": 2, "caption": "?"}, "captions.json:2", "field_missing"),
+        ({"image_id": True, "id": 2, "caption": "?"}, "captions.json:2", "field_invalid"),
+        ({"image_id": 9, "caption": "?"}, "captions.json:annotations[1]", "field_missing"),
+        (
+            {"image_id": 9, "id": [2], "caption": "?"},
+            "captions.json:annotations[1]",
+            "field_invalid",
+        ),
+        ("A dog.", "captions.json:annotations[1]", "row_malformed"),
+        (None, "captions.json:annotations[1]", "row_malformed"),
+    ],
+)
+def test_a_malformed_caption_alone_is_bad(tmp_path, entry, line, reason):
+    rows = rows_of(tmp_path, [image(9)], [caption(1, 9), entry, caption(3, 9)])
+    assert told(rows) == [("captions.json:1", None), (line, reason), ("captions.json:3", None)]
+
+
+def test_images_that_are_malformed_or_listed_twice(tmp_path):
+    images = [image(9), {"id": 8}, image(9), image(9, "other.jpg")]
+    rows = rows_of(tmp_path, images, [caption(1, 9), caption(2, 8)])
+    assert told(rows) == [
+        ("captions.json:images[1]", "field_missing"),
+        ("captions.json:images[3]", "id_duplicate"),
+        ("captions.json:1", None),
+        ("captions.json:2", "image_unlisted"),
+    ]
+    assert rows[2].media["image"].key == "train/000000000009.jpg"
+
+
+def test_ids_that_are_strings_or_numbers_match(tmp_path):
+    rows = rows_of(tmp_path, [{**image(9), "id": "9"}], [caption("a", 9)])
+    assert told(rows) == [("captions.json:a", None)]
+
+
+def test_a_byte_order_mark_and_windows_line_ends(tmp_path):
+    rows_of(tmp_path, [image(9)], [caption(1, 9)])
+    content = (tmp_path / "captions.json").read_bytes().replace(b", ", b",\r\n")
+    write(tmp_path, "captions.json", b"\xef\xbb\xbf" + content)
+    assert told(read(settings(train=TRAIN), tmp_path)) == [("captions.json:1", None)]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "captions.json is not JSON"),
+        (b'{"images": [{"id": 9', "captions.json is not JSON"),
+        (b'{"images": [{"id": 9, "file_name": "\xe9.jpg"}]}', "captions.json is not JSON"),
+        (b'{"images": [{"id": 9, "file_name": "\\udc00.jpg"}]}', "captions.json is not JSON"),
+        (b"[]", "no element in a list 'images'"),
+        (b'{"images": [], "annotations": []}', "no element in a list 'images'"),
+        (b'{"images": {"id": 9}}', "no element in a list 'images'"),
+    ],
+)
+def test_a_file_that_is_none_of_coco_s_is_an_error(tmp_path, content, message):
+    (tmp_path / "train").mkdir()
+    write(tmp_path, "captions.json", content)
+    with pytest.raises(InputError, match=message):
+        list(read(settings(train=TRAIN), tmp_path))
+
+
+def test_instances_without_categories_are_an_error(tmp_path):
+    with pytest.raises(InputError, match="no element in a list 'categories'"):
+        rows_of(tmp_path, [image(9)], [caption(1, 9)], [instance(1, 9, 18)], categories=[])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"captions": "gone.json"}, r"splits.train.captions: there is no file gone.json"),
+        ({"captions": "../captions.json"}, r"captions: found '../captions.json', expected a path"),
+        ({"captions": "/etc/hostname"}, r"captions: found '/etc/hostname', expected a path"),
+        ({"instances": "gone.json"}, r"splits.train.instances: there is no file gone.json"),
+        ({"images": "gone"}, r"splits.train.images: there is no folder gone"),
+        ({"images": ".."}, r"splits.train.images: found '..', expected a path below"),
+    ],
+)
+def test_settings_that_name_nothing_below_the_root_are_errors(tmp_path, changes, message):
+    root = tmp_path / "root"
+    root.mkdir()
+    rows_of(root, [image(9)], [caption(1, 9)])
+    write(tmp_path, "captions.json", b"{}")
+    with pytest.raises(InputError, match=message):
+        list(read(settings(train={**TRAIN, **changes}), root))
+
+
+def test_two_splits_with_files_of_one_name_are_an_error(tmp_path):
+    for split in ("a", "b"):
+        write(tmp_path, f"{split}/captions.json", captions_file([image(9)], [caption(1, 9)]))
+    splits = {s: {"images": s, "captions": f"{s}/captions.json"} for s in ("a", "b")}
+    with pytest.raises(InputError, match="have the same name"):
+        list(read(settings(train=splits["a"], test=splits["b"]), tmp_path))
+
+
+def test_a_split_without_any_annotations_is_refused():
+    with pytest.raises(ValueError, match="captions or instances is needed, found neither"):
+        settings(train={"images": "train"})
+
+
+def test_memory_is_flat(tmp_path):
+    (tmp_path / "train").mkdir()
+
+    def prepare(rows):
+        images = [image(number) for number in range(rows // 2)]
+        captions = [caption(number, number // 2, f"A dog, {number}.") for number in range(rows)]
+        instances = [instance(number, number, 18) for number in range(rows // 2)]
+        write(tmp_path, "captions.json", captions_file(images, captions))
+        write(tmp_path, "instances.json", instances_file(images, instances))
+        split = {**TRAIN, "instances": "instances.json"}
+        return lambda: read(settings(train=split), tmp_path)
+
+    assert_memory_is_flat(prepare)
