@@ -4,6 +4,10 @@ import os
 
 import pytest
 
+# Before torch is imported. Several threads, here and in the processes that tests start, wait for
+# each other on a busy machine: minutes become seconds.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def prefect_api() -> str:
