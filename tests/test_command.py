@@ -87,4 +87,10 @@ def test_a_view_dumps_plain_values():
     view = View(small_settings(), ("seed", "preprocess.image", "tasks"))
     dumped = view.dump()
     assert dumped["preprocess_image"] == {"size": 32}
-    assert dumped["tasks"]["shape"] == {"column": "shape", "decided_by": ["image"], "weight": 0.3}
+    assert dumped["tasks"]["shape"] == {
+        "kind": "classification",
+        "column": "shape",
+        "decided_by": ["image"],
+        "weight": 0.3,
+        "answers": None,
+    }
