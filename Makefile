@@ -31,7 +31,7 @@ flow: setup ## the same as a Prefect flow, independent stages side by side
 
 test: setup ## run the tests
 	@ruff check .
-	@pytest
+	@pytest -n logical --dist loadfile
 
 bench: setup ## measure every figure of the README and print the table
 	@python -m benchmarks.table

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from components.model.base.transformer import Attention, Transformer
+from components.model.base.transformer import Attention, Places, Transformer
 
 B, T, D, HEADS = 3, 6, 8, 2
 
@@ -30,6 +30,37 @@ def test_attention_is_equation_1():
         heads.append(scores.softmax(1) @ v[:, part])
     expected = attention.out(torch.cat(heads, 1))
     torch.testing.assert_close(attention(x, context, None)[0], expected)
+
+
+def random_presence() -> torch.Tensor:
+    present = torch.rand(B, T) < 0.6
+    present[:, -1] = True
+    return present
+
+
+def test_packed_tokens_find_their_places_again():
+    x, present = torch.randn(B, T, D), random_presence()
+    places = Places.of(present)
+    packed = places.pack(x)
+    assert packed.equal(x[present])
+    assert places.spread(packed).equal(x * present[..., None])
+    assert packed[places.last()].equal(x[:, -1])
+
+
+def test_each_sample_is_as_if_its_tokens_were_all_there_is(transformer):
+    x, present = torch.randn(B, T, D), random_presence()
+    whole = transformer(x, present)
+    assert not whole[~present].any()
+    for row in range(B):
+        alone = x[row, present[row]][None]
+        expected = transformer(alone, torch.ones(alone.shape[:2], dtype=torch.bool))
+        torch.testing.assert_close(whole[row, present[row]], expected[0])
+
+
+def test_the_last_token_alone_is_the_last_of_all(transformer):
+    x, present = torch.randn(B, T, D), random_presence()
+    last = transformer(x, present, last=True)
+    torch.testing.assert_close(last, transformer(x, present)[:, -1:])
 
 
 def test_missing_tokens_have_no_influence(transformer):

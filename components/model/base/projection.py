@@ -1,6 +1,7 @@
 """From a modality's own features into the space that all modalities share."""
 
 from collections.abc import Mapping
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -18,9 +19,30 @@ class Projection(nn.Module):
         self.tokens = nn.Sequential(nn.LayerNorm(width_in), nn.Linear(width_in, width))
         self.pooled = nn.Sequential(nn.LayerNorm(width_in), nn.Linear(width_in, width))
 
-    def forward(self, features: Features) -> Features:
+    def forward(self, features: Features) -> "Projected":
         """Features of width D → features of width E; `pooled` is not normalised."""
-        return Features(self.tokens(features.tokens), features.mask, self.pooled(features.pooled))
+        return Projected(self, features)
+
+
+class Projected:
+    """Projected features, computed when they are first read: most fusions read the pooled only.
+
+    Attributes: as those of `Features`.
+    """
+
+    def __init__(self, projection: Projection, features: Features):
+        self.mask = features.mask
+        self._projection, self._features = projection, features
+
+    @cached_property
+    def tokens(self) -> Tensor:
+        """float [N, T, E]."""
+        return self._projection.tokens(self._features.tokens)
+
+    @cached_property
+    def pooled(self) -> Tensor:
+        """float [N, E]."""
+        return self._projection.pooled(self._features.pooled)
 
 
 class Projections(nn.ModuleDict):

@@ -1,8 +1,44 @@
 """Transformer layers (Vaswani et al. 2017), pre-norm as in GPT-2 (Radford et al. 2019)."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the tokens that are there stand: layers that see one token at a time skip the others.
+
+    Attributes:
+        rows: int64 [n], among the B · T places.
+        shape: B, T.
+    """
+
+    rows: Tensor
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, present: Tensor) -> "Places":
+        """Of bool [B, T], true where a token is there."""
+        return cls(present.flatten().nonzero().squeeze(1), tuple(present.shape))
+
+    def pack(self, x: Tensor) -> Tensor:
+        """The tokens that are there, one after the other: [B, T, D] → [n, D]."""
+        return x.flatten(0, 1).index_select(0, self.rows)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """The inverse, with zeros where no token is: [n, D] → [B, T, D]."""
+        (size, length), width = self.shape, x.shape[1]
+        whole = x.new_zeros(size * length, width).index_copy(0, self.rows, x)
+        return whole.view(size, length, width)
+
+    def last(self) -> Tensor:
+        """int64 [B]: which of the n is the last token of each sample; it must be there."""
+        size, length = self.shape
+        ends = torch.arange(1, size + 1, device=self.rows.device) * length - 1
+        return torch.searchsorted(self.rows, ends)
 
 
 class Attention(nn.Module):
@@ -17,11 +53,15 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, context: Tensor, mask: Tensor | None) -> Tensor:
         """`x` [B, T, D] attends to `context` [B, S, D] where `mask` [B, 1, T or 1, S] is true."""
-        q = self._split(self.query(x))  # [B, h, T, d]
-        k, v = map(self._split, self.key_value(context).chunk(2, dim=-1))  # [B, h, S, d]
+        return self.out(self.attend(self.query(x), self.key_value(context), mask))
+
+    def attend(self, query: Tensor, key_value: Tensor, mask: Tensor | None) -> Tensor:
+        """The same between the linear maps: [B, T, D] and [B, S, 2 D] → [B, T, D]."""
+        q = self._split(query)  # [B, h, T, d]
+        k, v = map(self._split, key_value.chunk(2, dim=-1))  # [B, h, S, d]
         dropout = self.dropout if self.training else 0.0
         attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
-        return self.out(attended.transpose(1, 2).flatten(2))  # [B, T, D]
+        return attended.transpose(1, 2).flatten(2)  # [B, T, D]
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, h, T, d]
@@ -43,18 +83,23 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, mask: Tensor | None, last: bool = False) -> Tensor:
-        """[B, T, D] → [B, T, D]; `mask` is true where a query (row) may see a key (column).
+    def forward(self, x: Tensor, places: Places, mask: Tensor, last: bool = False) -> Tensor:
+        """The tokens at `places` [n, D] → the same.
 
-        With `last` only the last token's output is computed, [B, 1, D].
+        Args:
+            mask: bool [B, 1, T or 1, T], true where a query (row) may see a key (column).
+            last: only the last token of each sample is computed: [n, D] → [B, D].
         """
         normed = self.attention_norm(x)
+        key_value = places.spread(self.attention.key_value(normed))  # [B, T, 2 D]
         if last:
-            x, query = x[:, -1:], normed[:, -1:]
-            mask = mask if mask is None else mask[:, :, -1:]
+            ends = places.last()
+            query = self.attention.query(normed[ends])[:, None]  # [B, 1, D]
+            x, attended = x[ends], self.attention.attend(query, key_value, mask[:, :, -1:])[:, 0]
         else:
-            query = normed
-        x = x + self.dropout(self.attention(query, normed, mask))
+            query = places.spread(self.attention.query(normed))  # [B, T, D]
+            attended = places.pack(self.attention.attend(query, key_value, mask))  # [n, D]
+        x = x + self.dropout(self.attention.out(attended))
         return x + self.feed_forward(x)
 
 
@@ -72,15 +117,19 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(width)
 
     def forward(self, x: Tensor, present: Tensor, last: bool = False) -> Tensor:
-        """[B, T, D] → [B, T, D]; places where `present` [B, T] is false are not attended to.
+        """[B, T, D] → [B, T, D].
 
-        With `last` only the last token's output is given, [B, 1, D].
+        Args:
+            present: bool [B, T]; a place where it is false is not attended to, and becomes zeros.
+            last: only the last token's output is given, [B, 1, D]; that token is always there.
         """
         mask = present[:, None, None, :]  # [B, 1, 1, T]
         if self.causal:
             size = x.shape[1]
             past = torch.ones(size, size, dtype=torch.bool, device=x.device).tril()  # [T, T]
             mask = mask & past | torch.eye(size, dtype=torch.bool, device=x.device)  # [B, 1, T, T]
+        places = Places.of(present)
+        x = places.pack(x)  # [n, D]
         for number, block in enumerate(self.blocks, start=1):
-            x = block(x, mask, last=last and number == len(self.blocks))
-        return self.norm(x)
+            x = block(x, places, mask, last=last and number == len(self.blocks))
+        return self.norm(x)[:, None] if last else places.spread(self.norm(x))
