@@ -38,11 +38,9 @@ class Pairs:
 
     def matrix(self, left: Tensor, right: Tensor) -> Tensor:
         """bool [N, M]: whether `left[i]` and `right[j]` are a pair."""
-        base = int(torch.cat([self.rows[:, 1], right]).max()) + 1
-        asked = left[:, None] * base + right  # [N, M]
-        known = self.rows[:, 0] * base + self.rows[:, 1]  # [P], sorted as the rows are
-        place = torch.searchsorted(known, asked).clamp(max=len(known) - 1)
-        return known[place] == asked
+        matrix = torch.zeros(len(left), len(right), dtype=torch.bool)
+        matrix[_meeting(_carried(self.rows, left), (torch.arange(len(right)), right))] = True
+        return matrix
 
 
 @dataclass(frozen=True)
@@ -91,12 +89,8 @@ class Sharing:
 
     def matrix(self, left: Tensor, right: Tensor) -> Tensor:
         """bool [N, M]: whether `left[i]` and `right[j]` share a value."""
-        (rows, asked), (columns, known) = _carried(self.left, left), _carried(self.right, right)
-        known, order = known.sort(stable=True)
-        first = torch.searchsorted(known, asked)
-        count = torch.searchsorted(known, asked, right=True) - first
         matrix = torch.zeros(len(left), len(right), dtype=torch.bool)
-        matrix[rows.repeat_interleave(count), columns[order[_ranges(first, count)]]] = True
+        matrix[_meeting(_carried(self.left, left), _carried(self.right, right))] = True
         return matrix
 
 
@@ -112,13 +106,24 @@ def _ranges(first: Tensor, count: Tensor) -> Tensor:
     return start.repeat_interleave(count) + torch.arange(int(count.sum()))
 
 
+def _find(known: Tensor, asked: Tensor) -> tuple[Tensor, Tensor]:
+    """Wherever a value of `asked` stands in `known`, which is sorted: its place in both."""
+    first = torch.searchsorted(known, asked)
+    count = torch.searchsorted(known, asked, right=True) - first
+    return torch.arange(len(asked)).repeat_interleave(count), _ranges(first, count)
+
+
 def _carried(carriers: Tensor, assets: Tensor) -> tuple[Tensor, Tensor]:
     """The values that some assets carry: the place of each one's asset in `assets`, and itself."""
-    held = carriers[:, 0].contiguous()
-    first = torch.searchsorted(held, assets)
-    count = torch.searchsorted(held, assets, right=True) - first
-    place = torch.arange(len(assets)).repeat_interleave(count)
-    return place, carriers[_ranges(first, count), 1]
+    place, found = _find(carriers[:, 0].contiguous(), assets)
+    return place, carriers[found, 1]
+
+
+def _meeting(left: tuple[Tensor, Tensor], right: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """The places on the left and on the right that carry the same value, from `_carried`."""
+    values, order = right[1].sort(stable=True)
+    asked, found = _find(values, left[1])
+    return left[0][asked], right[0][order[found]]
 
 
 @dataclass(frozen=True)

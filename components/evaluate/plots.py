@@ -108,7 +108,7 @@ def found(ranks: pd.DataFrame, title: str) -> Figure:
     axis.axvline(ranks["rank"].median(), color="black", linestyle=":", label="median rank")
     axis.set_xscale("log")
     axis.set(title=title, xlim=(0.9, 1.1 * targets), ylim=(0, 1.02))
-    axis.set(xlabel=f"first k of {targets:,} found", ylabel="share of the queries answered")
+    axis.set(xlabel=f"first k of {targets:,} targets", ylabel="share of the queries answered")
     axis.grid(**GRID)
     axis.legend(fontsize="small", loc="lower right")
     return figure
