@@ -441,8 +441,9 @@ class Settings(Section):
             kinds.setdefault(task.column, set()).add(kind)
         if mixed := sorted(column for column, found in kinds.items() if len(found) > 1):
             raise ValueError(
-                f"columns {', '.join(mixed)} are read by tasks of several kinds, or as a slice by "
-                "a task that is no classification; give each a column of its own"
+                f"columns {', '.join(mixed)} are read by tasks of several kinds, or by a task and "
+                "as a slice; only classification, retrieval and slices may share one. Give each "
+                "other task a column of its own"
             )
         return self
 

@@ -135,8 +135,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     ranks = read_table(arguments.ranks, RANKS)
     retrieved = measure.retrieval(ranks, settings.tasks)
     classified = predictions[predictions["task"].isin(found["accuracy"].keys())]
-    metrics = found | retrieved
-    metrics |= {
+    metrics = found | retrieved | {
         "ceiling": measure.ceiling(classified, test),
         "slices": measure.by_slice(predictions, test, settings.ingest_slices, model.kinds),
     }
