@@ -135,10 +135,14 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     ranks = read_table(arguments.ranks, RANKS)
     retrieved = measure.retrieval(ranks, settings.tasks)
     classified = predictions[predictions["task"].isin(found["accuracy"].keys())]
-    metrics = found | retrieved | {
-        "ceiling": measure.ceiling(classified, test),
-        "slices": measure.by_slice(predictions, test, settings.ingest_slices, model.kinds),
-    }
+    metrics = (
+        found
+        | retrieved
+        | {
+            "ceiling": measure.ceiling(classified, test),
+            "slices": measure.by_slice(predictions, test, settings.ingest_slices, model.kinds),
+        }
+    )
     best = fullest(predictions)
     histories = {
         path.stem: read_table(path, HISTORY) for path in sorted(arguments.histories.glob("*.csv"))
