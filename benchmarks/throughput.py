@@ -30,6 +30,7 @@ from components.model.base.fit import make_deterministic
 from components.model.multimodal import MultimodalModel
 from components.model.processors.audio import FLOOR
 from components.model.processors.text import TextProcessor
+from components.model.tasks import with_heads
 from components.store.files import read_json
 from components.store.shards import read_index, read_media
 from components.store.tables import SAMPLES, read_table
@@ -56,7 +57,7 @@ class Textbook(Dataset):
         self, table: pd.DataFrame, files: Path, settings: Settings, model: MultimodalModel
     ):
         self.rows = table.to_dict("records")
-        self.files, self.tasks = files, settings.tasks
+        self.files, self.tasks = files, with_heads(settings.tasks)
         tokenizer = Tokenizer.from_file("data/tokenizer.json")
         self.text = TextProcessor(settings.preprocess.text, tokenizer)
         audio = settings.preprocess.audio
@@ -129,7 +130,7 @@ def textbook_steps(
             samples = Samples(rows, batch["targets"])
             samples = samples.keep(drop_modalities(samples.presence, dropout))
             logits = model(model.encode(batch["inputs"]), samples.rows)
-            yield size, task_losses(model, settings.tasks, samples, logits)
+            yield size, task_losses(model, with_heads(settings.tasks), samples, logits)
 
 
 def our_steps(settings: Settings, model: MultimodalModel, table: pd.DataFrame) -> Steps:

@@ -149,6 +149,16 @@ def test_a_test_split_with_nothing_that_was_learnt_is_the_user_s_mistake(run, ca
     assert "no sample of the test split with text" in capsys.readouterr().err
 
 
+def test_what_no_sample_has_cannot_be_searched_for(run, capsys):
+    search = {"kind": "retrieval", "column": "kind", "query": "text", "weight": 1.0}
+    tasks = TASKS | {"hear": search | {"target": "audio"}}
+    with pytest.raises(SystemExit) as ended:
+        run({"image": SPLITS, "text": SPLITS}, tasks=tasks)
+    assert ended.value.code == 2
+    said = capsys.readouterr().err
+    assert "tasks.hear: in the training split no text and no audio share a value of column" in said
+
+
 def test_no_training_sample_with_anything_is_the_user_s_mistake(run, capsys):
     with pytest.raises(SystemExit) as ended:
         run({"image": ("test",)})

@@ -30,8 +30,8 @@ def edited(key: str, edit) -> dict:
 
 def test_the_shipped_file_is_valid_and_complete():
     settings = load_settings(ROOT / "params.yaml")
-    only_vqa = {"tasks": {"__all__": {"answers"}}}
-    dumped = settings.model_dump(mode="json", by_alias=True, exclude=only_vqa)
+    of_other_kinds = {"tasks": {"__all__": {"answers", "query", "target"}}}
+    dumped = settings.model_dump(mode="json", by_alias=True, exclude=of_other_kinds)
     assert dumped == shipped()
 
 
@@ -62,6 +62,9 @@ def test_an_unknown_key_is_named_with_the_nearest_valid_one(tmp_path, where, typ
 
 
 SHAPE = shipped()["tasks"]["shape"]
+SEARCH = {
+    "kind": "retrieval", "column": "shape", "query": "text", "target": "image", "weight": 1.0,
+}  # fmt: skip
 
 
 def test_every_problem_is_named_at_once(tmp_path):
@@ -104,6 +107,17 @@ def test_every_problem_is_named_at_once(tmp_path):
         ),
         ("tasks.shape", SHAPE | {"column": "answer", "kind": "regression"}, "columns answer are"),
         ("ingest.slices", ["audio_id"], "columns audio_id are the pipeline's own"),
+        ("tasks.shape", SHAPE | {"column": "image_id"}, "columns image_id are the pipeline's own"),
+        ("tasks.shape", SEARCH | {"column": "split"}, "columns split are the pipeline's own"),
+        ("tasks.shape", SEARCH | {"query": "image"}, "query is image, target is image; kind retri"),
+        ("tasks.shape", SEARCH | {"target": None}, "query is text, target is None; kind retrieval"),
+        ("tasks.shape", SEARCH | {"target": "picture"}, "Valid here: image, text, audio"),
+        ("tasks.shape", SEARCH | {"decided_by": []}, "kind is retrieval, decided_by is []; kind"),
+        ("tasks.shape", SEARCH | {"decided_by": ["image"]}, "decided_by is ['image']; kind retri"),
+        ("tasks.shape", SEARCH | {"answers": 9}, "kind is retrieval, answers is 9"),
+        ("tasks.shape", SHAPE | {"query": "text"}, "query is text, target is None; only kind retr"),
+        ("tasks.shape.decided_by", None, "kind is classification, decided_by is missing"),
+        ("tasks", {"shape": SEARCH}, "tasks are all of kind retrieval"),
         ("preprocess.image.size", 40, "multiple of 16, found 40"),
         ("preprocess.audio.hop", 2048, "hop (2048) must not exceed window (1024)"),
         ("features.text.heads", 5, "heads (5) must divide width (64)"),
@@ -119,6 +133,20 @@ def test_a_value_that_is_wrong_is_named_with_its_key(tmp_path, key, value, messa
     assert any(message in line for line in lines), lines
     section = key.rsplit(".", 1)[0]  # a rule over several keys is a rule of their section
     assert all(line.startswith((key, section, "(the whole file)")) for line in lines), lines
+
+
+def test_a_column_of_words_serves_classification_retrieval_and_slices(tmp_path):
+    params = edited("tasks", lambda tasks: tasks.update(find=SEARCH, other=SEARCH))
+    params["ingest"]["slices"].append("shape")
+    load_settings(write_params(tmp_path / "params.yaml", params))
+    params["tasks"]["shape"]["kind"] = "multilabel"
+    assert "columns shape are read by tasks of several kinds" in "".join(problems(tmp_path, params))
+
+
+@pytest.mark.parametrize("column", ["sample_id", "image_id", "text_id", "audio_id"])
+def test_what_retrieval_shares_may_be_an_id_of_the_samples(tmp_path, column):
+    params = edited("tasks", lambda tasks: tasks.update(find=SEARCH | {"column": column}))
+    assert load_settings(write_params(tmp_path / "params.yaml", params)).tasks["find"].column
 
 
 def test_a_voice_listed_twice_is_named(tmp_path):

@@ -34,6 +34,13 @@ CHANGES = {
         },
         "tags": {"kind": "multilabel", "column": "tags", "decided_by": [], "weight": 0.5},
         "price": {"kind": "regression", "column": "price", "decided_by": [], "weight": 0.5},
+        "find_photo": {
+            "kind": "retrieval",
+            "column": "image_id",
+            "query": "text",
+            "target": "image",
+            "weight": 0.5,
+        },
     },
 }
 
@@ -84,6 +91,8 @@ def test_each_kind_of_task_has_its_metrics(clone):
     assert metrics["mean_absolute_error"].keys() == {"price"}
     assert metrics["accuracy"]["colour"].keys() == {"image", "image+text"}
     assert "shop" in metrics["slices"]["colour"]
+    for metric in ("recall_at_1", "recall_at_5", "recall_at_10", "median_rank"):
+        assert metrics[metric]["find_photo"].keys() == {"text→image"}
 
 
 def test_afterwards_nothing_is_left_to_do_and_the_model_answers(clone):

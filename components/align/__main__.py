@@ -3,28 +3,31 @@
 import argparse
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import combinations
 
 import pandas as pd
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from components.align.ranks import ranks
+from components.align.relations import Relation, Relations, by_task, together
 from components.config.command import Stage, View
 from components.config.settings import MODALITIES, Modality
-from components.model.base.assets import AssetTensors, load_assets
+from components.model.base.assets import load_assets
 from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic, skip
 from components.model.base.projection import Projections, contrastive_loss
+from components.model.labels.retrieval import rank_metrics
 from components.store.files import replacing, write_json
-from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
+from components.store.tables import HISTORY, RANKS, SAMPLES, read_table, write_table
 
 log = logging.getLogger(__name__)
 
 STAGE = Stage(
-    description="Train projections of all modalities into one space, contrastively on every pair.",
+    description="Train projections of all modalities into one space, contrastively on every pair "
+    "and for every retrieval task.",
     inputs={
         "samples": "Parquet, the samples",
         **{m: f"folder, the feature shard set of {m}" for m in MODALITIES},
@@ -33,83 +36,77 @@ STAGE = Stage(
         "projections": "safetensors, the projections",
         "embeddings": "safetensors, the embedding of every asset, by modality",
         "metrics": "JSON, retrieval in every direction on the test split",
+        "ranks": "Parquet, how far down each query of a retrieval task found what it asked for",
         "history": "CSV, metrics by epoch",
         "checkpoint": "safetensors, where an interrupted run resumes; removed at the end",
     },
-    params=("seed", "threads", "align"),
+    params=("seed", "threads", "tasks", "align"),
 )
 
-PAIRS = tuple(combinations(MODALITIES, 2))
 START, LIMIT = math.log(1 / 0.07), math.log(100)  # of the log inverse temperature, as in CLIP
 
 
 class Aligner(nn.Module):
-    """The projections and one learnt temperature a pair of modalities."""
+    """The projections and one learnt temperature a relation."""
 
-    def __init__(self, widths: Mapping[Modality, int], width: int):
+    def __init__(self, widths: Mapping[Modality, int], width: int, relations: Sequence[str]):
         super().__init__()
         self.projections = Projections(widths, width)
-        self.log_scale = nn.Parameter(torch.full((len(PAIRS),), START))
+        self.relations = tuple(relations)
+        self.log_scale = nn.Parameter(torch.full((len(self.relations),), START))
 
-    def scale(self, pair: tuple[Modality, Modality]) -> Tensor:
-        """Inverse temperature of a pair, a scalar."""
-        return self.log_scale[PAIRS.index(pair)].clamp(max=LIMIT).exp()
+    def scale(self, relation: str) -> Tensor:
+        """Inverse temperature of a relation, a scalar."""
+        return self.log_scale[self.relations.index(relation)].clamp(max=LIMIT).exp()
 
 
 @dataclass(frozen=True)
-class Pairs:
-    """Which assets of two modalities belong together in one split.
+class Course:
+    """What is aligned, and by what.
 
     Attributes:
-        rows: int64 [P, 2], the distinct pairs, sorted.
+        aligner: trained in place.
+        pooled: pooled features of every asset, [N, D] a modality.
+        pairs: every two modalities, related by samples.
+        tasks: retrieval tasks: query and target, related by a column.
     """
 
-    rows: Tensor
+    aligner: Aligner
+    pooled: Mapping[Modality, Tensor]
+    pairs: Relations
+    tasks: Relations
 
     @classmethod
-    def of(cls, left: Tensor, right: Tensor) -> "Pairs":
-        """From the row of each sample's asset, -1 where it has none: two tensors [n]."""
-        rows = torch.stack([left, right], 1)  # [n, 2]
-        return cls(rows[(rows >= 0).all(1)].unique(dim=0))
+    def of(
+        cls, pooled: Mapping[Modality, Tensor], pairs: Relations, tasks: Relations, width: int
+    ) -> "Course":
+        """With fresh weights, for the relations between modalities that can be learnt."""
+        pairs = only_learnt(pairs, tasks)
+        widths = {m: values.shape[1] for m, values in pooled.items()}
+        return cls(Aligner(widths, width, [*pairs, *tasks]), pooled, pairs, tasks)
 
-    def matrix(self, left: Tensor, right: Tensor) -> Tensor:
-        """bool [N, M]: whether `left[i]` and `right[j]` are a pair."""
-        base = int(torch.cat([self.rows[:, 1], right]).max()) + 1
-        asked = left[:, None] * base + right  # [N, M]
-        known = self.rows[:, 0] * base + self.rows[:, 1]  # [P], sorted as the rows are
-        place = torch.searchsorted(known, asked).clamp(max=len(known) - 1)
-        return known[place] == asked
-
-
-Pooled = Mapping[Modality, Tensor]  # [N, D] a modality
-PairsBySplit = Mapping[str, Mapping[tuple[Modality, Modality], Pairs]]
+    def embed(self, relation: Relation, assets: Sequence[Tensor]) -> list[Tensor]:
+        """Embeddings of some assets of the left [N, E] and of the right modality [M, E]."""
+        return [
+            self.aligner.projections.embed(m, self.pooled[m][rows])
+            for m, rows in zip(relation.modalities, assets, strict=True)
+        ]
 
 
-def find_pairs(samples: pd.DataFrame, assets: Mapping[Modality, AssetTensors]) -> PairsBySplit:
-    """The pairs of every two modalities in every split."""
-    found = {}
-    for split in SPLITS:
-        part = samples[samples["split"] == split]
-        rows = {m: assets[m].rows(part[f"{m}_id"]) for m in MODALITIES}
-        found[split] = {pair: Pairs.of(rows[pair[0]], rows[pair[1]]) for pair in PAIRS}
-    return found
+def only_learnt(pairs: Relations, tasks: Relations) -> Relations:
+    """The pairs without modalities of which no training sample relates an asset to another."""
+    related = [r for r in (pairs | tasks).values() if len(r.splits["train"].sides()[0])]
+    learnt = {m for relation in related for m in relation.modalities}
+    return {name: pair for name, pair in pairs.items() if learnt.issuperset(pair.modalities)}
 
 
-def only_learnt(pairs: PairsBySplit) -> PairsBySplit:
-    """Without the modalities that no training sample has together with another one."""
-    learnt = {m for pair, known in pairs["train"].items() if len(known.rows) for m in pair}
-    return {
-        split: {pair: known for pair, known in found.items() if learnt.issuperset(pair)}
-        for split, found in pairs.items()
-    }
-
-
-def batches(train: Mapping[tuple, Pairs], size: int) -> list[dict[tuple, Tensor]]:
-    """The pairs of every two modalities in a random order, cut into equally many batches."""
-    present = {pair: pairs.rows for pair, pairs in train.items() if len(pairs.rows)}
-    count = max(1, -(-max(map(len, present.values())) // size))
-    parts = {pair: _repeat(rows, count * size).split(size) for pair, rows in present.items()}
-    return [{pair: part[number] for pair, part in parts.items()} for number in range(count)]
+def batches(relations: Relations, size: int) -> list[dict[str, Tensor]]:
+    """The pairs of every relation in a random order, cut into equally many batches."""
+    drawn = {name: relation.splits["train"].draw() for name, relation in relations.items()}
+    drawn = {name: rows for name, rows in drawn.items() if len(rows)}
+    count = max(1, -(-max(map(len, drawn.values())) // size))
+    parts = {name: _repeat(rows, count * size).split(size) for name, rows in drawn.items()}
+    return [{name: part[number] for name, part in parts.items()} for number in range(count)]
 
 
 def _repeat(rows: Tensor, size: int) -> Tensor:
@@ -118,57 +115,94 @@ def _repeat(rows: Tensor, size: int) -> Tensor:
     return rows[torch.cat([torch.randperm(len(rows)) for _ in range(rounds)])[:size]]
 
 
-def losses(aligner: Aligner, pooled: Pooled, train: Mapping, batch: Mapping) -> dict[str, Tensor]:
-    """The contrastive loss of every pair of modalities; each asset is embedded once."""
-    result = {}
-    for pair, rows in batch.items():
+def losses(course: Course, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The contrastive loss of every relation, weighted; each asset is embedded once."""
+    relations, result = course.pairs | course.tasks, {}
+    for name, rows in batch.items():
+        relation = relations[name]
         assets = [side.unique() for side in rows.T]
-        embeddings = [
-            aligner.projections.embed(m, pooled[m][a]) for m, a in zip(pair, assets, strict=True)
-        ]
-        positive = train[pair].matrix(*assets)
-        result["–".join(pair)] = contrastive_loss(*embeddings, positive, aligner.scale(pair))
+        positive = relation.splits["train"].matrix(*assets)
+        loss = contrastive_loss(
+            *course.embed(relation, assets), positive, course.aligner.scale(name)
+        )
+        result[name] = relation.weight * loss
     return result
 
 
 @torch.no_grad()
-def retrieval(aligner: Aligner, pooled: Pooled, pairs: Mapping) -> dict[str, dict[str, float]]:
-    """Recall at 1 and 5 in every direction, among the assets of one split.
+def search(course: Course, relation: Relation, split: str, turned: bool = False) -> Tensor:
+    """int64 [N]: the rank of what each query on the left finds on the right, as `ranks` counts.
+
+    With `turned` those on the right are the queries.
+    """
+    known = relation.splits[split]
+    left, right = known.sides()
+    if not len(left):
+        return left
+    x, y = course.embed(relation, (left, right))
+    if turned:
+        return ranks(y, x, lambda part: known.matrix(left, right[part]).T)
+    return ranks(x, y, lambda part: known.matrix(left[part], right))
+
+
+def recall(course: Course, split: str) -> dict[str, dict[str, float]]:
+    """Recall at 1 and 5 of every pair in both directions, among the assets of one split.
 
     A query is answered if one of its partners is among the first k.
     """
-    recall = {"recall_at_1": {}, "recall_at_5": {}}
-    for pair, known in pairs.items():
-        if not len(known.rows):
-            continue
-        assets = [side.unique() for side in known.rows.T]
-        left, right = (
-            aligner.projections.embed(m, pooled[m][a]) for m, a in zip(pair, assets, strict=True)
-        )
-        scores, positive = left @ right.T, known.matrix(*assets)  # [N, M]
-        for name, s, p in (
-            (f"{pair[0]}→{pair[1]}", scores, positive),
-            (f"{pair[1]}→{pair[0]}", scores.T, positive.T),
-        ):
-            best = s.topk(min(5, s.shape[1]), dim=1).indices  # [N, 5]
-            hits = p.gather(1, best)
-            recall["recall_at_1"][name] = float(hits[:, 0].float().mean())
-            recall["recall_at_5"][name] = float(hits.any(1).float().mean())
-    return recall
+    result = {"recall_at_1": {}, "recall_at_5": {}}
+    for pair in course.pairs.values():
+        a, b = pair.modalities
+        for direction, turned in ((f"{a}→{b}", False), (f"{b}→{a}", True)):
+            found = search(course, pair, split, turned)
+            if len(found):
+                result["recall_at_1"][direction] = float((found <= 1).float().mean())
+                result["recall_at_5"][direction] = float((found <= 5).float().mean())
+    return result
 
 
-def train(
-    aligner: Aligner, pooled: Pooled, pairs: PairsBySplit, settings: View, checkpoint: Checkpoint
-) -> pd.DataFrame:
-    """Train `aligner` on the pairs of the training split, if there are any; give its history."""
-    if not pairs["train"]:
+def measure(course: Course) -> dict[str, dict[str, float]]:
+    """What the validation split says of pairs and of retrieval tasks, after an epoch."""
+    result = recall(course, "validation")
+    for name, task in course.tasks.items():
+        found = search(course, task, "validation")
+        if len(found):
+            for metric, value in rank_metrics(found.tolist()).items():
+                result.setdefault(metric, {})[name] = value
+    return result
+
+
+def tabulate(course: Course, ids: Mapping[Modality, Sequence[str]]) -> pd.DataFrame:
+    """What each query of the retrieval tasks finds on the test split: a table as `RANKS`.
+
+    Args:
+        course: trained.
+        ids: of every asset, by modality.
+    """
+    parts = [pd.DataFrame(columns=list(RANKS.columns))]
+    for name, task in course.tasks.items():
+        queries, targets = task.splits["test"].sides()
+        found = {
+            "task": name,
+            "asset_id": [ids[task.modalities[0]][row] for row in queries.tolist()],
+            "rank": search(course, task, "test").numpy(),
+            "targets": len(targets),
+        }
+        parts.append(pd.DataFrame(found))
+    return pd.concat(parts[1:] or parts)
+
+
+def train(course: Course, settings: View, checkpoint: Checkpoint) -> pd.DataFrame:
+    """Train on the training split, if any two modalities meet in it; give the history."""
+    relations = course.pairs | course.tasks
+    if not relations:
         return skip("align", "no training sample has two modalities")
     return fit(
         Recipe(
-            module=aligner,
-            batches=partial(batches, pairs["train"], settings.align.batch),
-            losses=partial(losses, aligner, pooled, pairs["train"]),
-            measure=partial(retrieval, aligner, pooled, pairs["validation"]),
+            module=course.aligner,
+            batches=partial(batches, relations, settings.align.batch),
+            losses=partial(losses, course),
+            measure=partial(measure, course),
             options=settings.align,
             seed=settings.seed,
             checkpoint=checkpoint,
@@ -182,21 +216,23 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     make_deterministic(settings.seed, settings.threads)
     samples = read_table(arguments.samples, SAMPLES)
     assets = {m: load_assets(getattr(arguments, m)) for m in MODALITIES}
+    rows = {m: assets[m].rows(samples[f"{m}_id"]) for m in MODALITIES}
     pooled = {m: assets[m].tensors["pooled"] for m in MODALITIES if assets[m].ids}
-    pairs = only_learnt(find_pairs(samples, assets))
-    aligner = Aligner({m: values.shape[1] for m, values in pooled.items()}, settings.align.width)
+    pairs, tasks = together(samples, rows), by_task(samples, rows, settings.tasks)
+    course = Course.of(pooled, pairs, tasks, settings.align.width)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    history = train(aligner, pooled, pairs, settings, checkpoint)
-    aligner.eval()
+    history = train(course, settings, checkpoint)
+    projections = course.aligner.eval().projections
     with replacing(arguments.projections) as temporary:
-        save_file(aligner.projections.state_dict(), temporary)
+        save_file(projections.state_dict(), temporary)
     with torch.no_grad(), replacing(arguments.embeddings) as temporary:
-        save_file({m: aligner.projections.embed(m, pooled[m]) for m in pooled}, temporary)
+        save_file({m: projections.embed(m, pooled[m]) for m in pooled}, temporary)
     write_table(arguments.history, history, HISTORY)
-    recall = retrieval(aligner, pooled, pairs["test"])
-    write_json(arguments.metrics, recall)
+    write_table(arguments.ranks, tabulate(course, {m: assets[m].ids for m in MODALITIES}), RANKS)
+    found = recall(course, "test")
+    write_json(arguments.metrics, found)
     checkpoint.clear()
-    for name, value in recall["recall_at_1"].items():
+    for name, value in found["recall_at_1"].items():
         log.info("recall@1 %-12s %.4f (test)", name, value)
 
 

@@ -22,12 +22,14 @@ Modality = Literal["image", "text", "audio"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)  # every loop over modalities has this order
 Fusion = Literal["concat", "attention", "bilinear"]
 Split = Literal["train", "validation", "test"]
-TaskKind = Literal["classification", "multilabel", "regression", "vqa"]
+TaskKind = Literal["classification", "multilabel", "regression", "vqa", "retrieval"]
 
 Count = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+IDS = ("sample_id", *(f"{modality}_id" for modality in MODALITIES))  # of the samples, by ingest
 
 RESERVED = {  # no names for tasks
     *("transcript", "masked_tokens", "same_text", "same_image", "same_audio"),  # encoders' own
@@ -249,9 +251,11 @@ class TaskSettings(Section):
 
     kind: TaskKind = "classification"
     column: str
-    decided_by: Annotated[tuple[Modality, ...], Field(strict=False)]
+    decided_by: Annotated[tuple[Modality, ...], Field(strict=False)] | None = None
     weight: Positive
     answers: Annotated[int, Field(ge=2)] | None = None  # kind vqa: so many of the most frequent
+    query: Modality | None = None  # kind retrieval: what is given …
+    target: Modality | None = None  # … and what is to be found
 
     @model_validator(mode="after")
     def _answers_are_for_vqa(self):
@@ -259,6 +263,26 @@ class TaskSettings(Section):
             raise ValueError(
                 f"kind is {self.kind}, answers is {self.answers}; kind vqa needs answers, the size "
                 "of its vocabulary, and no other kind has it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _query_and_target_are_for_retrieval(self):
+        named = f"kind is {self.kind}, query is {self.query}, target is {self.target}"
+        if self.kind == "retrieval":
+            if not (self.query and self.target) or self.query == self.target:
+                raise ValueError(f"{named}; kind retrieval needs both, two different modalities")
+        elif self.query or self.target:
+            raise ValueError(f"{named}; only kind retrieval has them, so remove them")
+        return self
+
+    @model_validator(mode="after")
+    def _decided_by_is_for_heads(self):
+        if (self.kind == "retrieval") != (self.decided_by is None):
+            found = "is missing" if self.decided_by is None else f"is {list(self.decided_by)}"
+            raise ValueError(
+                f"kind is {self.kind}, decided_by {found}; kind retrieval has query and target in "
+                "its place, every other kind needs it: [] if no modality alone decides the label"
             )
         return self
 
@@ -399,21 +423,36 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _names_do_not_clash(self):
-        reserved = {"sample_id", "split", *(f"{modality}_id" for modality in MODALITIES)}
-        columns = {task.column for task in self.tasks.values()} | set(self.ingest.slices)
-        if clash := sorted(columns & reserved):
+        labels = {
+            task.column
+            for task in self.tasks.values()
+            if task.kind != "retrieval" or task.column not in IDS  # those may be shared
+        }
+        if clash := sorted((labels | set(self.ingest.slices)) & {"split", *IDS}):
             raise ValueError(f"columns {', '.join(clash)} are the pipeline's own; rename them")
         return self
 
     @model_validator(mode="after")
     def _one_kind_a_column(self):
-        kinds = {column: {"classification"} for column in self.ingest.slices}  # a slice is a word
+        words = "classification"  # as are slices, and what retrieval's assets share
+        kinds = {column: {words} for column in self.ingest.slices}
         for task in self.tasks.values():
-            kinds.setdefault(task.column, set()).add(task.kind)
+            kind = words if task.kind == "retrieval" else task.kind
+            kinds.setdefault(task.column, set()).add(kind)
         if mixed := sorted(column for column, found in kinds.items() if len(found) > 1):
             raise ValueError(
-                f"columns {', '.join(mixed)} are read by tasks of several kinds, or as a slice by "
-                "a task that is no classification; give each a column of its own"
+                f"columns {', '.join(mixed)} are read by tasks of several kinds, or by a task and "
+                "as a slice; only classification, retrieval and slices may share one. Give each "
+                "other task a column of its own"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_head_is_learnt(self):
+        if all(task.kind == "retrieval" for task in self.tasks.values()):
+            raise ValueError(
+                "tasks are all of kind retrieval, which the stage align learns; those after it "
+                "train and evaluate heads, so declare a task of another kind too"
             )
         return self
 

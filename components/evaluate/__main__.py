@@ -16,11 +16,12 @@ from components.model.base.assets import load_assets
 from components.model.base.fit import make_deterministic
 from components.model.folder import load_model
 from components.model.labels.labels import written
+from components.model.tasks import with_heads
 from components.model.tasks.kind import Kind
 from components.store.errors import InputError
 from components.store.figures import page, save
 from components.store.files import read_json, write_json, write_text
-from components.store.tables import HISTORY, PREDICTIONS, SAMPLES, read_table, write_table
+from components.store.tables import HISTORY, PREDICTIONS, RANKS, SAMPLES, read_table, write_table
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ STAGE = Stage(
         "model": "folder, the trained model",
         "samples": "Parquet, the samples",
         "retrieval": "JSON, the metrics of the align stage",
+        "ranks": "Parquet, what each query of the retrieval tasks finds",
         "histories": "folder, metrics by epoch, a CSV a stage",
         **{f"{m}-tensors": f"folder, the tensor shard set of {m}" for m in MODALITIES},
     },
@@ -47,7 +49,11 @@ TEMPLATE = Path(__file__).with_name("report.html.jinja")
 
 
 def draw(
-    predictions: pd.DataFrame, metrics: dict, histories: dict, kinds: Mapping[str, Kind]
+    predictions: pd.DataFrame,
+    ranks: pd.DataFrame,
+    metrics: dict,
+    histories: dict,
+    kinds: Mapping[str, Kind],
 ) -> dict[str, Figure]:
     """Every plot, by name."""
     figures = {}
@@ -62,6 +68,8 @@ def draw(
             name, plot = plots.PLOTS[type(kind)]
             title = f"{task}, every modality the sample has"
             figures[f"{name}_{task}"] = plot(rows, kind, title)
+    for task, rows in ranks.groupby("task", sort=False):
+        figures[f"found_{task}"] = plots.found(rows, f"{task}, on the test split")
     return figures
 
 
@@ -82,6 +90,20 @@ def main_metrics(metrics: dict) -> dict[str, tuple[str, dict[str, float]]]:
         for task, values in by_task.items():
             result.setdefault(task, (metric, values))
     return result
+
+
+def searches(ranks: pd.DataFrame, found: dict) -> list[dict]:
+    """A row of the report a retrieval task: queries, targets, and `measure.retrieval`'s figures."""
+    return [
+        {
+            "task": task,
+            "direction": next(iter(found["median_rank"][task])),
+            "queries": len(rows),
+            "targets": int(rows["targets"].iloc[0]),
+            "values": [shown(m, v) for m, by_task in found.items() for v in by_task[task].values()],
+        }
+        for task, rows in ranks.groupby("task", sort=False)
+    ]
 
 
 def mistakes(best: pd.DataFrame, kinds: Mapping[str, Kind]) -> list[dict]:
@@ -108,18 +130,24 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
             "which the model learnt from. See ingest.splits in params.yaml"
         )
     assets = {m: load_assets(getattr(arguments, f"{m}_tensors")) for m in learnt}
-    predictions = predict(model, test, assets, settings.tasks)
+    predictions = predict(model, test, assets, with_heads(settings.tasks))
     found = measure.metrics(predictions, model.kinds)
+    ranks = read_table(arguments.ranks, RANKS)
+    retrieved = measure.retrieval(ranks, settings.tasks)
     classified = predictions[predictions["task"].isin(found["accuracy"].keys())]
-    metrics = found | {
-        "ceiling": measure.ceiling(classified, test),
-        "slices": measure.by_slice(predictions, test, settings.ingest_slices, model.kinds),
-    }
+    metrics = (
+        found
+        | retrieved
+        | {
+            "ceiling": measure.ceiling(classified, test),
+            "slices": measure.by_slice(predictions, test, settings.ingest_slices, model.kinds),
+        }
+    )
     best = fullest(predictions)
     histories = {
         path.stem: read_table(path, HISTORY) for path in sorted(arguments.histories.glob("*.csv"))
     }
-    figures = draw(best, metrics, histories, model.kinds)
+    figures = draw(best, ranks, metrics, histories, model.kinds)
     paths = {name: arguments.plots / f"{name}.png" for name in figures}
     for name, figure in figures.items():
         save(figure, paths[name])
@@ -133,12 +161,14 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         "weights": f"{sum(p.numel() for p in model.parameters()):,}",
         "subsets": ["+".join(s) for s in subsets() if set(s) <= set(learnt)],
         "retrieval": read_json(arguments.retrieval),
+        "retrieved": list(retrieved),
+        "searches": searches(ranks, retrieved),
         "mistakes": mistakes(best, model.kinds),
     }
     write_table(arguments.predictions, predictions, PREDICTIONS)
     write_text(arguments.report, page(TEMPLATE, context, paths))
     write_json(arguments.metrics, metrics)
-    for metric, by_task in found.items():
+    for metric, by_task in (found | retrieved).items():
         for task, values in by_task.items():
             for subset, value in values.items():
                 log.info("%-14s %-18s %-12s %.4f", task, subset, metric, value)

@@ -4,14 +4,15 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from components.config.settings import MODALITIES
-from components.model.labels.labels import Labels
+from components.config.settings import MODALITIES, TaskSettings
+from components.model.labels.labels import PredictedLabels
+from components.model.labels.retrieval import rank_metrics
 
 IDS = [f"{m}_id" for m in MODALITIES]
 
 
 def metrics(
-    predictions: pd.DataFrame, kinds: Mapping[str, Labels]
+    predictions: pd.DataFrame, kinds: Mapping[str, PredictedLabels]
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Every metric by task and subset of modalities, in the order in which they occur.
 
@@ -21,6 +22,23 @@ def metrics(
     for (task, subset), rows in predictions.groupby(["task", "subset"], sort=False):
         for metric, value in kinds[task].metrics(rows).items():
             result.setdefault(metric, {}).setdefault(task, {})[subset] = value
+    return result
+
+
+def retrieval(
+    ranks: pd.DataFrame, tasks: Mapping[str, TaskSettings]
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Every metric of the retrieval tasks by task and direction, such as `text→image`.
+
+    Args:
+        ranks: a table as `RANKS`.
+        tasks: by name.
+    """
+    result: dict[str, dict[str, dict[str, float]]] = {}
+    for task, rows in ranks.groupby("task", sort=False):
+        direction = f"{tasks[task].query}→{tasks[task].target}"
+        for metric, value in rank_metrics(rows["rank"]).items():
+            result.setdefault(metric, {})[task] = {direction: value}
     return result
 
 
@@ -46,7 +64,7 @@ def by_slice(
     predictions: pd.DataFrame,
     samples: pd.DataFrame,
     slices: Sequence[str],
-    kinds: Mapping[str, Labels],
+    kinds: Mapping[str, PredictedLabels],
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """The main metric by task, column, value and subset of modalities."""
     result: dict = {}

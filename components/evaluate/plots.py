@@ -92,6 +92,28 @@ def bars(values: pd.Series, title: str, label: str) -> Figure:
     return figure
 
 
+def found(ranks: pd.DataFrame, title: str) -> Figure:
+    """The share of the queries that have a right asset among the first k of a retrieval task.
+
+    Args:
+        ranks: a table as `RANKS`, of one task.
+        title: of the plot.
+    """
+    targets = int(ranks["targets"].iloc[0])
+    shares = ranks["rank"].value_counts(normalize=True).sort_index().cumsum()
+    shares = shares.reindex(sorted({1, *shares.index, targets}), method="ffill").fillna(0.0)
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    axis.step(shares.index, shares, where="post", marker=".", label=f"{len(ranks):,} queries")
+    axis.axvline(ranks["rank"].median(), color="black", linestyle=":", label="median rank")
+    axis.set_xscale("log")
+    axis.set(title=title, xlim=(0.9, 1.1 * targets), ylim=(0, 1.02))
+    axis.set(xlabel=f"first k of {targets:,} targets", ylabel="share of the queries answered")
+    axis.grid(**GRID)
+    axis.legend(fontsize="small", loc="lower right")
+    return figure
+
+
 PLOTS: dict[type[Kind], tuple[str, Callable[[pd.DataFrame, Kind, str], Figure]]] = {
     Classification: ("confusion", confusion),
     Multilabel: ("precision", precisions),

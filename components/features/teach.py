@@ -25,7 +25,7 @@ from components.model.base.features import encode
 from components.model.base.fit import Checkpoint, Recipe, fit, skip
 from components.model.base.heads import Heads
 from components.model.labels.labels import Vocabulary
-from components.model.tasks import KINDS
+from components.model.tasks import KINDS, with_heads
 from components.model.tasks.classification import Classification
 from components.model.tasks.kind import Kind
 from components.store.files import replacing
@@ -126,7 +126,7 @@ def task_objectives(
 ) -> dict[str, Objective]:
     """The tasks whose label the modality alone decides."""
     objectives = {}
-    for name, task in tasks.items():
+    for name, task in with_heads(tasks).items():
         if modality in task.decided_by:
             kind = KINDS[task.kind](**vocabulary[name])
             labels = asset_labels(samples, modality, task.column, kind.written)

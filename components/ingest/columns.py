@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from components.config.settings import TaskSettings
+from components.config.settings import IDS, TaskSettings
 from components.ingest.record import Value
 from components.model.labels import LABELS
 from components.model.labels.words import word
@@ -30,6 +30,7 @@ def column_parsers(tasks: Mapping[str, TaskSettings], slices: tuple[str, ...]) -
     parsers = {
         task.column: Parser(LABELS[task.kind].TYPE, LABELS[task.kind].parse)
         for task in tasks.values()
+        if task.column not in IDS  # which the source does not give
     }
     return {column: Parser(pa.string(), as_text) for column in slices} | parsers
 

@@ -59,10 +59,13 @@ def labels(value) -> list[str]:
 def describe(contents: Contents, tasks: Mapping[str, TaskSettings]) -> dict:
     """Rows and distinct assets by split, classes by task, sizes of media, duplicates."""
     rows = dict.fromkeys(SPLITS, 0)
-    classes = {name: {split: Counter() for split in SPLITS} for name in tasks}
+    classed = {  # what retrieval's assets share may be a value a sample
+        name: task for name, task in tasks.items() if task.kind != "retrieval"
+    }
+    classes = {name: {split: Counter() for split in SPLITS} for name in classed}
     for sample in read_rows(contents.samples):
         rows[sample["split"]] += 1
-        for name, task in tasks.items():
+        for name, task in classed.items():
             classes[name][sample["split"]].update(labels(sample[task.column]))
     ledger = contents.ledger
     return {

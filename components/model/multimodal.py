@@ -80,6 +80,7 @@ class ModelConfig(Section):
                     decided_by=settings.tasks[name].decided_by,
                 )
                 for name, words in vocabulary.items()
+                if settings.tasks[name].kind in KINDS
             },
             learnt=tuple(learnt),
         )

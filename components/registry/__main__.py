@@ -72,8 +72,9 @@ def metric_name(*parts: str) -> str:
 
 def metrics_of(arguments: argparse.Namespace) -> list[tuple[str, float, int]]:
     """Every metric as (name, value, step): those of the test split, then those by epoch."""
-    test = {**read_json(arguments.metrics), **read_json(arguments.retrieval)}
-    rows = [(metric_name(*key.split(".")), value, 0) for key, value in flatten(test)]
+    files = (arguments.metrics, arguments.retrieval)  # some metrics are in both
+    test = [row for path in files for row in flatten(read_json(path))]
+    rows = [(metric_name(*key.split(".")), value, 0) for key, value in test]
     for path in sorted(arguments.histories.glob("*.csv")):
         for row in read_table(path, HISTORY).itertuples():
             rows.append((metric_name(path.stem, row.series, row.task), row.value, row.epoch))

@@ -91,6 +91,17 @@ PREDICTIONS = pa.DataFrameSchema(
     name="predictions",
 )
 
+RANKS = pa.DataFrameSchema(
+    {
+        "task": pa.Column(str),
+        "asset_id": pa.Column(str, ASSET_ID),  # the query
+        "rank": pa.Column(int, pa.Check.ge(1)),  # of the first right asset
+        "targets": pa.Column(int, pa.Check.ge(1)),  # so many it was looked for among
+    },
+    strict=True,
+    name="ranks of what was to be found",
+)
+
 
 def _checked(table: pd.DataFrame, schema: pa.DataFrameSchema, path: Path) -> pd.DataFrame:
     if table.empty:  # then no value says what its columns are

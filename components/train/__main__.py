@@ -21,6 +21,7 @@ from components.model.folder import save_model
 from components.model.fusion.fused import FeaturesByModality
 from components.model.labels.labels import Vocabulary
 from components.model.multimodal import ModelConfig, MultimodalModel
+from components.model.tasks import with_heads
 from components.store.errors import InputError
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, SPLITS, read_table, write_table
@@ -61,7 +62,7 @@ class Course:
         assets: by modality, feature tensors if the encoders are frozen, else their inputs.
         frozen: whether the encoders are.
         samples: by split.
-        tasks: by name.
+        tasks: by name, those that a head learns.
         dropout: chance that a training sample loses a modality.
         batch: groups a step; a group is an image with all its samples.
     """
@@ -202,8 +203,9 @@ def prepare(
     """What `model` is trained on: the samples in `table`, and their shard sets."""
     frozen = settings.train.encoders == "frozen"
     assets = {m: load_assets((features if frozen else tensors)[m]) for m in model.config.learnt}
+    tasks = with_heads(settings.tasks)
     samples = {
-        split: make_samples(table[table["split"] == split], assets, settings.tasks, model.kinds)
+        split: make_samples(table[table["split"] == split], assets, tasks, model.kinds)
         for split in SPLITS
     }
     return Course(
@@ -211,7 +213,7 @@ def prepare(
         assets=assets,
         frozen=frozen,
         samples=samples,
-        tasks=settings.tasks,
+        tasks=tasks,
         dropout=settings.train.modality_dropout,
         batch=settings.train.batch,
     )

@@ -2,7 +2,8 @@
 
 import pandas as pd
 
-from components.evaluate.measure import by_slice, ceiling, metrics
+from components.config.settings import TaskSettings
+from components.evaluate.measure import by_slice, ceiling, metrics, retrieval
 from components.model.tasks.classification import Classification
 
 KINDS_OF = {"answer": Classification(["no", "yes"]), "shape": Classification(["x", "y"])}
@@ -76,3 +77,16 @@ def test_nothing_predicted_is_nothing_measured():
     empty = PREDICTIONS[:0]
     assert metrics(empty, KINDS_OF) == {"accuracy": {}}
     assert ceiling(empty, SAMPLES) == by_slice(empty, SAMPLES, ["accent"], KINDS_OF) == {}
+
+
+def test_retrieval_by_task_and_direction():
+    find = TaskSettings(kind="retrieval", column="c", query="text", target="image", weight=1.0)
+    hear = TaskSettings(kind="retrieval", column="c", query="audio", target="text", weight=1.0)
+    ranks = pd.DataFrame({"task": ["find"] * 4 + ["hear"], "rank": [1, 12, 2, 6, 3]})
+    assert retrieval(ranks, {"hear": hear, "find": find, "never_asked": hear}) == {
+        "recall_at_1": {"find": {"text→image": 0.25}, "hear": {"audio→text": 0.0}},
+        "recall_at_5": {"find": {"text→image": 0.5}, "hear": {"audio→text": 1.0}},
+        "recall_at_10": {"find": {"text→image": 0.75}, "hear": {"audio→text": 1.0}},
+        "median_rank": {"find": {"text→image": 4.0}, "hear": {"audio→text": 3.0}},
+    }
+    assert retrieval(ranks[:0], {"find": find}) == {}

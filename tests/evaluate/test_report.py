@@ -6,9 +6,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from components.config.settings import TaskSettings
 from components.evaluate import plots
-from components.evaluate.__main__ import TEMPLATE, draw, main_metrics, mistakes, shown
-from components.evaluate.measure import by_slice, metrics
+from components.evaluate.__main__ import (
+    TEMPLATE,
+    draw,
+    main_metrics,
+    mistakes,
+    searches,
+    shown,
+)
+from components.evaluate.measure import by_slice, metrics, retrieval
 from components.model.tasks import KINDS
 from components.model.tasks.classification import Classification
 from components.store.figures import page, save
@@ -32,10 +40,13 @@ PREDICTIONS = pd.DataFrame(
     columns=["sample_id", "subset", "task", "target", "prediction"],
 ).assign(confidence=[0.875, 0.5])
 KINDS_OF = {"answer": Classification(["no", "yes"]), "shape": Classification(["x", "y"])}
+RANKS = pd.DataFrame({"task": "find", "asset_id": list("abcd"), "rank": [1, 3, 3, 20]})
+RANKS = RANKS.assign(targets=40)
+FIND = TaskSettings(kind="retrieval", column="c", query="text", target="image", weight=1.0)
 
 
 def figures():
-    return draw(PREDICTIONS, METRICS, {"train": HISTORY}, KINDS_OF)
+    return draw(PREDICTIONS, RANKS, METRICS, {"train": HISTORY}, KINDS_OF)
 
 
 @pytest.fixture
@@ -47,7 +58,9 @@ def saved(tmp_path):
 
 
 def test_there_is_a_plot_of_everything_that_has_something_to_show(saved):
-    assert set(saved) == {"accuracy_by_modalities", "history_train", "confusion_answer"}
+    assert set(saved) == {
+        "accuracy_by_modalities", "history_train", "confusion_answer", "found_find",
+    }  # fmt: skip
     for path in saved.values():
         with Image.open(path) as image:
             assert min(image.size) > 200
@@ -56,7 +69,8 @@ def test_there_is_a_plot_of_everything_that_has_something_to_show(saved):
 
 def test_what_has_nothing_to_show_has_no_plot():
     nothing = {"accuracy": {}, "ceiling": {}, "slices": {}}
-    assert draw(PREDICTIONS[:0], nothing, {"features_audio": HISTORY[:0]}, KINDS_OF) == {}
+    histories = {"features_audio": HISTORY[:0]}
+    assert draw(PREDICTIONS[:0], RANKS[:0], nothing, histories, KINDS_OF) == {}
 
 
 def test_plots_have_the_same_bytes_each_time(saved, tmp_path):
@@ -72,7 +86,7 @@ def test_a_plot_holds_no_date_and_no_version(saved):
 
 def test_another_result_gives_another_plot(saved, tmp_path):
     changed = {**METRICS, "accuracy": {**METRICS["accuracy"], "shape": {"image": 0.5}}}
-    figure = draw(PREDICTIONS, changed, {}, KINDS_OF)["accuracy_by_modalities"]
+    figure = draw(PREDICTIONS, RANKS, changed, {}, KINDS_OF)["accuracy_by_modalities"]
     save(figure, tmp_path / "changed.png")
     assert (tmp_path / "changed.png").read_bytes() != saved["accuracy_by_modalities"].read_bytes()
 
@@ -88,6 +102,8 @@ def context(**changes) -> dict:
         "weights": "5,678",
         "subsets": ["image", "text", "image+text"],
         "retrieval": {"recall_at_1": {"text→image": 0.0625}, "recall_at_5": {"text→image": 0.5}},
+        "retrieved": ["recall_at_1", "recall_at_5", "recall_at_10", "median_rank"],
+        "searches": searches(RANKS, retrieval(RANKS, {"find": FIND})),
         "mistakes": PREDICTIONS[:1].to_dict("records"),
     }
     return values | changes
@@ -100,6 +116,8 @@ def test_the_report_holds_every_number(saved):
     assert "text→image" in html and "6.25 %" in html
     assert html.count("data:image/png;base64,") == len(saved)
     assert "0.875" in html
+    found = ("find", "text→image", "4", "40", "25.00 %", "75.00 %", "75.00 %", "3")
+    assert "".join(f"<td>{text}</td>" for text in found) in html
 
 
 def test_the_report_needs_no_other_file_and_no_network(saved):
@@ -122,6 +140,16 @@ def test_confusion_counts_every_prediction(tmp_path):
     assert axis.images[0].get_array().tolist() == [[1.0, 0.0], [1.0, 0.0]]
     file = io.BytesIO()
     figure.savefig(file, format="png")
+
+
+def test_what_was_found_is_a_share_that_grows_with_k():
+    (axis,) = plots.found(RANKS, "find").axes
+    steps, median = axis.lines
+    assert dict(zip(*steps.get_data(), strict=True)) == {1: 0.25, 3: 0.75, 20: 1.0, 40: 1.0}
+    assert set(median.get_xdata()) == {3}
+    assert axis.get_xscale() == "log" and "40" in axis.get_xlabel() and axis.get_ylabel()
+    late = plots.found(RANKS.assign(rank=[4, 4, 8, 8]), "find").axes[0].lines[0]
+    assert dict(zip(*late.get_data(), strict=True)) == {1: 0.0, 4: 0.5, 8: 1.0, 40: 1.0}
 
 
 EVERY_KIND = {
@@ -151,10 +179,10 @@ def test_every_kind_of_task_has_its_plot_and_its_metrics_in_the_report(tmp_path)
         "ceiling": {"answer": {"image": 1.0}},
         "slices": by_slice(EVERY_PREDICTION, samples, ["place"], EVERY_KIND),
     }
-    drawn = draw(EVERY_PREDICTION, every, {}, EVERY_KIND)
+    drawn = draw(EVERY_PREDICTION, RANKS, every, {}, EVERY_KIND)
     assert list(drawn) == [
         "accuracy_by_modalities", "confusion_answer", "precision_tags", "predicted_size",
-        "answers_reply",
+        "answers_reply", "found_find",
     ]  # fmt: skip
     paths = {name: tmp_path / f"{name}.png" for name in drawn}
     for name, figure in drawn.items():
@@ -182,7 +210,7 @@ def test_a_project_without_classification_has_its_report_too():
     rows = EVERY_PREDICTION[EVERY_PREDICTION["task"] == "size"]
     found = metrics(rows, kinds)
     assert found["accuracy"] == {}
-    assert list(draw(rows, found | {"ceiling": {}}, {}, kinds)) == ["predicted_size"]
+    assert list(draw(rows, RANKS[:0], found | {"ceiling": {}}, {}, kinds)) == ["predicted_size"]
     assert mistakes(rows, kinds) == []
     others = {name: found[name] for name in ("mean_absolute_error", "r2")}
     given = context(**found, slices={}, others=others, main=main_metrics(found))

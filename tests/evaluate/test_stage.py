@@ -6,17 +6,25 @@ import pandas as pd
 import pytest
 from safetensors.torch import save_file
 
-from components.config.settings import MODALITIES
+from components.config.settings import MODALITIES, TaskSettings
 from components.evaluate.__main__ import STAGE, work
 from components.model.folder import save_model
 from components.model.processors.text import train_tokenizer
 from components.store.files import read_json, write_json
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_media, transform
-from components.store.tables import HISTORY, PREDICTIONS, SAMPLES, read_table, write_table
+from components.store.tables import (
+    HISTORY,
+    PREDICTIONS,
+    RANKS,
+    SAMPLES,
+    read_table,
+    write_table,
+)
 from tests.model.worlds import (
     EVERY_TASK,
     EVERY_VOCABULARY,
+    ids_of,
     label_every_task,
     make_inputs,
     make_model,
@@ -25,6 +33,7 @@ from tests.model.worlds import (
 from tests.shrunk import small_params, small_settings, write_params
 
 ASSETS = 10
+FIND = TaskSettings(kind="retrieval", column="place", query="text", target="image", weight=1.0)
 
 
 def write_tensors(folder, media, modality: str) -> None:
@@ -48,8 +57,9 @@ def done(tmp_path_factory):
     """The folder after the stage has run."""
     here = tmp_path_factory.mktemp("evaluate")
     params = small_params({"ingest.slices": ["place"]})
+    tasks = EVERY_TASK | {"find": FIND}
     params["tasks"] = {
-        name: task.model_dump(mode="json", exclude_none=True) for name, task in EVERY_TASK.items()
+        name: task.model_dump(mode="json", exclude_none=True) for name, task in tasks.items()
     }
     write_params(here / "params.yaml", params)
     tokenizer = train_tokenizer(["is it red?"], small_settings().preprocess.text)
@@ -60,6 +70,8 @@ def done(tmp_path_factory):
     history = pd.DataFrame(rows, columns=list(HISTORY.columns))
     write_table(here / "histories/train.csv", history, HISTORY)
     write_json(here / "retrieval", {"recall_at_1": {}, "recall_at_5": {}})
+    ranks = {"task": "find", "asset_id": ids_of("text", ASSETS), "rank": [1] * 4 + [6] * 6}
+    write_table(here / "ranks", pd.DataFrame(ranks).assign(targets=ASSETS), RANKS)
     for m in MODALITIES:
         write_tensors(here / f"{m}-tensors", here / "media" / m, m)
     words = [w for name in (*STAGE.inputs, *STAGE.outputs) for w in (f"--{name}", str(here / name))]
@@ -72,7 +84,9 @@ def done(tmp_path_factory):
 def test_metrics_of_every_task_are_there_for_every_subset_that_can_be_asked(done):
     metrics = read_json(done / "metrics")
     assert next(iter(metrics)) == "accuracy" and list(metrics)[-2:] == ["ceiling", "slices"]
-    assert {task for name in metrics for task in metrics[name]} == set(EVERY_TASK)
+    assert {task for name in metrics for task in metrics[name]} == {*EVERY_TASK, "find"}
+    assert metrics["recall_at_5"]["find"] == {"text→image": 0.4}
+    assert metrics["median_rank"]["find"] == {"text→image": 6.0}
     assert len(metrics["vqa_accuracy"]["reply"]) == 7
     assert set(metrics["ceiling"]) == set(metrics["accuracy"]) == {"answer"}
     assert set(metrics["f1"]["tags"]) == {"image", "image+text", "image+audio", "image+text+audio"}
@@ -85,9 +99,9 @@ def test_metrics_of_every_task_are_there_for_every_subset_that_can_be_asked(done
 
 def test_the_report_and_the_plots_show_every_task(done):
     page = (done / "report").read_text()
-    for task in EVERY_VOCABULARY:
+    for task in (*EVERY_VOCABULARY, "find"):
         assert f"<td>{task}</td>" in page
     assert {path.name for path in (done / "plots").iterdir()} == {
         "accuracy_by_modalities.png", "history_train.png", "confusion_answer.png",
-        "precision_tags.png", "predicted_size.png", "answers_reply.png",
+        "precision_tags.png", "predicted_size.png", "answers_reply.png", "found_find.png",
     }  # fmt: skip

@@ -21,6 +21,7 @@ PREDICT = ("-m", "components.registry.predict")
     [
         (("accuracy", "answer", "image+text"), "accuracy/answer/image_text"),
         (("recall_at_1", "text→audio"), "recall_at_1/text_to_audio"),
+        (("recall_at_1", "find", "text→image"), "recall_at_1/find/text_to_image"),
         (("align", "loss", "image–text"), "align/loss/image_text"),
         (("train", "accuracy (image+text)", "answer"), "train/accuracy image_text/answer"),
         (

@@ -4,6 +4,7 @@ from components.model.labels.classification import ClassLabels
 from components.model.labels.labels import Labels
 from components.model.labels.multilabel import ClassSetLabels
 from components.model.labels.regression import NumberLabels
+from components.model.labels.retrieval import ValueLabels
 from components.model.labels.vqa import AnswerLabels
 
 LABELS: dict[str, type[Labels]] = {
@@ -11,4 +12,5 @@ LABELS: dict[str, type[Labels]] = {
     "multilabel": ClassSetLabels,
     "regression": NumberLabels,
     "vqa": AnswerLabels,
+    "retrieval": ValueLabels,
 }

@@ -7,7 +7,7 @@ from functools import cached_property
 import pandas as pd
 import pyarrow as pa
 
-from components.model.labels.labels import Labels, Learner, Vocabulary
+from components.model.labels.labels import Learner, PredictedLabels, Vocabulary
 from components.model.labels.words import word
 from components.store.errors import Problem
 
@@ -30,7 +30,7 @@ class ClassLearner(Learner):
 
 
 @dataclass(frozen=True)
-class ClassLabels(Labels):
+class ClassLabels(PredictedLabels):
     """A class a sample."""
 
     TYPE = pa.string()

@@ -12,7 +12,7 @@ from components.config.settings import TaskSettings
 from components.store.errors import InputError, Problem
 
 Label = str | float | Sequence[str]
-NO_SHARES = {"mean_absolute_error", "r2"}  # metrics that are not read in per cent
+NO_SHARES = {"mean_absolute_error", "r2", "median_rank"}  # metrics that are not read in per cent
 
 Vocabulary = dict[str, float | list[str]]  # JSON: the fields of a kind's `Labels`
 
@@ -49,7 +49,7 @@ class Learner(ABC):
 
 
 class Labels(ABC):
-    """The labels of a task whose vocabulary has been learnt; its fields are the vocabulary.
+    """The labels of a task as ingest reads them; its fields are the vocabulary, once learnt.
 
     Attributes:
         TYPE: of the task's column in the samples.
@@ -67,6 +67,10 @@ class Labels(ABC):
     @abstractmethod
     def problem(self, label: Label) -> Problem | None:
         """Why the label cannot be learnt or evaluated, if so."""
+
+
+class PredictedLabels(Labels):
+    """Labels that a head predicts: how they are written, and how good predictions are."""
 
     @staticmethod
     def written(label: Label) -> str:

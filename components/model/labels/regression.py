@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from components.model.labels.labels import Labels, Learner, Vocabulary
+from components.model.labels.labels import Learner, PredictedLabels, Vocabulary
 from components.store.errors import Problem
 
 
@@ -39,7 +39,7 @@ class NumberLearner(Learner):
 
 
 @dataclass(frozen=True)
-class NumberLabels(Labels):
+class NumberLabels(PredictedLabels):
     """A number a sample; the model learns it in standard deviations from the mean."""
 
     TYPE = pa.float64()

@@ -1,5 +1,8 @@
 """The kinds of task that a head can learn: one module a kind."""
 
+from collections.abc import Mapping
+
+from components.config.settings import TaskSettings
 from components.model.tasks.classification import Classification
 from components.model.tasks.kind import Kind
 from components.model.tasks.multilabel import Multilabel
@@ -12,3 +15,8 @@ KINDS: dict[str, type[Kind]] = {
     "regression": Regression,
     "vqa": Vqa,
 }
+
+
+def with_heads(tasks: Mapping[str, TaskSettings]) -> dict[str, TaskSettings]:
+    """Those of the tasks that a head learns: not retrieval, which the align stage learns."""
+    return {name: task for name, task in tasks.items() if task.kind in KINDS}

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from torch import Tensor
 
-from components.model.labels.labels import Labels
+from components.model.labels.labels import PredictedLabels
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Answers:
     confidence: list | None
 
 
-class Kind(Labels):
+class Kind(PredictedLabels):
     """A task as its head learns it: on top of the labels, targets, loss and answers.
 
     Attributes:

@@ -14,6 +14,8 @@ from tests.shrunk import run_python
 
 
 def task(kind: str, answers: int | None = None) -> TaskSettings:
+    if kind == "retrieval":
+        return TaskSettings(kind=kind, column="c", query="text", target="image", weight=1.0)
     return TaskSettings(kind=kind, column="c", decided_by=(), weight=1.0, answers=answers)
 
 
@@ -56,6 +58,9 @@ def test_every_kind_that_params_yaml_may_name_is_there():
         ("vqa", "red", ("red",)),
         ("vqa", (), None),
         ("vqa", "[]", None),
+        ("retrieval", " 东京\n", "东京"),
+        ("retrieval", 12.0, "12"),
+        ("retrieval", "", None),
         *((kind, None, None) for kind in LABELS),
     ],
 )
@@ -74,6 +79,8 @@ def test_a_cell_becomes_a_label_of_the_column_s_type(kind, value, label):
         ("multilabel", "[[1]]", "label_malformed"),
         ("multilabel", (None,), "label_malformed"),
         ("vqa", ("yes", math.inf), "label_not_finite"),
+        ("retrieval", ("a", "b"), "label_malformed"),
+        ("retrieval", math.inf, "label_not_finite"),
         ("regression", "tall", "label_not_a_number"),
         ("regression", "1,5", "label_not_a_number"),
         ("regression", ("1",), "label_not_a_number"),
@@ -92,6 +99,10 @@ def test_a_cell_that_is_no_label_is_a_problem(kind, value, reason):
 def test_classes_are_what_occurs_sorted():
     assert learn("classification", ["b", "a", "b"]) == {"classes": ["a", "b"]}
     assert learn("multilabel", [("c", "a"), (), ("b",)]) == {"classes": ["a", "b", "c"]}
+
+
+def test_that_values_differ_is_all_that_retrieval_needs():
+    assert learn("retrieval", ["a", "b", "a"]) == learn("retrieval", ["a", "a", "b"]) == {}
 
 
 def test_answers_are_the_most_frequent_ones_spelt_alike():
@@ -117,6 +128,8 @@ def test_a_number_s_mean_and_deviation_are_learnt_in_one_pass():
         ("regression", [], "nothing"),
         ("regression", [3.0, 3.0], "2 numbers, all equal to 3"),
         ("regression", [1e308, -1e308], "numbers whose squares are too large"),
+        ("retrieval", [], "nothing"),
+        ("retrieval", ["a", "a"], "one value, 'a',"),
     ],
 )
 def test_labels_that_teach_nothing_are_the_user_s_mistake(kind, labels, found):
@@ -140,7 +153,8 @@ def test_a_class_that_training_never_had_is_a_problem(kind, vocabulary, good, ba
     assert "'c'" in problem.detail and "'a'" not in problem.detail
 
 
-def test_rare_answers_and_far_numbers_are_no_problem():
+def test_rare_answers_far_numbers_and_new_values_to_share_are_no_problem():
+    assert LABELS["retrieval"]().problem("new") is None
     assert LABELS["vqa"](["yes", "no"]).problem(("maybe",)) is None
     assert LABELS["regression"](0.0, 1.0).problem(1e6) is None
 

@@ -9,6 +9,7 @@ import pytest
 from components.model.labels import LABELS
 from components.model.labels.labels import written
 from components.model.labels.multilabel import average_precision
+from components.model.labels.retrieval import rank_metrics
 
 
 def rows(targets: list, predictions: list) -> pd.DataFrame:
@@ -98,3 +99,15 @@ def test_shares_are_read_in_per_cent_and_other_metrics_are_not():
     assert written("accuracy", 0.12345) == "12.35%"
     assert written("mean_absolute_error", 12.34567) == "12.35"
     assert written("r2", -0.5) == "-0.5"
+
+
+def test_ranks():
+    assert rank_metrics([7]) == {
+        "recall_at_1": 0.0, "recall_at_5": 0.0, "recall_at_10": 1.0, "median_rank": 7.0,
+    }  # fmt: skip
+    found = rank_metrics([1, 5, 6, 10, 11, 1])
+    assert found["recall_at_1"] == pytest.approx(2 / 6)
+    assert found["recall_at_5"] == pytest.approx(3 / 6)
+    assert found["recall_at_10"] == pytest.approx(5 / 6)
+    assert found["median_rank"] == 5.5
+    assert written("median_rank", 5.5) == "5.5" and written("recall_at_5", 0.5) == "50.00%"

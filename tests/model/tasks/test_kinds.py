@@ -9,9 +9,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from components.config.settings import TaskSettings
 from components.model.base.fit import make_deterministic
 from components.model.labels import LABELS
-from components.model.tasks import KINDS
+from components.model.labels.labels import PredictedLabels
+from components.model.tasks import KINDS, with_heads
 
 CLASSES = ["a", "b", "c"]
 KINDS_OF = {
@@ -34,9 +36,15 @@ def case(name: str):
     return kind, kind.targets(LABELS_OF[name]), LOGITS[:, : kind.outputs]
 
 
-def test_each_kind_of_label_has_its_head():
-    assert set(KINDS) == set(LABELS)
+def test_each_kind_of_label_that_is_predicted_has_its_head():
+    assert set(KINDS) == {name for name in LABELS if issubclass(LABELS[name], PredictedLabels)}
     assert all(issubclass(KINDS[name], LABELS[name]) for name in KINDS)
+
+
+def test_retrieval_has_no_head():
+    search = TaskSettings(kind="retrieval", column="c", query="text", target="image", weight=1.0)
+    word = TaskSettings(column="c", decided_by=(), weight=1.0)
+    assert with_heads({"a": word, "find": search, "b": word}) == {"a": word, "b": word}
 
 
 def test_targets():
