@@ -106,7 +106,16 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("ingest.slices", ["audio_id"], "columns audio_id are the pipeline's own"),
         ("preprocess.image.size", 40, "multiple of 16, found 40"),
         ("preprocess.audio.hop", 2048, "hop (2048) must not exceed window (1024)"),
+        ("preprocess.text.tokenizer", "bert-base-uncased", "40 hexadecimal digits of a commit"),
+        ("preprocess.text.tokenizer", "bert-base-uncased@main", "found 'bert-base-uncased@main'"),
+        ("preprocess.text.tokenizer", f"a/b/c@{'0' * 40}", "found 'a/b/c@"),
+        ("preprocess.text.tokenizer", "../tokenizer.json", "a .json file that lies in pretrained"),
         ("features.text.heads", 5, "heads (5) must divide width (64)"),
+        ("features.text.pretrained", "a.safetensors", "needs preprocess.text.tokenizer"),
+        ("features.image.pretrained", "a.pt", "found 'a.pt', expected the name of a .safetensors"),
+        ("features.image.pretrained", "/tmp/a.safetensors", "lies in the modality's folder"),
+        ("features.audio.pretrained", "../a.safetensors", "lies in the modality's folder"),
+        ("features.audio.pretrained", 7, "valid string, found 7"),
         ("model.heads", 3, "heads (3) must divide width (64)"),
         ("register.alias", "1st", "found '1st'"),
         ("ingest.demo.voices.test", [], "at least 1 item"),
@@ -119,6 +128,13 @@ def test_a_value_that_is_wrong_is_named_with_its_key(tmp_path, key, value, messa
     assert any(message in line for line in lines), lines
     section = key.rsplit(".", 1)[0]  # a rule over several keys is a rule of their section
     assert all(line.startswith((key, section, "(the whole file)")) for line in lines), lines
+
+
+@pytest.mark.parametrize("tokenizer", ["mine.json", f"gpt2@{'0a' * 20}", f"a/b-c.d@{'9' * 40}"])
+def test_a_pretrained_encoder_and_tokenizer_may_be_named(tmp_path, tokenizer):
+    named = {f"features.{m}.pretrained": f"{m}.safetensors" for m in ("image", "text", "audio")}
+    params = change(shipped(), named | {"preprocess.text.tokenizer": tokenizer})
+    assert load_settings(write_params(tmp_path / "params.yaml", params))
 
 
 def test_a_voice_listed_twice_is_named(tmp_path):

@@ -327,6 +327,8 @@ def run(
     with replacing(arguments.encoder) as temporary:
         save_file(encoder.state_dict(), temporary)
     write_table(arguments.history, history, HISTORY)
+    # What the weights do not show, such as heads. Where they are from is left out: taught here or
+    # taken, the same weights give the same features.
     form = options.model_dump(exclude={"pretrained", *OptimiserSettings.model_fields})
     recipe = [form, settings.threads]
     encode_all(encoder, arguments.encoder, recipe, arguments.tensors, arguments.features)
