@@ -1,7 +1,7 @@
 """One row more in a hundred: preprocessing and features again, against all of it from nothing.
 
-Each group of rows is a photograph with two sounds and four texts; the encoders and the tokenizer
-are pretrained. The commands of the six stages run one after the other, as `dvc repro` runs them.
+Each group of rows is a photograph with five captions and a sound, about as many as Flickr30k has;
+the encoders and the tokenizer are pretrained. The commands of the six stages run one after the other, as `dvc repro` runs them.
 New groups lie at the end of the source, or at random places in it.
 """
 
@@ -34,9 +34,9 @@ from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_index
 from components.store.tables import SAMPLES, write_table
 
-GROUPS = 16_384
+GROUPS = 24_576
 MORE = 0.01
-ASSETS = {"image": 1, "text": 4, "audio": 2}  # of a group
+ASSETS = {"image": 1, "text": 5, "audio": 1}  # of a group
 RATE = 22_050  # Hz
 HEADER = 44  # bytes before the samples of a WAV file
 STAGES = [f"{step}_{modality}" for step in ("preprocess", "features") for modality in MODALITIES]
@@ -46,7 +46,7 @@ SETTINGS = {  # beside those that are shipped; photographs and captions are larg
         "text": {"tokenizer": "tokenizer.json", "vocabulary": 8_192, "max_tokens": 32},
         "audio": {"sample_rate": RATE},
     },
-    "features": {m: {"pretrained": f"{m}.safetensors", "width": 128} for m in MODALITIES},
+    "features": {m: {"pretrained": f"{m}.safetensors", "width": 96} for m in MODALITIES},
 }
 
 
