@@ -1,8 +1,8 @@
 """One row more in a hundred: preprocessing and features again, against all of it from nothing.
 
 Each group of rows is a photograph with five captions and a sound, about as many as Flickr30k has;
-the encoders and the tokenizer are pretrained. The commands of the six stages run one after the other, as `dvc repro` runs them.
-New groups lie at the end of the source, or at random places in it.
+the encoders and the tokenizer are pretrained. The commands of the six stages run one after the
+other, as `dvc repro` runs them. New groups lie at the end of the source, or at random places in it.
 """
 
 import io
