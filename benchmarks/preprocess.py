@@ -57,12 +57,16 @@ def photograph(seed: int) -> bytes:
     return file.getvalue()
 
 
+def told_apart(content: bytes, number: int) -> bytes:
+    """A JPEG file with a number as its comment."""
+    return content[:2] + b"\xff\xfe\0\x06" + number.to_bytes(4, "big") + content[2:]
+
+
 def files(count: int) -> Iterator[bytes]:
-    """JPEG files, no two the same: a comment tells apart those of the same photograph."""
+    """JPEG files, no two the same."""
     photographs = [photograph(seed) for seed in range(DISTINCT)]
     for number in range(count):
-        content = photographs[number % DISTINCT]
-        yield content[:2] + b"\xff\xfe\0\x06" + number.to_bytes(4, "big") + content[2:]
+        yield told_apart(photographs[number % DISTINCT], number)
 
 
 def resized(image: Image.Image) -> np.ndarray:

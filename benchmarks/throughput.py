@@ -83,7 +83,7 @@ class Textbook(Dataset):
         }
         inputs = {
             "image": {"pixels": pixels},
-            "text": {name: value[0] for name, value in text.items()},
+            "text": {name: torch.as_tensor(value[0]) for name, value in text.items()},
             "audio": self._sound(path["audio"]),
         }
         return {"inputs": inputs, "targets": targets}

@@ -9,6 +9,7 @@ import yaml
 
 from tests.shrunk import ROOT, shipped
 
+PRETRAINED = "pretrained"  # a user's encoders and tokenizer
 SOURCE = shipped()["ingest"]["root"]  # the one value that dvc.yaml takes from params.yaml
 DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text().replace("${ingest.root}", SOURCE))[
     "stages"

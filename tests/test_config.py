@@ -120,7 +120,16 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("tasks", {"shape": SEARCH}, "tasks are all of kind retrieval"),
         ("preprocess.image.size", 40, "multiple of 16, found 40"),
         ("preprocess.audio.hop", 2048, "hop (2048) must not exceed window (1024)"),
+        ("preprocess.text.tokenizer", "bert-base-uncased", "40 hexadecimal digits of a commit"),
+        ("preprocess.text.tokenizer", "bert-base-uncased@main", "found 'bert-base-uncased@main'"),
+        ("preprocess.text.tokenizer", f"a/b/c@{'0' * 40}", "found 'a/b/c@"),
+        ("preprocess.text.tokenizer", "../tokenizer.json", "a .json file that lies in pretrained"),
         ("features.text.heads", 5, "heads (5) must divide width (64)"),
+        ("features.text.pretrained", "a.safetensors", "needs preprocess.text.tokenizer"),
+        ("features.image.pretrained", "a.pt", "found 'a.pt', expected the name of a .safetensors"),
+        ("features.image.pretrained", "/tmp/a.safetensors", "lies in the modality's folder"),
+        ("features.audio.pretrained", "../a.safetensors", "lies in the modality's folder"),
+        ("features.audio.pretrained", 7, "valid string, found 7"),
         ("model.heads", 3, "heads (3) must divide width (64)"),
         ("register.alias", "1st", "found '1st'"),
         ("ingest.demo.voices.test", [], "at least 1 item"),
@@ -147,6 +156,13 @@ def test_a_column_of_words_serves_classification_retrieval_and_slices(tmp_path):
 def test_what_retrieval_shares_may_be_an_id_of_the_samples(tmp_path, column):
     params = edited("tasks", lambda tasks: tasks.update(find=SEARCH | {"column": column}))
     assert load_settings(write_params(tmp_path / "params.yaml", params)).tasks["find"].column
+
+
+@pytest.mark.parametrize("tokenizer", ["mine.json", f"gpt2@{'0a' * 20}", f"a/b-c.d@{'9' * 40}"])
+def test_a_pretrained_encoder_and_tokenizer_may_be_named(tmp_path, tokenizer):
+    named = {f"features.{m}.pretrained": f"{m}.safetensors" for m in ("image", "text", "audio")}
+    params = change(shipped(), named | {"preprocess.text.tokenizer": tokenizer})
+    assert load_settings(write_params(tmp_path / "params.yaml", params))
 
 
 def test_a_voice_listed_twice_is_named(tmp_path):

@@ -2,17 +2,23 @@
 
 import csv
 import json
+import re
+import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from components.store.tables import QUARANTINE, SAMPLES, read_table
 from tests.clone import Clone
+from tests.shrunk import ROOT
+from tests.stages import STAGES
 
 COLOURS = {"red": (200, 30, 30), "green": (30, 200, 30), "blue": (30, 30, 200)}
 ROWS = 90
+FEATURES = ("features_image", "features_text", "features_audio")
 CHANGES = {
     "ingest.source": "table",
     "ingest.table": {
@@ -119,3 +125,32 @@ def test_more_data_moves_no_sample_to_another_split(clone, tmp_path):
     )
     assert len(after) == len(before) + 20
     assert (after[before.index] == before).all()
+
+
+def test_encoders_that_are_kept_as_the_how_to_says_leave_features_as_they_are(clone, tmp_path):
+    kept = clone.copy(tmp_path / "clone")
+    how_to = (ROOT / "docs/incremental.md").read_text()
+    commands = re.search(r"```sh\n(.*?)```", how_to, re.S)[1]
+    subprocess.run(commands, shell=True, check=True, cwd=kept.path, env=kept.environment())
+    named = yaml.safe_load(re.search(r"```yaml\n(.*?)```", how_to, re.S)[1])
+    texts, encoders = named["preprocess"]["text"], named["features"]
+    changes = {f"features.{m}.pretrained": encoders[m]["pretrained"] for m in encoders}
+    kept.set(**CHANGES, **changes, **{"preprocess.text.tokenizer": texts["tokenizer"]})
+
+    def computed() -> list[str]:
+        output = kept.run("dvc", "repro", *FEATURES)
+        return sorted(re.findall(r"\w+: \d+ shards computed", output))
+
+    idle = ["audio: 0 shards computed", "image: 0 shards computed"]
+    assert computed() == [*idle, *["text: 0 shards computed"] * 2]
+    with open(kept.path / "source/more.csv", "w", encoding="utf-8") as file:
+        file.write("id,photo,caption,colour,tags,price,shop\n")
+        file.writelines(f"n{n},,neu {n},red,warm,{n},Ost\n" for n in range(20))
+    assert computed() == [*idle, *["text: 1 shards computed"] * 2]  # all texts are in one
+    for name in (f"models/encoders/{m}.safetensors" for m in ("image", "text", "audio")):
+        assert kept.read(name) == clone.read(name)
+    assert "pretrained" not in kept.run("flows.why")
+    with open(kept.path / "pretrained/image/image.safetensors", "ab") as file:
+        file.write(b"edited")
+    assert "pretrained/image" in kept.run("flows.why")
+    kept.refused("features.image.pretrained", *STAGES["features_image"].words)

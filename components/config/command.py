@@ -66,6 +66,7 @@ class Stage:
         arguments = parser.parse_args()
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         try:
             settings = load_settings(arguments.params)
             self._check_inputs(arguments)

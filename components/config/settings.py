@@ -8,6 +8,7 @@ from typing import Annotated, Literal, get_args
 
 import yaml
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -35,6 +36,25 @@ RESERVED = {  # no names for tasks
     *("transcript", "masked_tokens", "same_text", "same_image", "same_audio"),  # encoders' own
     "training",  # every torch module has it
 }
+
+
+def _encoder_file(name: str) -> str:
+    if not re.fullmatch(r"[^/\\]+\.safetensors", name):
+        raise ValueError(
+            f"found {name!r}, expected the name of a .safetensors file that lies in the modality's "
+            "folder of pretrained/, or null"
+        )
+    return name
+
+
+def _tokenizer_source(name: str) -> str:
+    if not re.fullmatch(r"[^/\\]+\.json|([\w.-]+/)?[\w.-]+@[0-9a-f]{40}", name):
+        raise ValueError(
+            f"found {name!r}, expected the name of a .json file that lies in pretrained/text, or "
+            "name@revision on the Hugging Face Hub, the revision as the 40 hexadecimal digits of a "
+            "commit, since any other can change unseen, or null"
+        )
+    return name
 
 
 class Section(BaseModel):
@@ -296,7 +316,7 @@ class ImageSettings(Section):
 class TextSettings(Section):
     """How a text becomes token ids."""
 
-    tokenizer: str | None  # a tokenizer.json; null: one is trained on the texts
+    tokenizer: Annotated[str, AfterValidator(_tokenizer_source)] | None  # null: one is trained
     vocabulary: Annotated[int, Field(ge=257, le=100_000)]
     max_tokens: Annotated[int, Field(ge=2, le=4096)]
 
@@ -340,8 +360,9 @@ class OptimiserSettings(Section):
 
 
 class EncoderSettings(OptimiserSettings):
-    """The size of a modality's encoder and its own training."""
+    """The size of a modality's encoder and its own training, or the file that it is taken from."""
 
+    pretrained: Annotated[str, AfterValidator(_encoder_file)] | None
     width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
     dropout: Dropout
     label_smoothing: Dropout
@@ -453,6 +474,15 @@ class Settings(Section):
             raise ValueError(
                 "tasks are all of kind retrieval, which the stage align learns; those after it "
                 "train and evaluate heads, so declare a task of another kind too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _text_encoder_knows_its_tokens(self):
+        if self.features.text.pretrained and self.preprocess.text.tokenizer is None:
+            raise ValueError(
+                "features.text.pretrained needs preprocess.text.tokenizer: name the one that the "
+                "encoder was taught with, since a new one would number other words"
             )
         return self
 

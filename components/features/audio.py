@@ -9,7 +9,6 @@ from torchaudio.transforms import FrequencyMasking, TimeMasking
 from components.config.command import Stage, View
 from components.features import teach
 from components.model.base.assets import MISSING, AssetTensors
-from components.model.base.fit import Checkpoint, make_deterministic
 from components.model.encoders.audio import AudioEncoder
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
@@ -57,9 +56,8 @@ class Augment:
         return {"mels": masked, "lengths": (lengths + shift).clamp(max=frames)}
 
 
-def work(arguments: argparse.Namespace, settings: View) -> None:
-    """Run the stage."""
-    make_deterministic(settings.seed, settings.threads)
+def lesson(arguments: argparse.Namespace, settings: View, encoder: AudioEncoder) -> teach.Lesson:
+    """What a sound decides and what is said in it, or else what two views of it share."""
     samples = read_table(arguments.samples, SAMPLES)
     vocabulary = read_json(arguments.vocabulary)
     assets, rows = teach.load(arguments, samples, "audio")
@@ -68,14 +66,14 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     if (transcript.targets[rows["train"]] != MISSING).any():
         objectives["transcript"] = transcript
     inputs, options = settings.preprocess_audio, settings.features_audio
-    encoder = AudioEncoder(inputs, options)
     augment = Augment(inputs.mels, inputs.frames)
-    lesson = teach.Lesson("audio", encoder, assets, rows, objectives, options, augment)
-    if not objectives:
-        lesson = teach.by_views(lesson, augment)
-    checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    history = teach.teach(lesson, settings.seed, checkpoint)
-    teach.finish(arguments, encoder, history, checkpoint)
+    labelled = teach.Lesson("audio", encoder, assets, rows, objectives, options, augment)
+    return labelled if objectives else teach.by_views(labelled, augment)
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    teach.run("audio", STAGE, AudioEncoder, lesson, arguments, settings)
 
 
 if __name__ == "__main__":

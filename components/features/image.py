@@ -8,7 +8,6 @@ from torch.nn import functional as F
 
 from components.config.command import Stage, View
 from components.features import teach
-from components.model.base.fit import Checkpoint, make_deterministic
 from components.model.encoders.image import ImageEncoder
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
@@ -68,22 +67,20 @@ def view(batch: teach.Batch) -> teach.Batch:
     return {"pixels": part.round().clamp(0, 255).to(torch.uint8)}
 
 
-def work(arguments: argparse.Namespace, settings: View) -> None:
-    """Run the stage."""
-    make_deterministic(settings.seed, settings.threads)
+def lesson(arguments: argparse.Namespace, settings: View, encoder: ImageEncoder) -> teach.Lesson:
+    """What an image decides, or else what two views of it share."""
     samples = read_table(arguments.samples, SAMPLES)
     vocabulary = read_json(arguments.vocabulary)
     assets, rows = teach.load(arguments, samples, "image")
     objectives = teach.task_objectives("image", assets, samples, settings.tasks, vocabulary)
-    encoder = ImageEncoder(settings.preprocess_image, settings.features_image)
-    lesson = teach.Lesson(
-        "image", encoder, assets, rows, objectives, settings.features_image, augment
-    )
-    if not objectives:
-        lesson = teach.by_views(lesson, view)
-    checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    history = teach.teach(lesson, settings.seed, checkpoint)
-    teach.finish(arguments, encoder, history, checkpoint)
+    options = settings.features_image
+    labelled = teach.Lesson("image", encoder, assets, rows, objectives, options, augment)
+    return labelled if objectives else teach.by_views(labelled, view)
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    teach.run("image", STAGE, ImageEncoder, lesson, arguments, settings)
 
 
 if __name__ == "__main__":

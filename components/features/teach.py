@@ -1,6 +1,7 @@
-"""What the three feature stages share: teach an encoder, then encode every asset."""
+"""What the three feature stages share: teach an encoder or take one, then encode every asset."""
 
 import argparse
+import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -9,11 +10,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.config.settings import EncoderSettings, Modality, TaskSettings
+from components.config.command import Stage, View
+from components.config.settings import EncoderSettings, Modality, OptimiserSettings, TaskSettings
+from components.model import base
 from components.model.base.assets import (
     MISSING,
     AssetTensors,
@@ -22,12 +26,13 @@ from components.model.base.assets import (
     tensors_of,
 )
 from components.model.base.features import encode
-from components.model.base.fit import Checkpoint, Recipe, fit, skip
+from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic, skip
 from components.model.base.heads import Heads
 from components.model.labels.labels import Vocabulary
 from components.model.tasks import KINDS, with_heads
 from components.model.tasks.classification import Classification
 from components.model.tasks.kind import Kind
+from components.store.errors import InputError
 from components.store.files import replacing
 from components.store.hashing import file_hash
 from components.store.shards import Shard, transform
@@ -39,6 +44,7 @@ INPUTS = {
     "tensors": "folder, the tensor shard set of the modality",
     "samples": "Parquet, the samples",
     "vocabulary": "JSON, what ingest learnt of each task's labels",
+    "pretrained": "folder, where the setting may name an encoder",
 }
 OUTPUTS = {
     "features": "folder, the feature shard set",
@@ -231,8 +237,53 @@ def _measure(lesson: Lesson, teacher: Teacher) -> dict[str, dict[str, float]]:
     return result
 
 
-def encode_all(encoder: nn.Module, weights: Path, tensors: Path, features: Path) -> None:
-    """Encode every shard that was not encoded with these weights yet."""
+def take(encoder: nn.Module, path: Path, modality: Modality) -> pd.DataFrame:
+    """Give an encoder the weights that an earlier run left, as they are.
+
+    Returns:
+        Its history, which is empty.
+
+    Raises:
+        InputError: the file is missing, is no safetensors file, or holds other tensors.
+    """
+    key = f"features.{modality}.pretrained"
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{key}: {path} cannot be read: {error}. Copy models/encoders/{modality}.safetensors "
+            "of an earlier run there, or set null to teach an encoder here"
+        ) from error
+    needed = encoder.state_dict()
+    for name in [*needed, *sorted(weights)]:
+        found, expected = _form(weights.get(name)), _form(needed.get(name))
+        if found != expected:
+            raise InputError(
+                f"{key}: {path} does not fit the settings: tensor {name}: found {found}, expected "
+                f"{expected}. Set preprocess.{modality} and features.{modality} as they were when "
+                "it was taught, or null to teach an encoder here"
+            )
+    encoder.load_state_dict(weights)
+    return skip(f"features_{modality}", f"the encoder is {path}, taken as it is")
+
+
+def _form(tensor: Tensor | None) -> str:
+    """The type and shape of a tensor, in words."""
+    return "none" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"
+
+
+def encode_all(
+    encoder: nn.Module, weights: Path, recipe: list, tensors: Path, features: Path
+) -> None:
+    """Encode every shard that was not encoded in this way yet.
+
+    Args:
+        encoder: of one modality; its code decides the result too.
+        weights: the file of its weights.
+        recipe: whatever else decides the result.
+        tensors: the tensor shard set.
+        features: the folder of the feature shard set.
+    """
 
     def convert(shard: Shard, path: Path) -> None:
         inputs = load_file(tensors / f"{shard.name}.safetensors")
@@ -241,17 +292,44 @@ def encode_all(encoder: nn.Module, weights: Path, tensors: Path, features: Path)
             save_file(tensors_of(features), temporary)
 
     encoder.eval()
-    code = file_hash(weights, Path(__file__))
-    computed = transform(tensors, features, convert, [code], workers=1, label=features.name)
+    sources = sorted(Path(base.__path__[0]).glob("*.py"))
+    code = file_hash(weights, Path(__file__), Path(inspect.getfile(type(encoder))), *sources)
+    computed = transform(tensors, features, convert, [*recipe, code], 1, features.name)
     log.info("%s: %d shards computed", features.name, computed)
 
 
-def finish(
-    arguments: argparse.Namespace, encoder: nn.Module, history: pd.DataFrame, checkpoint: Checkpoint
+def run(
+    modality: Modality,
+    stage: Stage,
+    build: Callable[..., nn.Module],
+    lesson: Callable[[argparse.Namespace, View, nn.Module], Lesson],
+    arguments: argparse.Namespace,
+    settings: View,
 ) -> None:
-    """Write the encoder, its history and the features of every asset."""
+    """Do the work of a features stage: an encoder, its history and the features of every asset.
+
+    Args:
+        modality: of the stage.
+        stage: its command line.
+        build: gives the encoder with fresh weights.
+        lesson: says what the encoder is taught; not asked where it is taken as it is.
+        arguments: of the command.
+        settings: those that the stage may read.
+    """
+    make_deterministic(settings.seed, settings.threads)
+    options: EncoderSettings = getattr(settings, f"features_{modality}")
+    encoder = build(getattr(settings, f"preprocess_{modality}"), options)
+    if options.pretrained:
+        history = take(encoder, arguments.pretrained / options.pretrained, modality)
+    else:
+        checkpoint = Checkpoint.of(arguments, settings, stage)
+        history = teach(lesson(arguments, settings, encoder), settings.seed, checkpoint)
     with replacing(arguments.encoder) as temporary:
         save_file(encoder.state_dict(), temporary)
     write_table(arguments.history, history, HISTORY)
-    encode_all(encoder, arguments.encoder, arguments.tensors, arguments.features)
-    checkpoint.clear()
+    # What the weights do not show, such as heads. Where they are from is left out: taught here or
+    # taken, the same weights give the same features.
+    form = options.model_dump(exclude={"pretrained", *OptimiserSettings.model_fields})
+    recipe = [form, settings.threads]
+    encode_all(encoder, arguments.encoder, recipe, arguments.tensors, arguments.features)
+    arguments.checkpoint.unlink(missing_ok=True)

@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from components.config.command import Stage, View
 from components.features import teach
 from components.model.base.features import length_mask
-from components.model.base.fit import Checkpoint, make_deterministic
 from components.model.encoders.text import TextEncoder
 from components.model.processors.text import MASK
 from components.store.files import read_json
@@ -48,15 +47,13 @@ def self_supervised(encoder: nn.Module, batch: teach.Batch) -> dict[str, Tensor]
     }
 
 
-def work(arguments: argparse.Namespace, settings: View) -> None:
-    """Run the stage."""
-    make_deterministic(settings.seed, settings.threads)
+def lesson(arguments: argparse.Namespace, settings: View, encoder: TextEncoder) -> teach.Lesson:
+    """What texts teach of themselves and what each of them decides."""
     samples = read_table(arguments.samples, SAMPLES)
     vocabulary = read_json(arguments.vocabulary)
     assets, rows = teach.load(arguments, samples, "text")
     objectives = teach.task_objectives("text", assets, samples, settings.tasks, vocabulary)
-    encoder = TextEncoder(settings.preprocess_text, settings.features_text)
-    lesson = teach.Lesson(
+    return teach.Lesson(
         modality="text",
         encoder=encoder,
         assets=assets,
@@ -65,9 +62,11 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         options=settings.features_text,
         self_supervised=self_supervised,
     )
-    checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    history = teach.teach(lesson, settings.seed, checkpoint)
-    teach.finish(arguments, encoder, history, checkpoint)
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage."""
+    teach.run("text", STAGE, TextEncoder, lesson, arguments, settings)
 
 
 if __name__ == "__main__":

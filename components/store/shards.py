@@ -10,6 +10,7 @@ The index is written last: a folder without one is unfinished, and the next run 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -103,10 +104,12 @@ def read_media(folder: Path, shard: Shard) -> list[bytes]:
 
 def finish(folder: Path, shards: Sequence[Shard], suffix: str) -> None:
     """Write the index of a set whose shards are all there, then delete what it does not name."""
-    rows = [
-        (asset, shard.name, row) for shard in shards for row, asset in enumerate(shard.asset_ids)
-    ]
-    index = pd.DataFrame(rows, columns=["asset_id", "shard", "row"])
+    columns = {
+        "asset_id": [asset for shard in shards for asset in shard.asset_ids],
+        "shard": [shard.name for shard in shards for _ in shard.asset_ids],
+        "row": [row for shard in shards for row in range(len(shard.asset_ids))],
+    }
+    index = pd.DataFrame(columns)
     write_table(folder / "index.parquet", index, INDEX)
     keep = {f"{shard.name}{suffix}" for shard in shards} | {"index.parquet"}
     for path in folder.iterdir():
@@ -121,9 +124,10 @@ def read_index(folder: Path) -> list[Shard]:
         InputError: the set has no index, or one that breaks its schema.
     """
     index = read_table(folder / "index.parquet", INDEX)
-    return [
-        Shard(name, tuple(rows["asset_id"])) for name, rows in index.groupby("shard", sort=False)
-    ]
+    ids, names = index["asset_id"].tolist(), index["shard"].tolist()
+    starts = index.index[index["row"] == 0].tolist()
+    bounds = pairwise([*starts, len(index)])
+    return [Shard(names[start], tuple(ids[start:end])) for start, end in bounds]
 
 
 def transform(

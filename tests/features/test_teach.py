@@ -314,14 +314,14 @@ def test_features_are_made_again_only_where_assets_changed_and_are_those_of_a_fr
     weights.write_bytes(b"these weights")
     numbers = list(range(700))
     write_tensors(tmp_path / "media", tmp_path / "tensors", numbers)
-    teach.encode_all(encoder, weights, tmp_path / "tensors", tmp_path / "features")
+    teach.encode_all(encoder, weights, [], tmp_path / "tensors", tmp_path / "features")
     before = {p.name: p.stat().st_ino for p in (tmp_path / "features").glob("*.safetensors")}
     write_tensors(tmp_path / "media", tmp_path / "tensors", [*numbers, 1000])
-    teach.encode_all(encoder, weights, tmp_path / "tensors", tmp_path / "features")
+    teach.encode_all(encoder, weights, [], tmp_path / "tensors", tmp_path / "features")
     after = {p.name: p.stat().st_ino for p in (tmp_path / "features").glob("*.safetensors")}
     assert len(before) > 1
     assert len(before.items() & after.items()) >= len(before) - 1
-    teach.encode_all(encoder, weights, tmp_path / "tensors", tmp_path / "fresh")
+    teach.encode_all(encoder, weights, [], tmp_path / "tensors", tmp_path / "fresh")
     for path in (tmp_path / "fresh").iterdir():
         assert path.read_bytes() == (tmp_path / "features" / path.name).read_bytes()
     first = next((tmp_path / "features").glob("*.safetensors"))
@@ -329,5 +329,5 @@ def test_features_are_made_again_only_where_assets_changed_and_are_those_of_a_fr
     assets = load_assets(tmp_path / "features")
     assert assets.ids == load_assets(tmp_path / "tensors").ids
     weights.write_bytes(b"other weights")
-    teach.encode_all(encoder, weights, tmp_path / "tensors", tmp_path / "features")
+    teach.encode_all(encoder, weights, [], tmp_path / "tensors", tmp_path / "features")
     assert not set(before) & {p.name for p in (tmp_path / "features").glob("*.safetensors")}

@@ -1,5 +1,8 @@
 """Text of every kind becomes token ids."""
 
+from pathlib import Path
+
+import numpy as np
 import pytest
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
@@ -75,25 +78,26 @@ def test_a_short_text_can_be_read_back(text, words):
     ],
 )
 def test_how_a_text_was_stored_does_not_matter(text, words, meant):
-    assert text([words.encode()])["tokens"].equal(text([meant.encode()])["tokens"])
+    assert np.array_equal(text([words.encode()])["tokens"], text([meant.encode()])["tokens"])
 
 
 def test_only_the_beginning_of_a_text_beyond_all_measure_is_read():
     text = TextProcessor(SETTINGS, train_tokenizer(["x" * 100, "y " + "x" * LONGEST], SETTINGS))
     long, longer = (text([b"x" * count])["tokens"] for count in (LONGEST, 2 * LONGEST))
-    assert long.equal(longer)
+    assert np.array_equal(long, longer)
 
 
 def test_a_long_text_is_cut_at_its_end(text):
     short = text([b"is there a red shape?"])
     long = text([b"is there a red shape?" + b" and so on" * 50])
     length = int(short["lengths"][0])
-    assert long["tokens"][0, :length].equal(short["tokens"][0, :length])
+    assert np.array_equal(long["tokens"][0, :length], short["tokens"][0, :length])
     assert int(long["lengths"][0]) == SETTINGS.max_tokens
 
 
 def test_one_accent_written_in_two_ways_is_one_text(text):
-    assert text(["é".encode()])["tokens"].equal(text(["e\u0301".encode()])["tokens"])
+    one, other = (text([word.encode()])["tokens"] for word in ("é", "e\u0301"))
+    assert np.array_equal(one, other)
 
 
 def test_a_text_that_spells_a_special_token_is_a_text_like_any_other(text):
@@ -109,14 +113,14 @@ def test_the_tokenizer_does_not_depend_on_the_order_of_the_corpus():
     assert one.get_vocab_size() <= SETTINGS.vocabulary
 
 
-def saved(tokenizer: Tokenizer, folder) -> str:
-    path = str(folder / "tokenizer.json")
-    tokenizer.save(path)
+def saved(tokenizer: Tokenizer, folder: Path) -> Path:
+    path = folder / "tokenizer.json"
+    tokenizer.save(str(path))
     return path
 
 
 @pytest.fixture
-def foreign(tmp_path) -> str:
+def foreign(tmp_path) -> Path:
     """A tokenizer of words with special tokens, padding and a limit of its own."""
     words = ["[UNK]", "[CLS]", "is", "it", "red", "?"]
     tokenizer = Tokenizer(WordLevel({word: i for i, word in enumerate(words)}, unk_token="[UNK]"))
@@ -143,7 +147,7 @@ def test_a_tokenizer_from_elsewhere_leaves_room_for_padding_and_masks(foreign):
 def test_a_tokenizer_of_this_pipeline_gives_the_same_ids_when_it_is_read_again(text, tmp_path):
     again = TextProcessor(SETTINGS, load_tokenizer(saved(text.tokenizer, tmp_path), SETTINGS))
     contents = [b"is it red?", "你好".encode(), b"<mask>"]
-    assert again(contents)["tokens"].equal(text(contents)["tokens"])
+    assert np.array_equal(again(contents)["tokens"], text(contents)["tokens"])
 
 
 def test_a_tokenizer_with_more_tokens_than_the_settings_allow_is_refused(foreign):
@@ -158,4 +162,4 @@ def test_a_file_that_is_no_tokenizer_is_refused(tmp_path, content):
     if content is not None:
         path.write_text(content)
     with pytest.raises(InputError, match=f"preprocess.text.tokenizer: {path} is no tokenizer.json"):
-        load_tokenizer(str(path), SETTINGS)
+        load_tokenizer(path, SETTINGS)

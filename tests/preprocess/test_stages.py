@@ -2,8 +2,11 @@
 
 import argparse
 import json
+import subprocess
 from pathlib import Path
+from unittest.mock import Mock
 
+import huggingface_hub
 import pytest
 from safetensors.torch import load_file
 
@@ -11,9 +14,18 @@ from components.config.command import View
 from components.model.processors import decode_audio, decode_text
 from components.preprocess import audio, image, text
 from components.store import shards
+from components.store.errors import InputError
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_index
-from tests.shrunk import png, small_settings, wav
+from tests.shrunk import (
+    assert_refused,
+    png,
+    run_python,
+    small_params,
+    small_settings,
+    wav,
+    write_params,
+)
 
 COUNT = 12
 CONTENTS = {
@@ -40,7 +52,10 @@ def run(modality: str, media: Path, target: Path, workers: int = 1, **changes) -
     """Run a stage's work; the files that it leaves."""
     stage = STAGES[modality]
     arguments = argparse.Namespace(
-        media=media, tensors=target / "tensors", tokenizer=target / "tokenizer.json"
+        media=media,
+        pretrained=media.parent / "pretrained",
+        tensors=target / "tensors",
+        tokenizer=target / "tokenizer.json",
     )
     stage.work(arguments, View(small_settings({"workers": workers, **changes}), stage.STAGE.params))
     return {p.relative_to(target).as_posix(): p.read_bytes() for p in target.rglob("*.*")}
@@ -89,18 +104,63 @@ def test_a_new_text_that_changes_the_tokenizer_encodes_every_text_again(tmp_path
 def test_a_tokenizer_from_elsewhere_is_used_and_a_change_of_its_file_is_seen(tmp_path):
     write_media(tmp_path / "media", CONTENTS["text"])
     trained = run("text", tmp_path / "media", tmp_path / "trained")
-    file = tmp_path / "tokenizer.json"
+    file = tmp_path / "pretrained/mine.json"
+    file.parent.mkdir()
     file.write_bytes(trained["tokenizer.json"])
-    change = {"preprocess.text.tokenizer": str(file)}
+    change = {"preprocess.text.tokenizer": "mine.json"}
     read = run("text", tmp_path / "media", tmp_path / "read", **change)
-    assert read["tokenizer.json"] == trained["tokenizer.json"]
-    tensors = [{c for p, c in files.items() if "safetensors" in p} for files in (trained, read)]
-    assert tensors[0] == tensors[1]
+    assert read == trained
     other = json.loads(trained["tokenizer.json"])
     other["model"]["merges"].pop()
     file.write_text(json.dumps(other))
     again = run("text", tmp_path / "media", tmp_path / "read", **change)
     assert set(read) & set(again) == {"tokenizer.json", "tensors/index.parquet"}
+
+
+COMMIT = "0123456789" * 4
+PHRASE = "preprocess.text.tokenizer: the tokenizer.json of team/words at"
+
+
+def run_by_name(folder: Path, name: str) -> subprocess.CompletedProcess:
+    """The stage's command with a tokenizer of the Hub, whose cache lies in `folder`."""
+    write_media(folder / "media", CONTENTS["text"])
+    (folder / "pretrained").mkdir()
+    write_params(folder / "params.yaml", small_params({"preprocess.text.tokenizer": name}))
+    command = ["-m", "components.preprocess.text", "--media", "media", "--tensors", "tensors"]
+    command += ["--pretrained", "pretrained", "--tokenizer", "tokenizer.json"]
+    hub = {"HF_HOME": str(folder / "hub"), "HF_HUB_CACHE": str(folder / "hub/hub")}
+    return run_python(*command, cwd=folder, HF_HUB_OFFLINE="1", **hub)
+
+
+def test_a_tokenizer_of_the_hub_is_read_from_its_cache(tmp_path):
+    write_media(tmp_path / "trained/media", CONTENTS["text"])
+    trained = run("text", tmp_path / "trained/media", tmp_path / "trained")
+    repository = tmp_path / "hub/hub/models--team--words"
+    for folder in ("blobs", "refs", f"snapshots/{COMMIT}"):
+        (repository / folder).mkdir(parents=True)
+    (repository / "blobs/etag").write_bytes(trained["tokenizer.json"])
+    (repository / "refs/main").write_text("9" * 40)  # another commit by now
+    (repository / f"snapshots/{COMMIT}/tokenizer.json").symlink_to("../../blobs/etag")
+    process = run_by_name(tmp_path, f"team/words@{COMMIT}")
+    assert process.returncode == 0, process.stderr
+    assert (tmp_path / "tokenizer.json").read_bytes() == trained["tokenizer.json"]
+    shards = {p.name: p.read_bytes() for p in (tmp_path / "tensors").iterdir()}
+    assert shards == {p[8:]: c for p, c in trained.items() if p.startswith("tensors/")}
+
+
+def test_a_tokenizer_of_the_hub_that_cannot_be_had_is_refused_with_the_way_out(tmp_path):
+    process = run_by_name(tmp_path, f"team/words@{COMMIT}")
+    assert_refused(process, f"{PHRASE} {COMMIT} cannot be had")
+    assert f"hf download team/words tokenizer.json --revision {COMMIT}" in process.stderr
+
+
+def test_a_tokenizer_whose_repository_is_not_there_is_refused(tmp_path, monkeypatch):
+    def answer(*_, **__):
+        raise huggingface_hub.errors.RemoteEntryNotFoundError("404", response=Mock())
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
+    with pytest.raises(InputError, match=f"{PHRASE} {COMMIT} cannot be had: 404"):
+        text.find_tokenizer(f"team/words@{COMMIT}", tmp_path)
 
 
 @pytest.mark.parametrize(("modality", "code"), [("audio", decode_audio), ("text", decode_text)])

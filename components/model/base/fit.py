@@ -156,8 +156,8 @@ def fit(recipe: Recipe) -> pd.DataFrame:
 
 
 def skip(label: str, why: str) -> pd.DataFrame:
-    """The history of a run that has nothing to learn from: a table as `HISTORY`, without rows."""
-    log.info("%s: %s, so the weights stay as they were drawn", label, why)
+    """The history of a run that trains nothing: a table as `HISTORY`, without rows."""
+    log.info("%s: nothing is trained: %s", label, why)
     return pd.DataFrame(columns=list(HISTORY.columns))
 
 
