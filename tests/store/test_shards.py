@@ -103,7 +103,7 @@ def test_a_shard_holds_no_more_bytes_than_the_limit_unless_one_asset_alone_does(
     monkeypatch.setattr(shards, "CHUNK_BYTES", 100)
     contents = [b"x" * 60, b"y" * 30, b"z" * 30, b"w" * 500, b"v"]
     write(tmp_path, [Asset(content_id(content), content) for content in contents])
-    found = [read_media(tmp_path, shard) for shard in read_index(tmp_path)]
+    found = [list(read_media(tmp_path, shard)) for shard in read_index(tmp_path)]
     assert found == [contents[:2], contents[2:3], contents[3:4], contents[4:]]
 
 
