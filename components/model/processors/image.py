@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import simplejpeg
 from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
-from PIL import ExifTags, Image, ImageChops, TiffTags, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 from PIL.Image import Transpose
 
 from components.config.settings import ImageSettings
@@ -27,12 +27,11 @@ UPRIGHT = {  # EXIF orientation → what undoes it
 }
 SIDEWAYS = (5, 6, 7, 8)
 SCAN = b"\xff\xda"  # the marker in a JPEG before the pixels
-PLAIN = {  # the markers before it in most: size (three), tables (three), JFIF, a comment
+PLAIN = {  # the markers before it in most files: size, tables, JFIF, a comment
     *(b"\xff\xc0", b"\xff\xc1", b"\xff\xc2", b"\xff\xc4", b"\xff\xdb", b"\xff\xdd"),
     *(b"\xff\xe0", b"\xff\xfe", SCAN),
 }
 MODES = {"Gray": "L", "YCbCr": "RGB", "RGB": "RGB"}  # libjpeg-turbo's names and Pillow's
-TAGS = {TiffTags.lookup(tag).name: tag for tag in (258, 262)}
 MIDDLE = ResizeOptions(  # averages what it shrinks; the same numbers on every processor
     ResizeAlg.convolution(FilterType.bilinear), fit_into_destination=True
 )
@@ -192,9 +191,9 @@ def _rgb(image: Image.Image) -> Image.Image:
 def _8_bits(image: Image.Image) -> Image.Image:
     """The upper 8 of 12 or 16 bits: Pillow's own way makes every shade above 255 white."""
     tags = image.tag_v2 if image.format == "TIFF" else {}
-    (bits,) = tags.get(TAGS["BitsPerSample"], (16,))
+    (bits,) = tags.get(ExifTags.Base.BitsPerSample, (16,))
     shades = (np.asarray(image) >> (bits - 8)).astype(np.uint8)
-    white_is_zero = tags.get(TAGS["PhotometricInterpretation"]) == 0
+    white_is_zero = tags.get(ExifTags.Base.PhotometricInterpretation) == 0
     return Image.fromarray(255 - shades if white_is_zero else shades)
 
 
