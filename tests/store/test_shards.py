@@ -66,6 +66,14 @@ def test_assets_come_back_in_their_order(tmp_path):
     assert found == ASSETS
 
 
+def test_contents_can_be_counted_and_read_again(tmp_path):
+    write(tmp_path, ASSETS)
+    contents = read_media(tmp_path, read_index(tmp_path)[0])
+    once = list(contents)
+    assert len(once) == len(contents) > 2 * shards.READ_ASSETS
+    assert list(contents) == once == [item.content for item in ASSETS[: len(once)]]
+
+
 def test_shards_are_neither_tiny_nor_huge(tmp_path):
     write(tmp_path, ASSETS)
     sizes = [len(shard.asset_ids) for shard in read_index(tmp_path)]
