@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
+from PIL import Image
 from pyarrow import parquet
 
 from components.config.settings import MODALITIES, TaskSettings
@@ -185,7 +186,7 @@ def contents_of(folder: Path, wanted: set[str | None]) -> dict[str, bytes]:
 
 def thumbnail(content: bytes) -> str:
     """A small PNG of an image, as Base64."""
-    small = decode(content, max(THUMBNAIL)).image.copy()
+    small = Image.fromarray(decode(content, max(THUMBNAIL)).pixels)
     small.thumbnail(THUMBNAIL)
     file = io.BytesIO()
     small.save(file, "PNG")

@@ -49,7 +49,8 @@ STAGE = Stage(
 
 REQUIREMENTS = (
     *("mlflow", "torch", "torchvision", "torchaudio", "safetensors", "tokenizers", "soundfile"),
-    *("pillow", "pydantic", "pandas", "pandera", "pyarrow", "tqdm", "PyYAML"),
+    *("pillow", "simplejpeg", "cykooz-resizer", "pydantic", "pandas", "pandera", "pyarrow"),
+    *("tqdm", "PyYAML"),
 )
 BATCH = 1000  # metrics a request
 
@@ -129,7 +130,7 @@ def read_asset(folder: Path, asset_id: str) -> bytes:
     """One asset's bytes from a media shard set."""
     for shard in read_index(folder):
         if asset_id in shard.asset_ids:
-            return read_media(folder, shard)[shard.asset_ids.index(asset_id)]
+            return dict(zip(shard.asset_ids, read_media(folder, shard), strict=True))[asset_id]
     raise InputError(f"{folder} does not hold the asset {asset_id}. Run: dvc repro")
 
 

@@ -7,7 +7,7 @@ shard's name is a fingerprint of what made it, so a shard that is there need not
 The index is written last: a folder without one is unfinished, and the next run continues it.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -25,6 +25,7 @@ from components.store.tables import INDEX, read_table, write_table
 
 CHUNK_ASSETS = 256  # on average
 CHUNK_BYTES = 64 * 2**20  # at most, unless one asset alone is larger
+READ_ASSETS = 16  # at a time
 
 
 @dataclass(frozen=True)
@@ -96,10 +97,27 @@ class MediaWriter:
         self._chunk, self._bytes = [], 0
 
 
-def read_media(folder: Path, shard: Shard) -> list[bytes]:
+class Contents:
+    """The contents of a media shard's assets, in order: as many as `len`, read a few at a time.
+
+    Few, since the same little memory, used again and again, is faster than a shard's at once.
+    """
+
+    def __init__(self, path: Path, count: int):
+        self._path, self._count = path, count
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[bytes]:
+        with pq.ParquetFile(self._path, memory_map=True) as file:
+            for batch in file.iter_batches(READ_ASSETS, columns=["content"]):
+                yield from batch.column("content").to_pylist()
+
+
+def read_media(folder: Path, shard: Shard) -> Contents:
     """The contents of a media shard's assets, in order."""
-    table = pq.read_table(folder / f"{shard.name}.parquet", columns=["content"])
-    return table.column("content").to_pylist()
+    return Contents(folder / f"{shard.name}.parquet", len(shard.asset_ids))
 
 
 def finish(folder: Path, shards: Sequence[Shard], suffix: str) -> None:
@@ -161,6 +179,7 @@ def transform(
         for old, new in zip(shards, renamed, strict=True)
         if not (target / f"{new.name}.safetensors").exists()
     ]
+    jobs.sort(key=lambda job: len(job[0].asset_ids), reverse=True)  # none waits for a late long one
     with tqdm(total=len(jobs), desc=label, unit="shard", disable=None) as progress:
         if workers > 1 and len(jobs) > 1:
             with ProcessPoolExecutor(min(workers, len(jobs)), get_context("fork")) as pool:

@@ -150,7 +150,7 @@ def test_an_asset_that_several_rows_share_is_stored_once(run):
     assert asset_ids("image") == [content_id(png()), content_id(png(1))]
     assert asset_ids("text") == [content_id(b"is it red?")]
     (shard,) = read_index(Path("media/image"))
-    assert read_media(Path("media/image"), shard) == [png(), png(1)]
+    assert list(read_media(Path("media/image"), shard)) == [png(), png(1)]
 
 
 @pytest.mark.parametrize("count", [2, 300])  # more than the rows that are read side by side

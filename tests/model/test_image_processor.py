@@ -2,11 +2,15 @@
 
 import io
 import pickle
+import struct
+from functools import partial
 
 import numpy as np
 import pytest
+from cykooz_resizer import CpuExtensions, Resizer
 from PIL import Image, ImageChops
 
+from components.model.processors import image as processing
 from components.model.processors.image import ImageError, ImageProcessor, decode
 from tests.ingest.checks.test_image import png_of
 from tests.shrunk import encoded, picture, png, small_settings
@@ -92,7 +96,7 @@ def test_shrinking_averages_and_does_not_pick():
 @pytest.mark.parametrize("size", [(640, 480), (97, 64), (65, 64), (64, 500), (31, 31)])
 def test_a_jpeg_decoded_at_part_of_its_size_looks_the_same(size):
     content = encoded(photograph(*size), "JPEG")
-    whole = pixels(encoded(decode(content).image))
+    whole = pixels(encoded(Image.fromarray(decode(content).pixels)))
     difference = np.abs(pixels(content).astype(int) - whole)
     assert difference.mean() < 3
     assert difference.max() < 40
@@ -100,16 +104,54 @@ def test_a_jpeg_decoded_at_part_of_its_size_looks_the_same(size):
 
 def test_a_jpeg_is_decoded_no_smaller_than_asked():
     content = encoded(photograph(640, 480), "JPEG")
-    sizes = [decode(content, least).image.size for least in (None, 480, 241, 240, 61, 60, 1)]
-    assert sizes == [
-        (640, 480),
-        (640, 480),
-        (640, 480),
-        (320, 240),
-        (160, 120),
-        (80, 60),
-        (80, 60),
+    shapes = [decode(content, least).pixels.shape for least in (None, 480, 241, 240, 61, 60, 1)]
+    assert shapes == [
+        (480, 640, 3),
+        (480, 640, 3),
+        (480, 640, 3),
+        (240, 320, 3),
+        (120, 160, 3),
+        (60, 80, 3),
+        (60, 80, 3),
     ]
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L"])
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"subsampling": 0}])
+@pytest.mark.parametrize("size", [(640, 480), (479, 241), (9, 64), (8, 8), (7, 7), (1, 1)])
+@pytest.mark.parametrize("least", [None, 32])
+def test_a_plain_jpeg_has_the_pixels_that_pillow_decodes(mode, options, size, least):
+    content = file(photograph(*size).convert(mode), "JPEG", **options)
+    with Image.open(io.BytesIO(content)) as image:
+        if least:
+            image.draft(None, (least, least))
+        expected = np.asarray(image.convert("RGB"))
+    found = decode(content, least)
+    assert (found.width, found.height, found.mode) == (*size, mode)
+    assert np.array_equal(found.pixels, expected)
+
+
+@pytest.mark.parametrize("size", [(320, 240), (213, 500), (1000, 1001), (20, 9), (1, 1)])
+def test_every_processor_resizes_to_the_same_bytes(size, monkeypatch):
+    """Whatever instructions it has; and to those of Pillow, but for how they are rounded."""
+    source = picture(size=size)
+    resized = []
+    for extensions in CpuExtensions:
+        monkeypatch.setattr(processing, "Resizer", partial(resizer_with, extensions))
+        resized.append(pixels(encoded(source)))
+    assert all(np.array_equal(resized[0], other) for other in resized)
+    side = min(size)
+    left, top = (size[0] - side) / 2, (size[1] - side) / 2
+    box = (left, top, left + side, top + side)
+    expected = np.asarray(source.resize((SIZE, SIZE), Image.BILINEAR, box)).astype(int)
+    assert np.abs(resized[0] - expected).max() <= 1
+
+
+def resizer_with(extensions: CpuExtensions) -> Resizer:
+    """A resizer that uses these instructions, or its own choice if the machine lacks them."""
+    resizer = Resizer()
+    resizer.cpu_extensions = extensions
+    return resizer
 
 
 def test_gray_is_gray_in_every_channel():
@@ -121,6 +163,37 @@ def test_16_bit_gray_keeps_its_shades():
     ramp = np.linspace(0, 65535, SIZE * SIZE).reshape(SIZE, SIZE).astype(np.uint16)
     for kind in ("PNG", "TIFF"):
         assert (pixels(encoded(Image.fromarray(ramp), kind))[..., 0] == ramp // 256).all()
+
+
+def gray_tiff(rows: bytes, bits: int, zero_is_white: bool = False) -> bytes:
+    """A TIFF file of the size with any bits a pixel, uncompressed."""
+    shorts = {256: SIZE, 257: SIZE, 258: bits, 259: 1, 262: int(not zero_is_white), 277: 1}
+    longs = {273: 8, 278: SIZE, 279: len(rows)}
+    entries = [struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in shorts.items()]
+    entries += [struct.pack("<HHII", tag, 4, 1, value) for tag, value in longs.items()]
+    directory = struct.pack("<H", len(entries)) + b"".join(sorted(entries, key=tag_of)) + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(rows)) + rows + directory
+
+
+def tag_of(entry: bytes) -> int:
+    """The number that a TIFF's directory is sorted by."""
+    return struct.unpack("<H", entry[:2])[0]
+
+
+def test_12_bit_gray_keeps_its_shades():
+    ramp = np.linspace(0, 4095, SIZE * SIZE).astype(int).reshape(-1, 2)
+    first, second = ramp.T  # two pixels are three bytes
+    packed = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], 1)
+    found = pixels(gray_tiff(packed.astype(np.uint8).tobytes(), 12))
+    assert (found[..., 0] == ramp.reshape(SIZE, SIZE) // 16).all()
+
+
+def test_gray_whose_zero_is_white_is_inverted():
+    ramp = np.linspace(0, 65535, SIZE * SIZE).astype("<u2").reshape(SIZE, SIZE)
+    deep = pixels(gray_tiff(ramp.tobytes(), 16, zero_is_white=True))
+    flat = pixels(gray_tiff((ramp // 256).astype(np.uint8).tobytes(), 8, zero_is_white=True))
+    assert (deep[..., 0] == 255 - ramp // 256).all()
+    assert (flat == deep).all()
 
 
 @pytest.mark.parametrize("kind, channels", [(0, 1), (2, 3)])

@@ -66,6 +66,14 @@ def test_assets_come_back_in_their_order(tmp_path):
     assert found == ASSETS
 
 
+def test_contents_can_be_counted_and_read_again(tmp_path):
+    write(tmp_path, ASSETS)
+    contents = read_media(tmp_path, read_index(tmp_path)[0])
+    once = list(contents)
+    assert len(once) == len(contents) > 2 * shards.READ_ASSETS
+    assert list(contents) == once == [item.content for item in ASSETS[: len(once)]]
+
+
 def test_shards_are_neither_tiny_nor_huge(tmp_path):
     write(tmp_path, ASSETS)
     sizes = [len(shard.asset_ids) for shard in read_index(tmp_path)]
@@ -103,7 +111,7 @@ def test_a_shard_holds_no_more_bytes_than_the_limit_unless_one_asset_alone_does(
     monkeypatch.setattr(shards, "CHUNK_BYTES", 100)
     contents = [b"x" * 60, b"y" * 30, b"z" * 30, b"w" * 500, b"v"]
     write(tmp_path, [Asset(content_id(content), content) for content in contents])
-    found = [read_media(tmp_path, shard) for shard in read_index(tmp_path)]
+    found = [list(read_media(tmp_path, shard)) for shard in read_index(tmp_path)]
     assert found == [contents[:2], contents[2:3], contents[3:4], contents[4:]]
 
 

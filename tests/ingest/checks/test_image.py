@@ -271,6 +271,15 @@ def test_a_large_jpeg_is_refused_at_every_scale_or_at_none():
             assert not isinstance(found, Problem)
 
 
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_blocks": 2}])
+def test_of_a_damaged_jpeg_the_same_is_said_as_by_pillow(monkeypatch, options):
+    content = picture_file("JPEG", **options)
+    files = [content, *(damaged(content, seed) for seed in range(200))]
+    found = [inspect(file) for file in files]
+    monkeypatch.setattr(decoding, "_plain_jpeg", lambda content, least: None)
+    assert found == [inspect(file) for file in files]
+
+
 def test_the_check_needs_no_torch():
     script = "import sys, components.ingest.checks.image; sys.exit('torch' in sys.modules)"
     assert run_python("-c", script, cwd=ROOT).returncode == 0
