@@ -205,7 +205,7 @@ def test_the_order_of_keys_in_the_files_does_not_matter(tmp_path):
         ("/etc/hostname", "path_absolute"),
         ("link.jpg", "path_outside"),
         ("folder/secret.jpg", "path_outside"),
-        ("", "path_outside"),
+        ("", "path_invalid"),
         ("a\0.jpg", "path_invalid"),
     ],
 )
@@ -321,12 +321,14 @@ def test_instances_without_categories_are_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"captions": "gone.json"}, r"splits.train.captions: there is no file gone.json"),
+        ({"captions": "gone.json"}, r"splits.train.captions: \S+gone.json does not exist"),
         ({"captions": "../captions.json"}, r"captions: found '../captions.json', expected a path"),
         ({"captions": "/etc/hostname"}, r"captions: found '/etc/hostname', expected a path"),
-        ({"instances": "gone.json"}, r"splits.train.instances: there is no file gone.json"),
-        ({"images": "gone"}, r"splits.train.images: there is no folder gone"),
+        ({"instances": "gone.json"}, r"splits.train.instances: \S+gone.json does not exist"),
+        ({"images": "gone"}, r"splits.train.images: \S+gone does not exist"),
         ({"images": ".."}, r"splits.train.images: found '..', expected a path below"),
+        ({"images": "captions.json"}, r"splits.train.images: captions.json .* is a file, no fol"),
+        ({"captions": "train"}, r"splits.train.captions: train .* is a folder, no file"),
     ],
 )
 def test_settings_that_name_nothing_below_the_root_are_errors(tmp_path, changes, message):

@@ -196,10 +196,10 @@ def test_a_json_file_that_is_none_of_karpathy_s_is_an_error(tmp_path, content, m
 
 def test_what_is_missing_is_an_error(tmp_path):
     settings = Flickr30kSettings(images="images", captions="captions.token")
-    with pytest.raises(InputError, match=r"ingest.flickr30k.images: there is no folder images"):
+    with pytest.raises(InputError, match=r"ingest.flickr30k.images: \S+images does not exist"):
         list(read(settings, tmp_path))
     (tmp_path / "images").mkdir()
-    with pytest.raises(InputError, match=r"flickr30k.captions: there is no file captions.token"):
+    with pytest.raises(InputError, match=r"flickr30k.captions: \S+captions.token does not exist"):
         list(read(settings, tmp_path))
 
 
