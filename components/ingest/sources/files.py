@@ -79,7 +79,7 @@ def read_file(path: str) -> bytes:
 def lies_below(root: Path, path: str | Path) -> bool:
     """Whether `path`, symbolic links followed, is in `root`, which has none."""
     folder, name = os.path.split(path)
-    plain = name != ".." and not os.path.islink(path)
+    plain = name not in (".", "..") and not os.path.islink(path)
     real = f"{_real_folder(folder)}/{name}" if plain else os.path.realpath(path)
     return real.startswith(os.path.join(root, ""))
 

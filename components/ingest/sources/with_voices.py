@@ -59,7 +59,7 @@ def columns(voice: Voice | None) -> dict[str, Value]:
 
 
 def spoken(text: str, voice: Voice) -> Media:
-    """A text's sound, made when it is read: of its first 1,000 characters, as the model gets them."""
+    """The sound of a text as the model gets it, its end cut; spoken when it is read."""
     utterance = Utterance(normalise(text)[:LONGEST], voice.accent, voice.speed, voice.pitch)
     return Media(f"{voice.name()}: {text}", partial(say, utterance))
 

@@ -242,7 +242,7 @@ def test_a_file_that_is_none_of_vqa_s_is_an_error(tmp_path, name, content, messa
 @pytest.mark.parametrize("name", ["images", "questions", "annotations"])
 def test_what_is_missing_is_an_error(tmp_path, name):
     rows_of(tmp_path, [question(1, 9)], [annotation(1, 9)])
-    with pytest.raises(InputError, match=rf"ingest.vqa.splits.train.{name}: \S+gone does not exist"):
+    with pytest.raises(InputError, match=rf"vqa.splits.train.{name}: \S+gone does not exist"):
         list(read(settings(train={**TRAIN, name: "gone"}), tmp_path))
 
 
