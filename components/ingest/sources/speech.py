@@ -16,6 +16,7 @@ import sys
 import wave
 import weakref
 from dataclasses import astuple, dataclass
+from pathlib import Path
 from subprocess import PIPE, Popen
 
 from components.store.errors import Problem
@@ -23,6 +24,7 @@ from components.store.errors import Problem
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples arrive in the callback, before Synth returns
 RATE, PITCH = 1, 3  # espeak_PARAMETER
 CHARS_UTF8 = 1  # and neither espeakSSML nor espeakPHONEMES: markup is a text like any other
+ROOT = Path(__file__).parents[3]  # where Python finds this very module
 SHORT = 80  # characters of a text that an error shows
 
 
@@ -69,7 +71,8 @@ class _Helper:
     """A process that speaks one utterance after the other."""
 
     def __init__(self):
-        self._process = Popen([sys.executable, "-m", __name__], stdin=PIPE, stdout=PIPE)
+        command = [sys.executable, "-m", __name__]
+        self._process = Popen(command, stdin=PIPE, stdout=PIPE, cwd=ROOT)
         weakref.finalize(self, self._process.__exit__, None, None, None)
 
     def ask(self, utterance: Utterance) -> bytes | None:

@@ -12,7 +12,7 @@ from components.store.files import read_json
 from tests.ingest.sources.published import (
     assert_memory_is_flat,
     documented,
-    documented_tasks,
+    documented_task,
     texts,
     told,
     write,
@@ -94,7 +94,7 @@ def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_pat
         folder = "coco/annotations"
         write(tmp_path, f"{folder}/captions_{year}.json", captions_file(images, captions))
         write(tmp_path, f"{folder}/instances_{year}.json", instances_file(images, instances))
-    rows = list(read(documented()[0].coco, tmp_path))
+    rows = list(read(documented("COCO").coco, tmp_path))
     assert [(row.line, row.split) for row in rows] == [
         *((f"captions_train2017.json:{number}", "train") for number in range(90, 94)),
         *((f"captions_val2017.json:{number}", "test") for number in range(1390, 1394)),
@@ -108,7 +108,7 @@ def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_pat
     assert rows[0].media["image"].key == "coco/train2017/000000000009.jpg"
     assert rows[0].media["image"].load() == png(0)
     assert rows[2].media["image"].key == rows[0].media["image"].key
-    assert documented_tasks()[0].column in rows[0].columns
+    assert documented_task("COCO").column in rows[0].columns
 
 
 def test_a_caption_is_taken_as_published(tmp_path):
