@@ -15,6 +15,7 @@ import os
 import sys
 import wave
 import weakref
+from contextlib import suppress
 from dataclasses import astuple, dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
@@ -49,9 +50,12 @@ def say(utterance: Utterance) -> bytes | Problem:
     it.
 
     Raises:
-        SpeechError: the helper did not start.
+        SpeechError: the helper did not start, or was killed.
     """
-    helper = _idle.pop() if _idle else _Helper()
+    try:
+        helper = _idle.pop()
+    except IndexError:
+        helper = _Helper()
     pcm = helper.ask(utterance)
     _idle.append(helper)
     said = f"{utterance.text[:SHORT]!r} in the voice {utterance.accent!r}"
@@ -73,23 +77,29 @@ class _Helper:
     def __init__(self):
         command = [sys.executable, "-m", __name__]
         self._process = Popen(command, stdin=PIPE, stdout=PIPE, cwd=ROOT)
-        weakref.finalize(self, self._process.__exit__, None, None, None)
+        weakref.finalize(self, _end, self._process)
 
     def ask(self, utterance: Utterance) -> bytes | None:
         """16-bit samples; None if the library refuses."""
-        try:
+        with suppress(BrokenPipeError):  # the answer will be missing too
             self._process.stdin.write(json.dumps(astuple(utterance)).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass  # the answer is missing too
-        size = self._process.stdout.read(8)
-        if not size:
+        size = int.from_bytes(self._read(8), "little", signed=True)
+        return None if size < 0 else self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        found = self._process.stdout.read(size)
+        if len(found) < size:
             raise SpeechError(f"the helper of eSpeak NG ended with code {self._process.wait()}")
-        size = int.from_bytes(size, "little", signed=True)
-        return None if size < 0 else self._process.stdout.read(size)
+        return found
 
 
-_idle: list[_Helper] = []  # threads take and give with one step each
+def _end(process: Popen) -> None:
+    with suppress(BrokenPipeError), process:  # closes the pipes, then waits
+        pass
+
+
+_idle: list[_Helper] = []  # a thread takes one, and gives it back
 
 
 def _wav(pcm: bytes) -> bytes:

@@ -104,6 +104,16 @@ def test_a_helper_that_cannot_start_is_a_fault(monkeypatch, tmp_path):
     assert speech._idle == []
 
 
+def test_a_helper_that_is_killed_is_a_fault_and_the_next_one_speaks(clips, monkeypatch):
+    monkeypatch.setattr(speech, "_idle", [])
+    say(UTTERANCES[0])
+    speech._idle[0]._process.kill()
+    speech._idle[0]._process.wait()
+    with pytest.raises(SpeechError, match="ended with code -9"):
+        say(UTTERANCES[0])
+    assert say(UTTERANCES[0]) == clips[UTTERANCES[0]]
+
+
 def test_helpers_end_with_the_process_that_started_them(tmp_path):
     """Also where it is killed; they share its standard error, whose end `run_python` waits for."""
     script = (
