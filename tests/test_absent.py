@@ -131,6 +131,15 @@ def test_a_modality_that_training_has_and_the_test_lacks(run):
     assert len(predictor(pd.DataFrame({"audio": [wav(0)]}))) == 1
 
 
+def test_sounds_of_many_texts_are_taught_which_words_they_say(run, monkeypatch):
+    monkeypatch.setattr("components.features.audio.MANY_TEXTS", 3)
+    stages = STAGES_OF_LEARNING[: STAGES_OF_LEARNING.index("align") + 1]
+    done = run({"text": SPLITS, "audio": SPLITS}, stages)
+    learnt = history(done, "features_audio")
+    assert set(learnt["task"]) == {"transcript"} and set(learnt["series"]) == {"loss", "f1"}
+    assert set(read(done, "retrieval")["recall_at_1"]) == {"text→audio", "audio→text"}
+
+
 def test_a_modality_that_only_the_test_has_is_not_asked_of_the_model(run):
     present = {"image": SPLITS, "text": SPLITS, "audio": ("test",)}
     done = run(present)

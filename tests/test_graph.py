@@ -109,9 +109,11 @@ def test_checkpoints_lie_in_the_ignored_folder_and_each_stage_has_its_own():
     "name", [name for name in STAGES if name.startswith(("preprocess_", "features_"))]
 )
 def test_a_modality_s_branch_depends_on_nothing_of_the_other_modalities(name):
+    """But for what is said: the label of a sound, which stands in the texts as ingest left them."""
     own = name.split("_")[1]
     others = {"image", "text", "audio"} - {own}
-    for path in (*STAGES[name].deps, *STAGES[name].params):
+    labels = {"data/media/text"} if name == "features_audio" else set()
+    for path in {*STAGES[name].deps, *STAGES[name].params} - labels:
         assert not others & set(path.replace(".", "/").split("/")), path
 
 

@@ -221,9 +221,17 @@ class SpeechTable(Section):
 
 
 class SpeechSettings(Section):
-    """Spoken versions of a source's texts."""
+    """Spoken versions of a source's texts: recorded, or by eSpeak NG."""
 
-    tables: Annotated[tuple[SpeechTable, ...], Field(min_length=1, strict=False)]
+    tables: Annotated[tuple[SpeechTable, ...], Field(min_length=1, strict=False)] | None = None
+    voices: VoiceSettings | None = None
+
+    @model_validator(mode="after")
+    def _recorded_or_synthesised(self):
+        if (self.tables is None) == (self.voices is None):
+            found = "neither" if self.tables is None else "both"
+            raise ValueError(f"tables (recorded) or voices (by eSpeak NG) is needed, found {found}")
+        return self
 
 
 class SplitSettings(Section):

@@ -1,6 +1,7 @@
 """Stage `features_audio`: the audio encoder and the features it gives."""
 
 import argparse
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -8,7 +9,8 @@ from torchaudio.transforms import FrequencyMasking, TimeMasking
 
 from components.config.command import Stage, View
 from components.features import teach
-from components.model.base.assets import MISSING, AssetTensors
+from components.features.words import Words, most_frequent, words_of
+from components.model.base.assets import AssetTensors
 from components.model.encoders.audio import AudioEncoder
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
@@ -16,21 +18,38 @@ from components.store.tables import SAMPLES, read_table
 STAGE = Stage(
     description="Teach the audio encoder what is said and the tasks that sound decides, or if "
     "nothing says so by self-supervision; encode every sound.",
-    inputs=teach.INPUTS,
+    inputs={**teach.INPUTS, "texts": "folder, the media shard set of text: what the sounds say"},
     outputs=teach.OUTPUTS,
     params=("seed", "threads", "tasks", "preprocess.audio", "features.audio"),
 )
 
+MANY_TEXTS = 1_000  # different texts in training, from which on words are learnt instead
+
 
 def transcript_objective(
-    assets: AssetTensors, samples: pd.DataFrame, weight: float
+    assets: AssetTensors, samples: pd.DataFrame, texts: Path, weight: float
 ) -> teach.Objective:
-    """Which of the training texts a sound goes with: it teaches what is said, not by whom."""
-    pairs = samples[["audio_id", "text_id"]].dropna().drop_duplicates("audio_id")
-    texts = sorted(samples.loc[samples["split"] == "train", "text_id"].dropna().unique())
-    codes = {text: code for code, text in enumerate(texts)}
-    labels = pairs.set_index("audio_id")["text_id"].map(codes)
-    return teach.Objective(teach.targets_of(assets, labels), len(texts), weight)
+    """What a sound says: it teaches what is said, not by whom.
+
+    Where training says few different texts, the encoder learns which of them it hears; where it
+    says many, which of their most frequent words.
+
+    Args:
+        assets: the sounds.
+        samples: the samples.
+        texts: the media shard set of text.
+        weight: of the loss.
+    """
+    pairs = samples[["audio_id", "text_id", "split"]].dropna().drop_duplicates("audio_id")
+    said = pairs.set_index("audio_id")["text_id"]
+    learnt = sorted(pairs.loc[pairs["split"] == "train", "text_id"].unique())
+    if len(learnt) <= MANY_TEXTS:
+        codes = {text: code for code, text in enumerate(learnt)}
+        return teach.Objective(teach.targets_of(assets, said.map(codes)), len(learnt), weight)
+    by_text = words_of(texts, set(said))
+    kind = Words(classes=most_frequent(learnt, by_text))
+    targets = kind.targets(said.map(by_text).reindex(list(assets.ids)))
+    return teach.Objective(targets, kind.outputs, weight, Words)
 
 
 class Augment:
@@ -62,8 +81,9 @@ def lesson(arguments: argparse.Namespace, settings: View, encoder: AudioEncoder)
     vocabulary = read_json(arguments.vocabulary)
     assets, rows = teach.load(arguments, samples, "audio")
     objectives = teach.task_objectives("audio", assets, samples, settings.tasks, vocabulary)
-    transcript = transcript_objective(assets, samples, 1.0)
-    if (transcript.targets[rows["train"]] != MISSING).any():
+    transcript = transcript_objective(assets, samples, arguments.texts, 1.0)
+    known = transcript.kind.known(transcript.targets[rows["train"]])
+    if transcript.outputs and known.any():
         objectives["transcript"] = transcript
     inputs, options = settings.preprocess_audio, settings.features_audio
     augment = Augment(inputs.mels, inputs.frames)

@@ -4,7 +4,7 @@ import argparse
 import logging
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from components.ingest.record import BadRow, Record, Rows
 from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
 from components.ingest.sources import coco, demo, flickr30k, huggingface, table, vqa
 from components.ingest.sources.with_speech import with_speech
+from components.ingest.sources.with_voices import with_voices
 from components.ingest.splits import choose
 from components.model.labels import LABELS
 from components.model.labels.labels import Labels, Vocabulary
@@ -56,7 +57,7 @@ STAGE = Stage(
 
 SOURCES: dict[Source, Callable[[View, Path], Rows]] = {
     "demo": lambda settings, root: demo.read(
-        settings.ingest.demo, settings.ingest.splits, settings.seed, settings.workers
+        settings.ingest.demo, settings.ingest.splits, settings.seed
     ),
     "table": lambda settings, root: table.read(settings.ingest.table, root),
     "coco": lambda settings, root: coco.read(settings.ingest.coco, root),
@@ -127,9 +128,12 @@ def collect(
     Raises:
         InputError: the source lacks a column that params.yaml names.
     """
+    rows = (settle(row, reading, ledger) for row in library.store(iter(rows)))
+    if (speech := reading.settings.speech) and speech.voices:
+        rows = library.store(with_voices(rows, speech.voices, reading.seed))
     count, first = 0, True
     with TableWriter(samples, SAMPLES, reading.types) as writer:
-        for row in tqdm(library.store(iter(rows)), "ingest", unit="row", disable=None):
+        for row in tqdm(rows, "ingest", unit="row", disable=None):
             count += 1
             if isinstance(row, Record) and first:
                 check_columns(row, reading)
@@ -143,26 +147,44 @@ def collect(
     return count
 
 
-def to_sample(row: Record | BadRow, reading: Reading, ledger: Ledger) -> dict | BadRow:
-    """A row of the samples, or why there is none."""
+def settle(row: Record | BadRow, reading: Reading, ledger: Ledger) -> Record | BadRow:
+    """A record whose files are stored with its split, or why it cannot be used."""
     if isinstance(row, BadRow):
         return row
     if not ledger.new_line(row.line):
         return BadRow(row.line, None, "id_duplicate", f"the id {row.line!r} was there before")
     if not row.media:
         return BadRow(row.line, None, "row_empty", "the row has no image, no text and no audio")
+    files = assets_of(row, ledger)
+    if isinstance(files, BadRow):
+        return files
+    split = choose(row.split, group_of(row, files, reading), reading.settings.splits, reading.seed)
+    return replace(row, split=split)
+
+
+def to_sample(row: Record | BadRow, reading: Reading, ledger: Ledger) -> dict | BadRow:
+    """A settled row as one of the samples, or why there is none."""
+    if isinstance(row, BadRow):
+        return row
+    files = assets_of(row, ledger)
+    if isinstance(files, BadRow):
+        return files
+    labels = {c: parser.parse(row.columns.get(c)) for c, parser in reading.parsers.items()}
+    for column, value in labels.items():
+        if isinstance(value, Problem):
+            return BadRow(row.line, column, value.reason, f"column {column!r}: {value.detail}")
+    assets = {f"{m}_id": files.get(m) for m in MODALITIES}
+    return {"sample_id": row.line, "split": row.split, **assets, **labels}
+
+
+def assets_of(row: Record, ledger: Ledger) -> dict[Modality, str] | BadRow:
+    """The asset ids of a record's files, or the row as bad if one of them is."""
     files = {m: ledger.file(m, media.key) for m, media in row.media.items()}
     if broken := {m: found for m, found in files.items() if isinstance(found, Problem)}:
         details = "; ".join(problem.detail for problem in broken.values())
         modality, problem = next(iter(broken.items()))
         return BadRow(row.line, row.media[modality].key, problem.reason, details)
-    labels = {c: parser.parse(row.columns.get(c)) for c, parser in reading.parsers.items()}
-    for column, value in labels.items():
-        if isinstance(value, Problem):
-            return BadRow(row.line, column, value.reason, f"column {column!r}: {value.detail}")
-    split = choose(row.split, group_of(row, files, reading), reading.settings.splits, reading.seed)
-    assets = {f"{m}_id": files.get(m) for m in MODALITIES}
-    return {"sample_id": row.line, "split": split, **assets, **labels}
+    return files
 
 
 def note_uses(sample: Mapping, ledger: Ledger) -> None:
@@ -281,13 +303,15 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     reading = Reading(settings.ingest, settings.tasks, settings.seed)
     options = reading.settings
     rows = SOURCES[options.source](settings, arguments.root)
-    if options.speech:
+    if options.speech and options.speech.tables:
         rows = with_speech(rows, options.speech, arguments.root)
     scratch = arguments.scratch
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as bad:
-        with TableWriter(arguments.assets, ASSETS, TYPES) as assets:
-            library = Library(arguments.media, ledger, assets, settings.workers)
+        with (
+            TableWriter(arguments.assets, ASSETS, TYPES) as assets,
+            Library(arguments.media, ledger, assets, settings.workers) as library,
+        ):
             count = collect(rows, reading, library, ledger, scratch / "collected", bad)
         bad.refuse(count, options.max_bad_fraction)
         leaks = find_leaks(ledger, options.on_leak)

@@ -41,7 +41,7 @@ def examine(modality: Modality, media: Media) -> Usable | Problem:
         content = media.load()
     except OSError as error:
         return Problem("file_unreadable", f"the file cannot be read: {error.strerror or error}")
-    found = INSPECT[modality](content)
+    found = content if isinstance(content, Problem) else INSPECT[modality](content)
     if isinstance(found, Problem):
         return found
     return Usable(Asset(content_id(content), content), found)
@@ -56,7 +56,7 @@ class _Batch:
 
 
 class Library:
-    """The media shard sets of a source while they are written.
+    """The media shard sets of a source while they are written; a context that finishes them.
 
     Args:
         folder: of the media shard sets.
@@ -69,6 +69,14 @@ class Library:
         self._ledger, self._assets, self._workers = ledger, assets, workers
         self._writers = {modality: MediaWriter(folder / modality) for modality in MODALITIES}
 
+    def __enter__(self) -> "Library":
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            for writer in self._writers.values():
+                writer.close()
+
     def store(self, rows: Rows) -> Iterator[Record | BadRow]:
         """Pass rows on in their order, after their files are stored or found bad."""
         with ThreadPoolExecutor(self._workers) as pool:
@@ -76,8 +84,6 @@ class Library:
                 for (modality, key), future in batch.files.items():
                     self._take(modality, key, future.result())
                 yield from batch.rows
-        for writer in self._writers.values():
-            writer.close()
 
     def _submitted(self, rows: Rows, pool: ThreadPoolExecutor) -> Iterator[_Batch]:
         """Batches in order, the files of the next one being read meanwhile."""

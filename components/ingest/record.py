@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from components.config.settings import Modality, Split
+from components.store.errors import Problem
 
 Value = str | float | tuple[str, ...] | None  # a label, a number, several labels; None: unknown
 
@@ -14,11 +15,12 @@ class Media:
 
     Attributes:
         key: where it lies in the source; rows that share a key share the file.
-        load: reads its bytes; may raise OSError; picklable, since a pool of processes calls it.
+        load: reads its bytes, or says what is wrong; may raise OSError; picklable, so that any
+            process can call it.
     """
 
     key: str
-    load: Callable[[], bytes]
+    load: Callable[[], bytes | Problem]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """What the encoders are taught, and the features that they leave."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -10,10 +11,12 @@ from torch.nn import functional as F
 
 from components.config.settings import MODALITIES, TaskSettings
 from components.features import audio, image, teach, text
+from components.features.words import Words, words
 from components.model.base.assets import AssetTensors, load_assets
 from components.model.base.fit import Checkpoint
 from components.model.encoders.build import build_encoder
 from components.model.encoders.image import ImageEncoder
+from components.model.tasks.multilabel import Multilabel
 from components.store.errors import InputError
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_media, transform
@@ -232,12 +235,114 @@ def test_a_sound_s_transcript_is_its_text_among_the_training_texts():
         dtype="str",
     )
     assets = AssetTensors(tuple(ids), {})
-    objective = audio.transcript_objective(assets, table, 1.0)
+    objective = audio.transcript_objective(assets, table, Path("unread"), 1.0)
     order = sorted(texts[:2])
     assert objective.outputs == 2
     assert objective.targets.tolist() == [
         order.index(texts[1]), order.index(texts[0]), order.index(texts[1]), -1,
     ]  # fmt: skip
+
+
+def test_texts_that_no_sound_of_training_says_are_no_classes():
+    ids, texts = ids_of("audio", 2), ids_of("text", 4)
+    table = pd.DataFrame(
+        {"split": "train", "audio_id": [*ids, None, None], "text_id": texts}, dtype="str"
+    )
+    assets = AssetTensors(tuple(ids), {})
+    assert audio.transcript_objective(assets, table, Path("unread"), 1.0).outputs == 2
+
+
+SAYINGS = ("A red dog.", "the dog, the RED dog", "a cat", "une école", "a fox", "…")
+
+
+def said_by(folder, sayings=SAYINGS) -> tuple[AssetTensors, pd.DataFrame]:
+    """Sounds that say these texts, the last two in validation, and one that says nothing known."""
+    writer = MediaWriter(folder)
+    assets = [Asset(content_id(said.encode()), said.encode()) for said in sayings]
+    for asset in assets:
+        writer.add(asset)
+    writer.close()
+    ids = ids_of("audio", len(sayings) + 1)
+    split = ["train"] * (len(sayings) - 2) + ["validation", "validation", "train"]
+    texts = [*(asset.asset_id for asset in assets), None]
+    table = pd.DataFrame({"split": split, "audio_id": ids, "text_id": texts}, dtype="str")
+    return AssetTensors(tuple(ids), {}), table
+
+
+def test_where_many_texts_are_said_the_words_are_taught(tmp_path, monkeypatch):
+    assets, table = said_by(tmp_path)
+    monkeypatch.setattr(audio, "MANY_TEXTS", 3)
+    objective = audio.transcript_objective(assets, table, tmp_path, 0.5)
+    assert objective.kind is Words and objective.weight == 0.5
+    vocabulary = ["a", "dog", "red", "cat", "the", "une", "école"]  # in two texts, then in one
+    assert objective.outputs == len(vocabulary)
+    assert objective.kind.known(objective.targets).tolist() == [True] * 6 + [False]
+    found = [
+        {vocabulary[int(code)] for code, score in target if score == 1}
+        for target in objective.targets[:-1].tolist()
+    ]
+    assert found == [
+        {"a", "red", "dog"}, {"the", "dog", "red"}, {"a", "cat"}, {"une", "école"}, {"a"}, set(),
+    ]  # fmt: skip
+    monkeypatch.setattr(audio, "MANY_TEXTS", 4)
+    assert audio.transcript_objective(assets, table, tmp_path, 0.5).outputs == 4
+
+
+def test_only_the_most_frequent_words_are_taught(tmp_path, monkeypatch):
+    assets, table = said_by(tmp_path)
+    monkeypatch.setattr(audio, "MANY_TEXTS", 1)
+    monkeypatch.setattr("components.features.words.MOST", 2)
+    assert audio.transcript_objective(assets, table, tmp_path, 1.0).outputs == 2
+
+
+@pytest.mark.parametrize("sayings", [("…", "?!", "--", "!"), ("👍", "👎", "👏", "🙏")])
+def test_texts_without_words_teach_nothing(tmp_path, monkeypatch, sayings):
+    assets, table = said_by(tmp_path, sayings)
+    monkeypatch.setattr(audio, "MANY_TEXTS", 1)
+    assert audio.transcript_objective(assets, table, tmp_path, 1.0).outputs == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("A dog isn’t on the mat, it's 'quoted'.", "a|dog|isn’t|on|the|mat|it's|quoted"),
+        ("The dog, THE Dog", "the|dog"),
+        ("Straße ÉCOLE 12:30 don't-stop", "strasse|école|12|30|don't|stop"),
+        ("这是什么? hello世界", "这|是|什|么|hello|世|界"),
+        ("ひらカ", "ひ|ら|カ"),
+        ("नमस्ते दुनिया", "नमस्ते|दुनिया"),
+        ("مرحبا بالعالم", "مرحبا|بالعالم"),
+        ("한국어 문장", "한국어|문장"),
+        ("👍 …", ""),
+    ],
+)
+def test_words_of_any_language(text, found):
+    assert words(text) == tuple(filter(None, found.split("|")))
+
+
+def test_words_are_learnt_and_their_quality_is_f1():
+    targets = Words(classes=["a", "b", "c"]).targets(pd.Series([("a", "c"), ("b",), ()]))
+    exact = torch.tensor([[9.0, -9.0, 9.0], [-9.0, 9.0, -9.0], [-9.0, -9.0, -9.0]])
+    assert Words.quality(exact, targets) == 1.0
+    assert Words.loss(exact, targets) < 0.01 < Words.loss(-exact, targets)
+    dense = torch.tensor([[1.0, 0, 1], [0, 1, 0], [0, 0, 0]])
+    logits = torch.randn(3, 3, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(Words.loss(logits, targets), Multilabel.loss(logits, dense))
+    assert Words.quality(logits, targets) == Multilabel.quality(logits, dense)
+
+
+def test_an_encoder_learns_which_words_it_hears(tmp_path):
+    course = lesson("audio")
+    kind = Words(classes=["even", "odd", "number"])
+    labels = [(["even", "odd"][place % 2], "number") for place in range(COUNT)]
+    course.objectives.clear()
+    course.objectives["transcript"] = teach.Objective(
+        kind.targets(pd.Series(labels)), kind.outputs, 1.0, Words
+    )
+    history = teach.teach(course, 0, Checkpoint(tmp_path / "c", "a"))
+    losses = history[history["series"] == "loss"]["value"].to_numpy()
+    assert losses[-1] < 0.2 * losses[0]
+    assert set(history["series"]) == {"loss", "f1"}
 
 
 def test_augmented_sound_keeps_its_form_and_its_padding():

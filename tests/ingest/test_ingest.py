@@ -10,6 +10,7 @@ import pytest
 
 from components.ingest import __main__ as stage
 from components.ingest.record import BadRow, Media, Record
+from components.ingest.sources import with_voices
 from components.store.files import read_json
 from components.store.hashing import content_id
 from components.store.shards import read_index, read_media
@@ -62,7 +63,7 @@ def run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "source").mkdir()
 
-    def call(rows: list, tasks: dict | None = None, **changes) -> int:
+    def call(rows: list, tasks: dict | None = None, workers: int = 2, **changes) -> int:
         settings = {
             "ingest.max_bad_fraction": 0.9,
             "ingest.splits.validation": 0.0,
@@ -71,6 +72,7 @@ def run(tmp_path, monkeypatch):
         settings |= {f"ingest.{key.replace('__', '.')}": value for key, value in changes.items()}
         params = small_params(settings)
         params["tasks"] = {"answer": TASK} if tasks is None else tasks
+        params["workers"] = workers
         write_params(tmp_path / "params.yaml", params)
         monkeypatch.setitem(stage.SOURCES, "demo", lambda settings, root: iter(rows))
         words = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
@@ -172,7 +174,7 @@ def test_a_file_is_read_once_however_many_rows_name_it(run, count):
 @pytest.mark.parametrize("workers", [1, 4])
 def test_samples_and_media_keep_the_order_of_the_source(run, workers):
     rows = [row(str(n), image=png(n), answer=str(n % 2)) for n in range(300)]
-    assert run(rows) == 0
+    assert run(rows, workers=workers) == 0
     assert list(samples()["sample_id"]) == [str(n) for n in range(300)]
     assert asset_ids("image") == [content_id(png(n)) for n in range(300)]
 
@@ -308,6 +310,73 @@ def test_a_group_is_in_one_split_and_new_rows_move_nothing(run, group, column):
 def test_an_unknown_group_is_named(run, capsys):
     assert run(good(4), splits__group="speeker") == 2
     assert "does not have: speeker" in capsys.readouterr().err
+
+
+VOICES = {
+    "train": ["en/150/35", "en-us/170/50"],
+    "validation": ["en-us-nyc/160/45"],
+    "test": ["en-029/160/40"],
+}
+SPOKEN = {"speech": {"voices": VOICES}, "slices": ["voice", "accent"]}
+
+
+def silent(line: str, image: int, text="is it red?", split=None, audio=None) -> Record:
+    """A record without a sound, unless it is given, and without a column that says whose it is."""
+    record = row(line, split, image=png(image), text=text.encode(), audio=audio)
+    return Record(line, split, record.media, {"answer": line[-1]})
+
+
+@pytest.mark.parametrize("group", ["image", "audio", "text"])
+def test_texts_are_spoken_in_a_voice_of_the_split_that_their_group_is_in(run, group):
+    rows = [silent(f"{n}", n // 2, f"is it {n // 3}?") for n in range(150)]
+    shares = {"splits__group": group, "splits__validation": 0.3, "splits__test": 0.3}
+    on_leak = "error" if group == "image" else "allow"  # otherwise images may be in two splits
+    assert run(rows, **SPOKEN, **shares, on_leak=on_leak) == 0
+    found = samples()
+    assert list(found["sample_id"]) == [record.line for record in rows]
+    assert found["audio_id"].notna().all()
+    for split, names in VOICES.items():
+        assert set(found.loc[found["split"] == split, "voice"]) == set(names)
+    assert (found["accent"] == found["voice"].str.split("/").str[0]).all()
+    assert read_json(Path("report.json"))["leaks"]["audio"] == 0  # each voice is in one split
+
+
+def test_a_text_is_spoken_once_a_voice_however_often_it_is_said(run, monkeypatch):
+    asked = []
+    real = with_voices.say
+    monkeypatch.setattr(with_voices, "say", lambda u: asked.append(u) or real(u))
+    assert run([silent(str(n), n, split="train") for n in range(600)], **SPOKEN) == 0
+    assert len(asked) == len(asset_ids("audio")) == len(VOICES["train"])
+
+
+@pytest.mark.parametrize("workers", [1, 4])
+def test_sounds_are_stored_in_the_order_of_the_source_however_many_speak(run, workers):
+    rows = [silent(str(n), n, f"number {n}", "train") for n in range(300)]
+    assert run(rows, **SPOKEN, workers=workers) == 0
+    assert asset_ids("audio") == list(samples()["audio_id"])
+
+
+def test_a_row_that_cannot_be_spoken_or_used_is_in_quarantine_with_the_reason(run):
+    rows = [
+        *(silent(str(n), n, split="train") for n in range(4)),
+        silent("silent", 5, "…?!"),
+        silent("empty", 6, " "),
+        Record("nothing", None, {}, {"answer": "1"}),
+        silent("own 1", 7, split="train", audio=wav()),
+    ]
+    assert run(rows, **SPOKEN) == 0
+    assert reasons() == {"silent": "speech_silent", "empty": "text_empty", "nothing": "row_empty"}
+    assert "nothing to say for '…?!'" in quarantine()["detail"].iloc[0]
+    assert samples().set_index("sample_id")["voice"].isna().to_dict() == {
+        "0": False, "1": False, "2": False, "3": False, "own 1": True,
+    }  # fmt: skip
+
+
+def test_a_voice_that_does_not_exist_is_the_user_s_mistake(run, capsys):
+    voices = VOICES | {"test": ["en-klingon/150/50"]}
+    assert run([silent("0", 0)], **SPOKEN | {"speech": {"voices": voices}}) == 2
+    assert "ingest.speech.voices: eSpeak NG has no voice 'en-klingon'" in capsys.readouterr().err
+    assert not Path("samples.parquet").exists()
 
 
 def test_the_report_shows_sizes_duplicates_and_samples_as_text(run):

@@ -1,22 +1,18 @@
 """The demo source: spoken visual question answering.
 
 Images, questions and answers are the PyPI package `easy-vqa`; every question is also spoken by
-eSpeak NG in a voice of its split. Both are the optional extra `demo`, and no other module needs
-them.
+eSpeak NG in a voice of its split. Both are the optional extra `demo`.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 
-from tqdm import tqdm
-
 from components.config.settings import DemoSettings, Split, SplitSettings, Voice
 from components.ingest.record import Media, Record
-from components.ingest.sources.speech import SpeechError, Utterance, speak
+from components.ingest.sources.with_voices import columns, require, spoken
 from components.ingest.splits import choose
 from components.store.errors import InputError
 from components.store.hashing import content_id, number_from
@@ -38,7 +34,7 @@ class Question:
     voice: Voice
 
 
-def read(settings: DemoSettings, cut: SplitSettings, seed: int, workers: int) -> Iterator[Record]:
+def read(settings: DemoSettings, cut: SplitSettings, seed: int) -> Iterator[Record]:
     """Every question of easy-VQA with its image and its speech, image by image.
 
     The test split is the package's own. Validation is cut from train by a hash of the image, so
@@ -54,6 +50,7 @@ def read(settings: DemoSettings, cut: SplitSettings, seed: int, workers: int) ->
             "ingest.source: demo needs the packages of the extra 'demo', found none. "
             "Install them: pip install -e '.[demo]'"
         ) from error
+    require(settings.voices, "ingest.demo.voices")
     sources = {
         "train": (easy_vqa.get_train_questions(), easy_vqa.get_train_image_paths()),
         "test": (easy_vqa.get_test_questions(), easy_vqa.get_test_image_paths()),
@@ -63,12 +60,11 @@ def read(settings: DemoSettings, cut: SplitSettings, seed: int, workers: int) ->
         for name, (rows, paths) in sources.items()
         for question in _questions(name, rows, paths, settings, cut, seed)
     ]
-    clips = _clips(questions, workers)
     for _, group in groupby(questions, key=lambda question: question.image):
         group = list(group)
         shape, colour = attributes((question.text, question.answer) for question in group)
         for question in group:
-            yield _record(question, shape, colour, clips)
+            yield _record(question, shape, colour)
 
 
 def _questions(name, rows, paths, settings, cut, seed) -> Iterator[Question]:
@@ -87,35 +83,21 @@ def _questions(name, rows, paths, settings, cut, seed) -> Iterator[Question]:
         yield Question(line, splits[image], text, answer, Path(paths[image]), voice)
 
 
-def _clips(questions: list[Question], workers: int) -> dict[tuple[str, Voice], bytes]:
-    """Speak every (text, voice) that occurs, once."""
-    wanted = list(dict.fromkeys((question.text, question.voice) for question in questions))
-    utterances = [Utterance(text, v.accent, v.speed, v.pitch) for text, v in wanted]
-    try:
-        spoken = speak(utterances, workers)
-        bar = tqdm(spoken, "speaking", len(wanted), unit="clip", disable=None)
-        return dict(zip(wanted, bar, strict=True))
-    except SpeechError as error:
-        raise InputError(f"ingest.demo.voices: {error}") from error
-
-
-def _record(question: Question, shape: str | None, colour: str | None, clips: dict) -> Record:
-    spoken = clips[question.text, question.voice]
+def _record(question: Question, shape: str | None, colour: str | None) -> Record:
     return Record(
         line=question.line,
         split=question.split,
         media={
             "image": Media("/".join(question.image.parts[-3:]), question.image.read_bytes),
             "text": Media(question.text, question.text.encode),
-            "audio": Media(f"{question.voice.name()}: {question.text}", partial(bytes, spoken)),
+            "audio": spoken(question.text, question.voice),
         },
         columns={
             "answer": question.answer,
             "shape": shape,
             "colour": colour,
             "question_type": question_type(question.text),
-            "voice": question.voice.name(),
-            "accent": question.voice.accent,
+            **columns(question.voice),
         },
     )
 

@@ -5,7 +5,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from components.config.settings import Split
@@ -40,12 +40,16 @@ def short(value: object) -> str:
     return text if len(text) <= SHORT else f"{text[:SHORT]}…"
 
 
-def media_file(root: Path, name: str) -> Media:
-    """The media file that a row names by its path from the root. Whether it is there shows later.
+def media_file(root: Path, name: str, folder: str = "") -> Media:
+    """The media file that a row names by its path from a folder. Whether it is there shows later.
 
     Args:
-        root: without symbolic links, as `Path.resolve` gives it.
+        root: without symbolic links, as `Path.resolve` gives it; the file is below it.
         name: with slashes, as `images/cat.png`.
+        folder: its path from the root; empty for the root itself.
+
+    Returns:
+        The file, whose key is its path from the root.
 
     Raises:
         RowError: `path_invalid`, `path_backslash`, `path_absolute` or `path_outside`.
@@ -58,18 +62,25 @@ def media_file(root: Path, name: str) -> Media:
     if "\\" in name:
         detail = f"the path {short(name)} has backslashes, expected slashes"
         raise RowError(name, "path_backslash", detail)
-    key = os.path.normpath(name)
-    path = root / key
+    key = os.path.normpath(os.path.join(folder, name))
+    path = os.path.join(root, key)
     if not lies_below(root, path):
         detail = f"the path {short(name)} leads out of ingest.root"
         raise RowError(name, "path_outside", detail)
-    return Media(key, path.read_bytes)
+    return Media(key, partial(read_file, path))
 
 
-def lies_below(root: Path, path: Path) -> bool:
+def read_file(path: str) -> bytes:
+    """The bytes of a file; for a path a row, where pathlib would keep every part of each."""
+    with open(path, "rb") as stream:
+        return stream.read()
+
+
+def lies_below(root: Path, path: str | Path) -> bool:
     """Whether `path`, symbolic links followed, is in `root`, which has none."""
     folder, name = os.path.split(path)
-    real = os.path.realpath(path) if os.path.islink(path) else f"{_real_folder(folder)}/{name}"
+    plain = name not in (".", "..") and not os.path.islink(path)
+    real = f"{_real_folder(folder)}/{name}" if plain else os.path.realpath(path)
     return real.startswith(os.path.join(root, ""))
 
 
@@ -79,7 +90,7 @@ def _real_folder(folder: str) -> str:
 
 
 def source_path(root: Path, name: str, setting: str) -> Path:
-    """The file or folder below the root that a setting names.
+    """The file or folder in the root, or the root itself, that a setting names.
 
     Args:
         root: without symbolic links.
@@ -90,7 +101,7 @@ def source_path(root: Path, name: str, setting: str) -> Path:
         InputError: it lies elsewhere, or there is none; names the nearest one.
     """
     path = root / name
-    if not lies_below(root, path):
+    if os.path.isabs(name) or not (path == root or lies_below(root, path)):
         raise InputError(
             f"{setting}: found {name!r}, expected a path below ingest.root ({root}). "
             "Move the data there, or let ingest.root name a folder above it"

@@ -1,27 +1,32 @@
 """Speech by eSpeak NG whose bytes depend on the text and the voice alone.
 
 eSpeak NG carries state from one clip to the next, and initialising it again does not clear it.
-Here a small process initialises the library once and forks for every clip, so that each clip
-starts from the same memory, whatever came before it. The process imports nothing large, so a
-fork takes about a millisecond.
+Here small processes initialise the library once and fork for every clip, so that each clip
+starts from the same memory, whatever came before it. Such a process imports nothing large, so a
+fork takes about a millisecond; it ends with the process that started it.
 
 The C interface is the one of `speak_lib.h` in eSpeak NG 1.52.
 """
 
 import ctypes
 import io
+import json
 import os
 import sys
 import wave
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+import weakref
+from contextlib import suppress
+from dataclasses import astuple, dataclass
+from pathlib import Path
 from subprocess import PIPE, Popen
+
+from components.store.errors import Problem
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples arrive in the callback, before Synth returns
 RATE, PITCH = 1, 3  # espeak_PARAMETER
-CHARS_UTF8 = 1
-RECORD = 3  # fields of a request: text, accent, "speed pitch"
+CHARS_UTF8 = 1  # and neither espeakSSML nor espeakPHONEMES: markup is a text like any other
+ROOT = Path(__file__).parents[3]  # where Python finds this very module
+SHORT = 80  # characters of a text that an error shows
 
 
 @dataclass(frozen=True)
@@ -35,40 +40,66 @@ class Utterance:
 
 
 class SpeechError(Exception):
-    """eSpeak NG could not speak an utterance."""
+    """eSpeak NG does not work here."""
 
 
-def speak(utterances: Iterable[Utterance], workers: int) -> Iterator[bytes]:
-    """Give each utterance as a WAV file (16 bit, mono, 22,050 Hz), in the order asked.
+def say(utterance: Utterance) -> bytes | Problem:
+    """The utterance as a WAV file (16 bit, mono, 22,050 Hz), or why there is none.
 
-    Args:
-        utterances: what to say.
-        workers: helper processes; the bytes do not depend on it.
+    As many helper processes are started as threads call this at once; the bytes do not depend on
+    it.
 
     Raises:
-        SpeechError: a voice does not exist, or the library failed.
+        SpeechError: the helper did not start, or was killed.
     """
-    utterances = list(utterances)
-    share = -(-len(utterances) // workers) or 1
-    parts = [utterances[i : i + share] for i in range(0, len(utterances), share)]
-    with ThreadPoolExecutor(max(1, len(parts))) as pool:
-        for clips in pool.map(_speak_in_one_process, parts):
-            yield from clips
+    try:
+        helper = _idle.pop()
+    except IndexError:
+        helper = _Helper()
+    pcm = helper.ask(utterance)
+    _idle.append(helper)
+    said = f"{utterance.text[:SHORT]!r} in the voice {utterance.accent!r}"
+    if pcm is None:
+        return Problem("speech_failed", f"eSpeak NG cannot speak {said}")
+    if not pcm.strip(b"\0"):
+        return Problem("speech_silent", f"eSpeak NG has nothing to say for {said}")
+    return _wav(pcm)
 
 
-def _speak_in_one_process(utterances: list[Utterance]) -> list[bytes]:
-    for utterance in utterances:
-        if "\n" in utterance.text or "\0" in utterance.text:
-            raise SpeechError(f"the text {utterance.text!r} holds a line break or NUL")
-    request = "".join(f"{u.text}\n{u.accent}\n{u.speed} {u.pitch}\n" for u in utterances)
-    helper = Popen([sys.executable, "-m", __name__], stdin=PIPE, stdout=PIPE, stderr=PIPE)
-    output, errors = helper.communicate(request.encode())
-    if helper.returncode:
-        raise SpeechError(errors.decode().strip() or f"the helper ended with {helper.returncode}")
-    clips, stream = [], io.BytesIO(output)
-    while size := stream.read(8):
-        clips.append(_wav(stream.read(int.from_bytes(size, "little"))))
-    return clips
+def has_voice(accent: str) -> bool:
+    """Whether eSpeak NG has a voice."""
+    return isinstance(say(Utterance("a", accent, 175, 50)), bytes)
+
+
+class _Helper:
+    """A process that speaks one utterance after the other."""
+
+    def __init__(self):
+        command = [sys.executable, "-m", __name__]
+        self._process = Popen(command, stdin=PIPE, stdout=PIPE, cwd=ROOT)
+        weakref.finalize(self, _end, self._process)
+
+    def ask(self, utterance: Utterance) -> bytes | None:
+        """16-bit samples; None if the library refuses."""
+        with suppress(BrokenPipeError):  # the answer will be missing too
+            self._process.stdin.write(json.dumps(astuple(utterance)).encode() + b"\n")
+            self._process.stdin.flush()
+        size = int.from_bytes(self._read(8), "little", signed=True)
+        return None if size < 0 else self._read(size)
+
+    def _read(self, size: int) -> bytes:
+        found = self._process.stdout.read(size)
+        if len(found) < size:
+            raise SpeechError(f"the helper of eSpeak NG ended with code {self._process.wait()}")
+        return found
+
+
+def _end(process: Popen) -> None:
+    with suppress(BrokenPipeError), process:  # closes the pipes, then waits
+        pass
+
+
+_idle: list[_Helper] = []  # a thread takes one, and gives it back
 
 
 def _wav(pcm: bytes) -> bytes:
@@ -92,8 +123,8 @@ def _library() -> ctypes.CDLL:
     return library
 
 
-def _synthesise(library: ctypes.CDLL, utterance: Utterance) -> bytes:
-    """Speak with the library's present state; 16-bit samples."""
+def _synthesise(library: ctypes.CDLL, utterance: Utterance) -> bytes | None:
+    """Speak with the library's present state; 16-bit samples, None if it refuses."""
     pcm = bytearray()
 
     @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
@@ -103,17 +134,17 @@ def _synthesise(library: ctypes.CDLL, utterance: Utterance) -> bytes:
         return 0
 
     if library.espeak_SetVoiceByName(utterance.accent.encode()):
-        raise SpeechError(f"eSpeak NG has no voice {utterance.accent!r}; see espeak-ng --voices")
+        return None
     library.espeak_SetSynthCallback(receive)
     library.espeak_SetParameter(RATE, utterance.speed, 0)
     library.espeak_SetParameter(PITCH, utterance.pitch, 0)
     text = utterance.text.encode()
     if library.espeak_Synth(text, len(text) + 1, 0, 0, 0, CHARS_UTF8, None, None):
-        raise SpeechError(f"eSpeak NG could not speak {utterance.text!r}")
+        return None
     return bytes(pcm)
 
 
-def _speak_in_a_fork(library: ctypes.CDLL, utterance: Utterance) -> bytes:
+def _speak_in_a_fork(library: ctypes.CDLL, utterance: Utterance) -> bytes | None:
     """Speak in a child process, so that this process's state stays as it was initialised."""
     read_end, write_end = os.pipe()
     child = os.fork()
@@ -121,30 +152,26 @@ def _speak_in_a_fork(library: ctypes.CDLL, utterance: Utterance) -> bytes:
         code = 1
         try:
             os.close(read_end)
-            with os.fdopen(write_end, "wb") as pipe:
-                pipe.write(_synthesise(library, utterance))
-            code = 0
-        except SpeechError as error:
-            print(error, file=sys.stderr, flush=True)
+            if (pcm := _synthesise(library, utterance)) is not None:
+                with os.fdopen(write_end, "wb") as pipe:
+                    pipe.write(pcm)
+                code = 0
         finally:
             os._exit(code)
     os.close(write_end)
     with os.fdopen(read_end, "rb") as pipe:
         pcm = pipe.read()
-    if os.waitpid(child, 0)[1] or not pcm:
-        raise SystemExit(1)
-    return pcm
+    return None if os.waitpid(child, 0)[1] else pcm
 
 
 def _serve() -> None:
     """The helper: requests on standard input, each clip's size and samples on standard output."""
-    lines = sys.stdin.buffer.read().decode().splitlines()
     library = _library()
-    for start in range(0, len(lines), RECORD):
-        text, accent, numbers = lines[start : start + RECORD]
-        speed, pitch = map(int, numbers.split())
-        pcm = _speak_in_a_fork(library, Utterance(text, accent, speed, pitch))
-        sys.stdout.buffer.write(len(pcm).to_bytes(8, "little") + pcm)
+    for line in sys.stdin.buffer:
+        pcm = _speak_in_a_fork(library, Utterance(*json.loads(line)))
+        size = -1 if pcm is None else len(pcm)
+        sys.stdout.buffer.write(size.to_bytes(8, "little", signed=True) + (pcm or b""))
+        sys.stdout.buffer.flush()
 
 
 if __name__ == "__main__":

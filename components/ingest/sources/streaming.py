@@ -1,19 +1,17 @@
-"""What the readers of published data sets share: JSON as a stream, look-ups on disk, safe paths."""
+"""What the readers of published data sets share: JSON as a stream, and look-ups on disk."""
 
 import codecs
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ijson
 
 from components.ingest.record import Media
-from components.ingest.sources.files import RowError
+from components.ingest.sources.files import RowError, media_file, short, source_path
 from components.store.errors import InputError
 
 CHUNK = 16_384  # bytes of JSON whose elements are in memory together
@@ -24,46 +22,16 @@ class Folder:
     """A folder below the root whose files the rows of a source name.
 
     Attributes:
-        root: the root, as it was given.
-        real: the root without symbolic links.
-        name: the folder's path from the root, empty for the root itself.
+        root: the root, without symbolic links.
+        name: the folder's path from the root, `.` for the root itself.
     """
 
     root: Path
-    real: str
     name: str
 
     def media(self, name: str) -> Media:
-        """The file that a row names.
-
-        Raises:
-            RowError: the name is absolute, leads out of the root, or can name no file.
-        """
-        if os.path.isabs(name):
-            raise RowError(
-                name, "path_absolute", f"the path {name!r} is absolute, expected one below the root"
-            )
-        key = os.path.join(self.name, name)
-        try:
-            inside = name.encode() and _lies_in(self.real, os.path.join(self.root, key))
-        except ValueError as error:  # NUL, or characters that UTF-8 does not have
-            detail = f"{name!r} cannot be a path: {error}"
-            raise RowError(None, "path_invalid", detail) from error
-        if not inside:
-            raise RowError(
-                name, "path_outside", f"the path {name!r} leads to no file below the root"
-            )
-        return Media(key, partial(read_file, os.path.join(self.root, key)))
-
-
-def read_file(path: str) -> bytes:
-    """The bytes of a file; for a path a row, where pathlib would keep every part of each."""
-    with open(path, "rb") as stream:
-        return stream.read()
-
-
-def _lies_in(real: str, path: str | Path) -> bool:
-    return os.path.commonpath([real, os.path.realpath(path)]) == real
+        """The file that a row names: see `media_file`."""
+        return media_file(self.root, name, self.name)
 
 
 def folder(root: Path, name: str, setting: str) -> Folder:
@@ -72,10 +40,10 @@ def folder(root: Path, name: str, setting: str) -> Folder:
     Raises:
         InputError: it lies elsewhere, or there is none.
     """
-    if not _named(root, name, setting).is_dir():
-        raise InputError(f"{setting}: there is no folder {name} below ingest.root ({root})")
-    name = os.path.normpath(name)
-    return Folder(root, os.path.realpath(root), "" if name == "." else name)
+    root = root.resolve()
+    if not source_path(root, name, setting).is_dir():
+        raise InputError(f"{setting}: {name} below ingest.root ({root}) is a file, no folder")
+    return Folder(root, name)
 
 
 def file(root: Path, name: str, setting: str) -> Path:
@@ -84,19 +52,10 @@ def file(root: Path, name: str, setting: str) -> Path:
     Raises:
         InputError: it lies elsewhere, or there is none.
     """
-    path = _named(root, name, setting)
+    path = source_path(root.resolve(), name, setting)
     if not path.is_file():
-        raise InputError(f"{setting}: there is no file {name} below ingest.root ({root})")
+        raise InputError(f"{setting}: {name} below ingest.root ({root}) is a folder, no file")
     return path
-
-
-def _named(root: Path, name: str, setting: str) -> Path:
-    if os.path.isabs(name) or not _lies_in(os.path.realpath(root), root / name):
-        raise InputError(
-            f"{setting}: found {name!r}, expected a path below ingest.root ({root}). "
-            "Move the data there, or let ingest.root name a folder above it"
-        )
-    return root / name
 
 
 def refuse_same_name(files: list[Path]) -> None:
@@ -183,7 +142,7 @@ def present(item: Any, field: str) -> Any:
         RowError: it is not, or the item has no fields.
     """
     if not isinstance(item, dict):
-        raise RowError(None, "row_malformed", f"found {_short(item)}, expected an object")
+        raise RowError(None, "row_malformed", f"found {short(item)}, expected an object")
     if item.get(field) is None:
         raise RowError(field, "field_missing", f"the field {field!r} is missing")
     return item[field]
@@ -191,13 +150,8 @@ def present(item: Any, field: str) -> Any:
 
 def _invalid(field: str, value: Any, expected: str) -> RowError:
     return RowError(
-        field, "field_invalid", f"the field {field!r} is {_short(value)}, expected {expected}"
+        field, "field_invalid", f"the field {field!r} is {short(value)}, expected {expected}"
     )
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def line_of(path: Path, item: Any, field: str, place: str) -> str:

@@ -17,16 +17,8 @@ import pyarrow.parquet as pq
 
 from components.config.settings import SpeechSettings, SpeechTable
 from components.ingest.record import BadRow, Media, Record, Rows
-from components.ingest.sources.streaming import (
-    Folder,
-    Lookup,
-    RowError,
-    file,
-    folder,
-    identity,
-    read_file,
-    string,
-)
+from components.ingest.sources.files import RowError, read_file
+from components.ingest.sources.streaming import Folder, Lookup, file, folder, identity, string
 from components.store.errors import InputError
 
 log = logging.getLogger(__name__)

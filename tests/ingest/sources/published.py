@@ -13,24 +13,30 @@ from components.config.settings import IngestSettings, TaskSettings
 from components.ingest.record import BadRow, Record, Rows
 from tests.shrunk import ROOT, png
 
-HOW_TO = ROOT / "docs" / "sources_published.md"
-BLOCKS = [
-    yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", HOW_TO.read_text(), re.S)
-]
+HOW_TO = ROOT / "docs" / "sources.md"
 
 
-def documented() -> list[IngestSettings]:
-    """The sections `ingest` of the how-to, in its order."""
-    return [IngestSettings.model_validate(b["ingest"]) for b in BLOCKS if "ingest" in b]
+def chapter(title: str) -> str:
+    """What stands below a heading of the how-to, up to the next heading."""
+    pattern = rf"^##+ {re.escape(title)}\n(.*?)(?=^##|\Z)"
+    return re.search(pattern, HOW_TO.read_text(), re.M | re.S)[1]
 
 
-def documented_tasks() -> list[TaskSettings]:
-    """The tasks of the how-to, in its order."""
-    return [
-        TaskSettings.model_validate(task)
-        for block in BLOCKS
-        for task in block.get("tasks", {}).values()
-    ]
+def blocks(title: str) -> list[dict]:
+    """The settings that a chapter shows, in its order."""
+    return [yaml.safe_load(b) for b in re.findall(r"```yaml\n(.*?)```", chapter(title), re.S)]
+
+
+def documented(title: str, place: int = 0) -> IngestSettings:
+    """A section `ingest` of a chapter, the first one unless `place` says otherwise."""
+    found = [block["ingest"] for block in blocks(title) if "ingest" in block]
+    return IngestSettings.model_validate(found[place])
+
+
+def documented_task(title: str) -> TaskSettings:
+    """The task of a chapter."""
+    (task,) = [t for block in blocks(title) for t in block.get("tasks", {}).values()]
+    return TaskSettings.model_validate(task)
 
 
 def write(root: Path, name: str, content: bytes | str | dict | list) -> Path:

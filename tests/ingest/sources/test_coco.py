@@ -12,7 +12,7 @@ from components.store.files import read_json
 from tests.ingest.sources.published import (
     assert_memory_is_flat,
     documented,
-    documented_tasks,
+    documented_task,
     texts,
     told,
     write,
@@ -94,7 +94,7 @@ def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_pat
         folder = "coco/annotations"
         write(tmp_path, f"{folder}/captions_{year}.json", captions_file(images, captions))
         write(tmp_path, f"{folder}/instances_{year}.json", instances_file(images, instances))
-    rows = list(read(documented()[0].coco, tmp_path))
+    rows = list(read(documented("COCO").coco, tmp_path))
     assert [(row.line, row.split) for row in rows] == [
         *((f"captions_train2017.json:{number}", "train") for number in range(90, 94)),
         *((f"captions_val2017.json:{number}", "test") for number in range(1390, 1394)),
@@ -108,7 +108,7 @@ def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_pat
     assert rows[0].media["image"].key == "coco/train2017/000000000009.jpg"
     assert rows[0].media["image"].load() == png(0)
     assert rows[2].media["image"].key == rows[0].media["image"].key
-    assert documented_tasks()[0].column in rows[0].columns
+    assert documented_task("COCO").column in rows[0].columns
 
 
 def test_a_caption_is_taken_as_published(tmp_path):
@@ -205,7 +205,7 @@ def test_the_order_of_keys_in_the_files_does_not_matter(tmp_path):
         ("/etc/hostname", "path_absolute"),
         ("link.jpg", "path_outside"),
         ("folder/secret.jpg", "path_outside"),
-        ("", "path_outside"),
+        ("", "path_invalid"),
         ("a\0.jpg", "path_invalid"),
     ],
 )
@@ -321,12 +321,14 @@ def test_instances_without_categories_are_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"captions": "gone.json"}, r"splits.train.captions: there is no file gone.json"),
+        ({"captions": "gone.json"}, r"splits.train.captions: \S+gone.json does not exist"),
         ({"captions": "../captions.json"}, r"captions: found '../captions.json', expected a path"),
         ({"captions": "/etc/hostname"}, r"captions: found '/etc/hostname', expected a path"),
-        ({"instances": "gone.json"}, r"splits.train.instances: there is no file gone.json"),
-        ({"images": "gone"}, r"splits.train.images: there is no folder gone"),
+        ({"instances": "gone.json"}, r"splits.train.instances: \S+gone.json does not exist"),
+        ({"images": "gone"}, r"splits.train.images: \S+gone does not exist"),
         ({"images": ".."}, r"splits.train.images: found '..', expected a path below"),
+        ({"images": "captions.json"}, r"splits.train.images: captions.json .* is a file, no fol"),
+        ({"captions": "train"}, r"splits.train.captions: train .* is a folder, no file"),
     ],
 )
 def test_settings_that_name_nothing_below_the_root_are_errors(tmp_path, changes, message):

@@ -16,7 +16,7 @@ IMAGES = 12
 def records(seed=0, fraction=0.3, **changes):
     shares = {"ingest.splits.validation": fraction}
     settings = small_settings({"ingest.demo.images": IMAGES, **shares, **changes}).ingest
-    return list(read(settings.demo, settings.splits, seed, workers=1))
+    return list(read(settings.demo, settings.splits, seed))
 
 
 @pytest.fixture(scope="module")

@@ -54,6 +54,8 @@ def test_a_path_below_the_root_is_a_file_by_its_shortest_name(root, name, key):
         ("images\\cat.png", "path_backslash"),
         ("../secret", "path_outside"),
         ("images/../../secret", "path_outside"),
+        ("..", "path_outside"),
+        (".", "path_outside"),
         ("link.png", "path_outside"),
         ("out/secret", "path_outside"),
         ("", "path_invalid"),
@@ -85,7 +87,19 @@ def test_a_setting_that_names_nothing_gets_the_nearest_name(root):
         assert part in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/hostname", "link.png", "out/secret"])
+@pytest.mark.parametrize("name", ["cat.png", "../images/cat.png", "../in/cat.png"])
+def test_a_path_may_start_from_a_folder_and_leave_it_within_the_root(root, name):
+    media = media_file(root, name, "images")
+    assert media.load() == b"cat"
+    with pytest.raises(RowError):
+        media_file(root, "../../secret", "images")
+
+
+def test_a_setting_may_name_the_root_itself(root):
+    assert source_path(root, ".", "ingest.x") == root
+
+
+@pytest.mark.parametrize("name", ["../secret", "..", "/etc/hostname", "link.png", "out/secret"])
 def test_a_setting_may_not_lead_out_of_the_root(root, name):
     with pytest.raises(InputError, match="ingest.x: found .* expected a path below ingest.root"):
         source_path(root, name, "ingest.x")

@@ -54,7 +54,7 @@ def rows_of_json(root, *images):
 
 
 def test_the_how_to_reads_a_token_file(tmp_path):
-    settings = documented()[2].flickr30k
+    settings = documented("Flickr30k, and Flickr8k", 1).flickr30k
     write_images(tmp_path, f"{settings.images}/1000092795.jpg", f"{settings.images}/10002456.jpg")
     write(tmp_path, settings.captions, TOKENS)
     rows = list(read(settings, tmp_path))
@@ -75,7 +75,7 @@ def test_the_how_to_reads_a_token_file(tmp_path):
 
 
 def test_the_how_to_reads_karpathy_s_splits(tmp_path):
-    settings = documented()[1].flickr30k
+    settings = documented("Flickr30k, and Flickr8k").flickr30k
     splits = {"a.jpg": "train", "b.jpg": "val", "c.jpg": "test", "d.jpg": "restval"}
     write_images(tmp_path, *(f"{settings.images}/{name}" for name in splits))
     images = [
@@ -196,10 +196,10 @@ def test_a_json_file_that_is_none_of_karpathy_s_is_an_error(tmp_path, content, m
 
 def test_what_is_missing_is_an_error(tmp_path):
     settings = Flickr30kSettings(images="images", captions="captions.token")
-    with pytest.raises(InputError, match=r"ingest.flickr30k.images: there is no folder images"):
+    with pytest.raises(InputError, match=r"ingest.flickr30k.images: \S+images does not exist"):
         list(read(settings, tmp_path))
     (tmp_path / "images").mkdir()
-    with pytest.raises(InputError, match=r"flickr30k.captions: there is no file captions.token"):
+    with pytest.raises(InputError, match=r"flickr30k.captions: \S+captions.token does not exist"):
         list(read(settings, tmp_path))
 
 

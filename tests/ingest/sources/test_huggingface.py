@@ -1,18 +1,17 @@
 """Data sets as `datasets` saves them and as the Hub ships them, without that library."""
 
 import json
-import re
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from components.config.settings import HuggingFaceSettings, IngestSettings
+from components.config.settings import HuggingFaceSettings
 from components.ingest.record import BadRow, Record
 from components.ingest.sources.huggingface import read
 from components.store.errors import InputError
+from tests.ingest.sources.published import documented
 
 MEDIA = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 FEATURES = {
@@ -25,7 +24,6 @@ FEATURES = {
     "size": {"dtype": "float32", "_type": "Value"},
 }
 COLUMNS = {"image": "image", "audio": "sound", "text": "caption"}
-DOCS = Path(__file__).parents[3] / "docs/sources.md"
 
 
 def table(start: int, count: int) -> pa.Table:
@@ -230,9 +228,7 @@ def test_a_shard_that_is_cut_short_is_refused(tmp_path, share):
 
 
 def test_the_example_of_the_how_to_works(tmp_path):
-    section = DOCS.read_text().split("\n## Hugging Face\n")[1].split("\n## ")[0]
-    settings = yaml.safe_load(re.search(r"```yaml\n(.*?)```", section, re.S)[1])
-    ingest = IngestSettings.model_validate(settings["ingest"])
+    ingest = documented("Hugging Face")
     save_dict(tmp_path / "pets", {"train": [table(0, 1)], "test": [table(1, 1)]})
     found = list(read(ingest.huggingface, tmp_path))
     assert [row.split for row in found] == ["train", "test"]

@@ -1,21 +1,33 @@
 """A clip's bytes are a function of the text and the voice, and of nothing else."""
 
 import io
+import pickle
 import random
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import soundfile
 
-from components.ingest.sources.speech import SpeechError, Utterance, speak
+from components.ingest.sources import speech
+from components.ingest.sources.speech import SpeechError, Utterance, has_voice, say
+from components.store.errors import Problem
+from tests.shrunk import run_python
 
 TEXTS = ("is there a red shape?", "what color is the circle?", "does the image not contain teal?")
 VOICES = (("en-us", 150, 35), ("en-gb-scotland", 190, 60), ("en-029", 170, 60))
 UTTERANCES = [Utterance(text, *voice) for voice in VOICES for text in TEXTS]
 
 
+def said(text: str, accent: str = "en-us") -> bytes:
+    clip = say(Utterance(text, accent, 150, 50))
+    assert isinstance(clip, bytes), clip
+    return clip
+
+
 @pytest.fixture(scope="module")
 def clips() -> dict[Utterance, bytes]:
-    return dict(zip(UTTERANCES, speak(UTTERANCES, 1), strict=True))
+    return {utterance: say(utterance) for utterance in UTTERANCES}
 
 
 def test_a_clip_is_a_wav_file_with_sound(clips):
@@ -31,33 +43,84 @@ def test_every_text_and_every_voice_sounds_different(clips):
     assert len(set(clips.values())) == len(UTTERANCES)
 
 
-@pytest.mark.parametrize("workers", [1, 2, 5])
+@pytest.mark.parametrize("threads", [1, 2, 5])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_neither_order_nor_workers_change_a_clip(clips, workers, seed):
+def test_neither_order_nor_threads_change_a_clip(clips, threads, seed):
     order = random.Random(seed).sample(UTTERANCES * 2, len(UTTERANCES) * 2)
-    assert list(speak(order, workers)) == [clips[utterance] for utterance in order]
+    with ThreadPoolExecutor(threads) as pool:
+        assert list(pool.map(say, order)) == [clips[utterance] for utterance in order]
 
 
-def test_a_clip_alone_in_its_process_is_the_same(clips):
-    last = UTTERANCES[-1]
-    assert list(speak([last], 1)) == [clips[last]]
+def test_a_clip_alone_in_its_process_is_the_same(clips, monkeypatch):
+    monkeypatch.setattr(speech, "_idle", [])
+    assert say(UTTERANCES[-1]) == clips[UTTERANCES[-1]]
 
 
-def test_nothing_asked_gives_nothing():
-    assert list(speak([], 2)) == []
+def test_another_process_can_be_asked_to_say_it(clips):
+    assert pickle.loads(pickle.dumps(partial(say, UTTERANCES[0])))() == clips[UTTERANCES[0]]
 
 
-def test_text_outside_of_ascii_is_spoken():
-    (clip,) = speak([Utterance("café über", "en-us", 150, 50)], 1)
-    assert len(clip) > 10_000
+@pytest.mark.parametrize("text", ["café über", "这是什么?", "что это?", "😀", "x\ny", "12"])
+def test_whatever_can_be_pronounced_is_spoken(text):
+    assert len(said(text)) > 5_000
 
 
-def test_an_unknown_voice_is_named():
-    with pytest.raises(SpeechError, match="eSpeak NG has no voice 'en-klingon'"):
-        list(speak([UTTERANCES[0], Utterance("hello", "en-klingon", 150, 50)], 1))
+@pytest.mark.parametrize(
+    ("text", "same"),
+    [
+        ("<b>red</b>", "red"),
+        ("<voice name='de'>red</voice>", "red"),
+        ("[[r'Ed]]", "red"),
+        ("&lt;red", "<red"),
+    ],
+)
+def test_markup_is_a_text_like_any_other(text, same):
+    assert len(said(text)) > 1.5 * len(said(same))  # its signs are read out
 
 
-@pytest.mark.parametrize("text", ["two\nlines", "nul\0"])
-def test_a_text_that_would_break_the_protocol_is_refused(text):
-    with pytest.raises(SpeechError, match="line break or NUL"):
-        list(speak([Utterance(text, "en-us", 150, 50)], 1))
+@pytest.mark.parametrize("text", ["", " ", "…", "?!", "---", "\U000e0001"])
+def test_a_text_that_has_no_sound_is_a_problem_with_a_reason(text):
+    found = say(Utterance(text, "en-us", 150, 50))
+    assert isinstance(found, Problem)
+    assert found.reason == "speech_silent"
+    assert repr(text) in found.detail and "en-us" in found.detail
+
+
+def test_an_unknown_voice_is_known_to_be_missing_and_spoils_nothing(clips):
+    assert has_voice("en-us") and not has_voice("en-klingon")
+    found = say(Utterance("hello", "en-klingon", 150, 50))
+    assert found == Problem(
+        "speech_failed", "eSpeak NG cannot speak 'hello' in the voice 'en-klingon'"
+    )
+    assert say(UTTERANCES[0]) == clips[UTTERANCES[0]]
+
+
+def test_a_helper_that_cannot_start_is_a_fault(monkeypatch, tmp_path):
+    monkeypatch.setattr(speech, "_idle", [])
+    (tmp_path / "espeakng_loader.py").write_text("raise RuntimeError('no eSpeak NG here')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with pytest.raises(SpeechError, match="the helper of eSpeak NG ended with code 1"):
+        say(UTTERANCES[0])
+    assert speech._idle == []
+
+
+def test_a_helper_that_is_killed_is_a_fault_and_the_next_one_speaks(clips, monkeypatch):
+    monkeypatch.setattr(speech, "_idle", [])
+    say(UTTERANCES[0])
+    speech._idle[0]._process.kill()
+    speech._idle[0]._process.wait()
+    with pytest.raises(SpeechError, match="ended with code -9"):
+        say(UTTERANCES[0])
+    assert say(UTTERANCES[0]) == clips[UTTERANCES[0]]
+
+
+def test_helpers_end_with_the_process_that_started_them(tmp_path):
+    """Also where it is killed; they share its standard error, whose end `run_python` waits for."""
+    script = (
+        "import os, signal\n"
+        "from components.ingest.sources import speech\n"
+        "speech.say(speech.Utterance('hello', 'en', 150, 50))\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    process = run_python("-c", script, cwd=tmp_path)
+    assert process.returncode == -9

@@ -12,15 +12,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import yaml
 
-from components.config.settings import IngestSettings, TableSettings
+from components.config.settings import TableSettings
 from components.ingest.record import BadRow, Record
 from components.ingest.sources.table import read
 from components.store.errors import InputError
+from tests.ingest.sources.published import chapter, documented
 
 MAPPED = {"image": "photo", "text": "caption", "audio": "voice", "split": "part", "id": "key"}
-DOCS = Path(__file__).parents[3] / "docs/sources.md"
 
 
 def rows(root: Path, files=("*",), **columns: str | None) -> list[Record | BadRow]:
@@ -289,11 +288,8 @@ def test_a_mapping_without_a_modality_is_refused():
 
 
 def test_the_example_of_the_how_to_works(tmp_path):
-    section = DOCS.read_text().split("\n## Table\n")[1].split("\n## ")[0]
-    settings, table = (
-        re.search(rf"```{kind}\n(.*?)```", section, re.S)[1] for kind in ("yaml", "csv")
-    )
-    ingest = IngestSettings.model_validate(yaml.safe_load(settings)["ingest"])
+    ingest = documented("Table")
+    table = re.search(r"```csv\n(.*?)```", chapter("Table"), re.S)[1]
     write(tmp_path / "rows.csv", table)
     found = list(read(ingest.table, tmp_path))
     assert found and all(isinstance(row, Record) for row in found)
