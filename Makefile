@@ -34,6 +34,7 @@ test: setup ## run the tests
 	@pytest -n logical --dist loadfile
 
 bench: setup ## measure every figure of the README and print the table
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[bench]'
 	@python -m benchmarks.table
 
 ui: setup ## open MLflow on http://127.0.0.1:5000 (and Prefect on :4200 if its server runs)
