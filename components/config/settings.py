@@ -257,13 +257,13 @@ class IngestSettings(Section):
     on_leak: Literal["error", "drop", "allow"]
     max_bad_fraction: Share
     slices: Annotated[tuple[str, ...], Field(strict=False)]
-    demo: DemoSettings | None
-    table: TableSettings | None
-    coco: CocoSettings | None
-    flickr30k: Flickr30kSettings | None
-    vqa: VqaSettings | None
-    huggingface: HuggingFaceSettings | None
-    speech: SpeechSettings | None
+    demo: DemoSettings | None = None
+    table: TableSettings | None = None
+    coco: CocoSettings | None = None
+    flickr30k: Flickr30kSettings | None = None
+    vqa: VqaSettings | None = None
+    huggingface: HuggingFaceSettings | None = None
+    speech: SpeechSettings | None = None
 
     @model_validator(mode="after")
     def _source_is_described(self):
