@@ -2,11 +2,15 @@
 
 import importlib
 import shlex
+import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
 import yaml
 
+from components.config.settings import MODALITIES
 from tests.shrunk import ROOT, shipped
 
 PRETRAINED = "pretrained"  # a user's encoders and tokenizer
@@ -81,3 +85,15 @@ def covered(path: str | Path, by: tuple[str, ...]) -> bool:
     """Whether a path is among `by`, or below one of them."""
     path = Path(path)
     return any(Path(parent) in (path, *path.parents) for parent in by)
+
+
+def run_by_hand(names: Iterable[str], patch: pytest.MonkeyPatch) -> None:
+    """Run stages in the working directory, in this order, each as its line in dvc.yaml says."""
+    for modality in MODALITIES:
+        (Path(PRETRAINED) / modality).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        row = STAGES[name]
+        module = importlib.import_module(row.import_name)
+        patch.setattr(sys, "argv", row.words)
+        module.STAGE.run(module.work)
+        assert [out for out in row.outs if not Path(out).exists()] == [], name

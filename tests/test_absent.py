@@ -1,8 +1,6 @@
 """From media to metrics where a modality is in no sample, or in none of a split."""
 
-import importlib
 import json
-import sys
 
 import pandas as pd
 import pytest
@@ -16,7 +14,7 @@ from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_index
 from components.store.tables import HISTORY, SAMPLES, read_table, write_table
 from tests.shrunk import png, small_params, wav, write_params
-from tests.stages import STAGES
+from tests.stages import STAGES, run_by_hand
 
 COUNT = 24
 SPLITS = ("train", "train", "validation", "test")
@@ -62,12 +60,7 @@ def run(tmp_path, monkeypatch):
 
     def run_stages(present, stages=STAGES_OF_LEARNING, **changes):
         write_world(tmp_path, present, **changes)
-        for name in stages:
-            row = STAGES[name]
-            module = importlib.import_module(row.import_name)
-            monkeypatch.setattr(sys, "argv", row.words)
-            module.STAGE.run(module.work)
-            assert [out for out in row.outs if not (tmp_path / out).exists()] == [], name
+        run_by_hand(stages, monkeypatch)
         return tmp_path
 
     return run_stages

@@ -93,4 +93,6 @@ def test_a_view_dumps_plain_values():
         "decided_by": ["image"],
         "weight": 0.3,
         "answers": None,
+        "query": None,
+        "target": None,
     }

@@ -14,7 +14,7 @@ from PIL import Image
 from components.registry.__main__ import metrics_of
 from components.store.tables import HISTORY, QUARANTINE, RANKS, SAMPLES, read_table
 from tests.shrunk import small_params, write_params
-from tests.stages import STAGES
+from tests.stages import STAGES, run_by_hand
 
 COLOURS = ("red", "green", "blue", "grey")
 TASKS = {
@@ -70,11 +70,7 @@ def done(tmp_path_factory):
     write_params(here / "params.yaml", small_params(CHANGES))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(here)
-        for name in (name for name in STAGES if name != "register"):
-            row = STAGES[name]
-            patch.setattr(sys, "argv", row.words)
-            module = importlib.import_module(row.import_name)
-            module.STAGE.run(module.work)
+        run_by_hand([name for name in STAGES if name != "register"], patch)
     return here
 
 
