@@ -46,7 +46,7 @@ SETTINGS = {  # beside those that are shipped; photographs and captions are larg
         "text": {"tokenizer": "tokenizer.json", "vocabulary": 8_192, "max_tokens": 32},
         "audio": {"sample_rate": RATE},
     },
-    "features": {m: {"pretrained": f"{m}.safetensors", "width": 96} for m in MODALITIES},
+    "features": {m: {"pretrained": f"{m}.safetensors", "width": 128} for m in MODALITIES},
 }
 
 
