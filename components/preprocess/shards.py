@@ -16,28 +16,6 @@ from components.store.shards import Shard, read_media, transform
 log = logging.getLogger(__name__)
 
 
-def preprocess(
-    media: Path,
-    tensors: Path,
-    processor: Callable[[list[bytes]], Mapping[str, ArrayLike]],
-    recipe: list,
-    workers: int,
-) -> None:
-    """Run `processor` over every shard of `media` that has no tensor shard yet.
-
-    Args:
-        media: a finished media shard set.
-        tensors: the folder of the tensor shard set.
-        processor: gives a shard's arrays or tensors, all with the assets as first dimension.
-        recipe: the parameters of `processor`, besides its code.
-        workers: processes; the bytes do not depend on it.
-    """
-    code = file_hash(Path(__file__), Path(inspect.getfile(type(processor))))
-    convert = Convert(media, processor)
-    computed = transform(media, tensors, convert, [recipe, code], workers, tensors.name)
-    log.info("%s: %d shards computed", tensors.name, computed)
-
-
 class Convert:
     """Writes the tensor shard of one media shard."""
 
@@ -48,3 +26,27 @@ class Convert:
         tensors = self.processor(read_media(self.media, shard))
         with replacing(path) as temporary:
             save_file({name: np.asarray(tensor) for name, tensor in tensors.items()}, temporary)
+
+
+def preprocess(
+    media: Path,
+    tensors: Path,
+    processor: Callable[[list[bytes]], Mapping[str, ArrayLike]],
+    recipe: list,
+    workers: int,
+    kind: type[Convert] = Convert,
+) -> None:
+    """Run `processor` over every shard of `media` that has no tensor shard yet.
+
+    Args:
+        media: a finished media shard set.
+        tensors: the folder of the tensor shard set.
+        processor: gives a shard's arrays or tensors, all with the assets as first dimension.
+        recipe: the parameters of `processor`, besides its code.
+        workers: processes; the bytes do not depend on it.
+        kind: how a shard is written.
+    """
+    files = (Path(__file__), *(Path(inspect.getfile(part)) for part in (kind, type(processor))))
+    convert, code = kind(media, processor), file_hash(*files)
+    computed = transform(media, tensors, convert, [recipe, code], workers, tensors.name)
+    log.info("%s: %d shards computed", tensors.name, computed)

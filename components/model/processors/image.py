@@ -3,6 +3,7 @@
 import io
 import logging
 import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -228,10 +229,15 @@ class ImageProcessor:
             ImageError: a file cannot be used.
         """
         pixels = np.empty((len(contents), 3, self.size, self.size), np.uint8)
-        for row, content in enumerate(contents):
-            square = self._fit(decode(content, self.size).pixels)  # [H, W, 3]
-            pixels[row] = square.transpose(2, 0, 1)
+        for row, image in zip(pixels, self.rows(contents), strict=True):
+            row[:] = image
         return {"pixels": pixels}
+
+    def rows(self, contents: Iterable[bytes]) -> Iterator[np.ndarray]:
+        """The same one by one: uint8 [3, H, W]."""
+        for content in contents:
+            square = self._fit(decode(content, self.size).pixels)  # [H, W, 3]
+            yield square.transpose(2, 0, 1)
 
     def _fit(self, pixels: np.ndarray) -> np.ndarray:
         height, width, _ = pixels.shape
