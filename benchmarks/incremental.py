@@ -26,7 +26,8 @@ import yaml
 from safetensors.torch import save_file
 
 from benchmarks.preprocess import DISTINCT, SIZE, photograph, told_apart
-from components.config.settings import MODALITIES, Modality, load_settings
+from components.config.load import load_settings
+from components.config.section import MODALITIES, Modality
 from components.model.encoders.build import build_encoder
 from components.model.processors.text import train_tokenizer
 from components.store.files import write_json
@@ -204,9 +205,7 @@ def grow(before: Path, project: Path, groups: Sequence[int]) -> Growth:
         for file in ("samples.parquet", "vocabulary.json"):
             shutil.copy(after / "data" / file, fresh / "data")
         seconds, whole = run(after, project), run(fresh, project)
-        return Growth(
-            seconds, whole, touched(before, after, whole), files(after) == files(fresh)
-        )
+        return Growth(seconds, whole, touched(before, after, whole), files(after) == files(fresh))
 
 
 def measure(project: Path, groups: int = GROUPS) -> dict[str, Growth]:

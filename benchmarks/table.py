@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks import clones, idle, incremental, ingest, preprocess, throughput
-from components.config.settings import load_settings
+from components.config.load import load_settings
 
 SEEDS = (0, 1, 2)
 GIGABYTE = 2**30

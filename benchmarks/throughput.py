@@ -23,7 +23,8 @@ from torch.utils.data import DataLoader, Dataset
 from torchaudio.transforms import MelSpectrogram
 from torchvision.transforms.v2 import functional as vision
 
-from components.config.settings import MODALITIES, Settings
+from components.config.section import MODALITIES
+from components.config.settings import Settings
 from components.model.base.assets import MISSING
 from components.model.base.batch import Samples
 from components.model.base.fit import make_deterministic

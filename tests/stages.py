@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from tests.shrunk import ROOT, shipped
 
 PRETRAINED = "pretrained"  # a user's encoders and tokenizer

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from components.registry.predictor import Predictor
 from components.store.errors import InputError
 from components.store.files import write_json

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from components.config.settings import load_settings
+from components.config.load import load_settings
 from components.store.errors import InputError
 from tests.shrunk import ROOT, assert_refused, change, run_python, shipped, write_params
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from components.align.ranks import ranks
 from components.align.relations import Relation, Relations, by_task, together
 from components.config.command import Stage, View
-from components.config.settings import MODALITIES, Modality
+from components.config.section import MODALITIES, Modality
 from components.model.base.assets import load_assets
 from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic, skip
 from components.model.base.projection import Projections, contrastive_loss

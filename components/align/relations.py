@@ -8,7 +8,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.config.section import MODALITIES, Modality
+from components.config.settings import TaskSettings
 from components.store.errors import InputError
 from components.store.tables import SPLITS
 

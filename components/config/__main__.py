@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from components.config.settings import load_settings
+from components.config.load import load_settings
 from components.store.errors import InputError
 
 

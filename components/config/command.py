@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
-from components.config.settings import load_settings
+from components.config.load import load_settings
 from components.store.errors import InputError
 
 

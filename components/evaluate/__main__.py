@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from components.config.command import Stage, View
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from components.evaluate import measure, plots
 from components.evaluate.predict import predict, subsets
 from components.model.base.assets import load_assets

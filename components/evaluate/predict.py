@@ -6,7 +6,8 @@ from itertools import combinations
 import pandas as pd
 import torch
 
-from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.config.section import MODALITIES, Modality
+from components.config.settings import TaskSettings
 from components.model.base.assets import AssetTensors
 from components.model.base.batch import make_samples
 from components.model.base.features import encode

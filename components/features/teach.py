@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.config.command import Stage, View
-from components.config.settings import EncoderSettings, Modality, OptimiserSettings, TaskSettings
+from components.config.section import Modality
+from components.config.settings import EncoderSettings, OptimiserSettings, TaskSettings
 from components.model import base
 from components.model.base.assets import (
     MISSING,

@@ -12,13 +12,9 @@ import pyarrow as pa
 from tqdm import tqdm
 
 from components.config.command import Stage, View
-from components.config.settings import (
-    MODALITIES,
-    IngestSettings,
-    Modality,
-    Source,
-    TaskSettings,
-)
+from components.config.ingest import IngestSettings, Source
+from components.config.section import MODALITIES, Modality
+from components.config.settings import TaskSettings
 from components.ingest.columns import Parser, as_text, column_parsers
 from components.ingest.ledger import Ledger
 from components.ingest.media import TYPES, Library

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from components.config.settings import IDS, TaskSettings
+from components.config.section import IDS
+from components.config.settings import TaskSettings
 from components.ingest.record import Value
 from components.model.labels import LABELS
 from components.model.labels.words import word

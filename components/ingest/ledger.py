@@ -4,7 +4,7 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.config.settings import Modality, Split
+from components.config.section import Modality, Split
 from components.store.errors import Problem
 from components.store.tables import SPLITS
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components.config.settings import MODALITIES, Modality
+from components.config.section import MODALITIES, Modality
 from components.ingest.checks import INSPECT
 from components.ingest.checks.facts import Facts
 from components.ingest.ledger import Ledger

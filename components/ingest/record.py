@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from components.config.settings import Modality, Split
+from components.config.section import Modality, Split
 from components.store.errors import Problem
 
 Value = str | float | tuple[str, ...] | None  # a label, a number, several labels; None: unknown

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 from PIL import Image
 from pyarrow import parquet
 
-from components.config.settings import MODALITIES, TaskSettings
+from components.config.section import MODALITIES
+from components.config.settings import TaskSettings
 from components.ingest.ledger import Ledger
 from components.model.processors.image import decode
 from components.store.figures import GRID, panels

@@ -1,6 +1,7 @@
 """Which split a sample belongs to."""
 
-from components.config.settings import Split, SplitSettings
+from components.config.ingest import SplitSettings
+from components.config.section import Split
 from components.store.hashing import number_from
 
 WHOLE = 2**63

@@ -6,13 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from components.config.command import View
+from components.config.section import MODALITIES, Modality, Section
 from components.config.settings import (
-    MODALITIES,
     FeatureSettings,
-    Modality,
     ModelSettings,
     PreprocessSettings,
-    Section,
     Settings,
     TaskKind,
 )

@@ -15,7 +15,7 @@ import yaml
 
 import components
 from components.config.command import Stage, View
-from components.config.settings import MODALITIES, Modality
+from components.config.section import MODALITIES, Modality
 from components.model.labels.labels import written
 from components.registry.predictor import Predictor
 from components.registry.tracking import connect, experiment_id

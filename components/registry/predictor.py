@@ -6,7 +6,7 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from components.config.settings import MODALITIES, Modality
+from components.config.section import MODALITIES, Modality
 from components.model.base.assets import MISSING
 from components.model.folder import load_model
 from components.model.processors.audio import AudioProcessor

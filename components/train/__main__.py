@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.config.command import Stage, View
-from components.config.settings import MODALITIES, Modality, Settings, TaskSettings
+from components.config.section import MODALITIES, Modality
+from components.config.settings import Settings, TaskSettings
 from components.model.base.assets import AssetTensors, features_of, load_assets
 from components.model.base.batch import Samples, make_samples
 from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic

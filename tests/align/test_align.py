@@ -19,7 +19,8 @@ from components.align.__main__ import (
     tabulate,
 )
 from components.align.relations import Pairs, Relation, by_task, together
-from components.config.settings import MODALITIES, TaskSettings
+from components.config.section import MODALITIES
+from components.config.settings import TaskSettings
 from components.model.base.projection import contrastive_loss
 from components.model.labels.retrieval import rank_metrics
 from components.store.tables import RANKS

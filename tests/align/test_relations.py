@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from components.align.relations import Pairs, Sharing, by_task, together
-from components.config.settings import MODALITIES, TaskSettings
+from components.config.section import MODALITIES
+from components.config.settings import TaskSettings
 from components.store.errors import InputError
 from tests.model.worlds import ids_of, make_assets, make_table
 

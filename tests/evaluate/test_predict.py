@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from components.evaluate import predict as module
 from components.evaluate.__main__ import fullest
 from components.evaluate.measure import metrics

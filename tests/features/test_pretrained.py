@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from components.config.command import View
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from components.features import audio, image, teach, text
 from components.model.encoders.build import build_encoder
 from components.preprocess import audio as preprocess_audio

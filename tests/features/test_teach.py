@@ -9,7 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from components.config.settings import MODALITIES, TaskSettings
+from components.config.section import MODALITIES
+from components.config.settings import TaskSettings
 from components.features import audio, image, teach, text
 from components.features.words import Words, words
 from components.model.base.assets import AssetTensors, load_assets

@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 import torch
 
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from components.model.base.assets import AssetTensors, asset_labels, load_assets
 from components.model.base.batch import Samples, make_samples
 from components.store.errors import InputError

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from components.model.base.features import length_mask, masked_mean
 from components.model.encoders.build import build_encoder
 from tests.model.worlds import make_inputs

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from components.model.base.features import Features
 from components.model.base.projection import Projections, contrastive_loss
 

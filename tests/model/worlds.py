@@ -3,7 +3,8 @@
 import pandas as pd
 import torch
 
-from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.config.section import MODALITIES, Modality
+from components.config.settings import TaskSettings
 from components.model.base.assets import AssetTensors, tensors_of
 from components.model.base.features import encode
 from components.model.multimodal import ModelConfig, MultimodalModel

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
-from components.config.settings import MODALITIES
+from components.config.section import MODALITIES
 from components.registry.__main__ import columns, flatten, input_example, metric_name, read_asset
 from components.store.errors import InputError
 from components.store.hashing import content_id

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 import torch
 
-from components.config.settings import MODALITIES, OptimiserSettings
+from components.config.section import MODALITIES
+from components.config.settings import OptimiserSettings
 from components.model.base.batch import make_samples
 from components.model.base.fit import Checkpoint, Recipe, fit
 from components.model.fusion import FUSIONS

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from components.config.settings import Modality
+from components.config.section import Modality
 from components.ingest.checks import audio, image, text
 from components.ingest.checks.facts import Facts
 from components.store.errors import Problem

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.config.settings import CocoSettings, Split
+from components.config.ingest import CocoSettings
+from components.config.section import Split
 from components.ingest.record import BadRow, Media, Record, Rows
 from components.ingest.sources.streaming import (
     Folder,

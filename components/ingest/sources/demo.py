@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from components.config.settings import DemoSettings, Split, SplitSettings, Voice
+from components.config.ingest import DemoSettings, SplitSettings, Voice
+from components.config.section import Split
 from components.ingest.record import Media, Record
 from components.ingest.sources.with_voices import columns, require, spoken
 from components.ingest.splits import choose

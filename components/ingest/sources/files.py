@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
-from components.config.settings import Split
+from components.config.section import Split
 from components.ingest.record import BadRow, Media
 from components.store.errors import InputError
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.config.settings import Flickr30kSettings, Split
+from components.config.ingest import Flickr30kSettings
+from components.config.section import Split
 from components.ingest.record import BadRow, Media, Record, Rows
 from components.ingest.sources.streaming import (
     Folder,

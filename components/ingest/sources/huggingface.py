@@ -11,7 +11,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.config.settings import HuggingFaceSettings, Split
+from components.config.ingest import HuggingFaceSettings
+from components.config.section import Split
 from components.ingest.record import Rows
 from components.ingest.sources.files import SPLIT_NAMES, lies_below, source_path, surroundings
 from components.ingest.sources.table import (

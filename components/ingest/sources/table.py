@@ -14,7 +14,8 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.config.settings import MODALITIES, ColumnSettings, Split, TableSettings
+from components.config.ingest import ColumnSettings, TableSettings
+from components.config.section import MODALITIES, Split
 from components.ingest.record import BadRow, Media, Record, Rows, Value
 from components.ingest.sources.files import (
     RowError,

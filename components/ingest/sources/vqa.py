@@ -7,7 +7,8 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.config.settings import Split, VqaSettings
+from components.config.ingest import VqaSettings
+from components.config.section import Split
 from components.ingest.record import BadRow, Media, Record, Rows, Value
 from components.ingest.sources.streaming import (
     Folder,

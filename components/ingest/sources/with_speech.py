@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.config.settings import SpeechSettings, SpeechTable
+from components.config.ingest import SpeechSettings, SpeechTable
 from components.ingest.record import BadRow, Media, Record, Rows
 from components.ingest.sources.files import RowError, read_file
 from components.ingest.sources.streaming import Folder, Lookup, file, folder, identity, string

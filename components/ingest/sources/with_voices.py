@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
-from components.config.settings import Voice, VoiceSettings
+from components.config.ingest import Voice, VoiceSettings
 from components.ingest.record import BadRow, Media, Record, Rows, Value
 from components.ingest.sources.speech import Utterance, has_voice, say
 from components.model.processors.decode_text import normalise

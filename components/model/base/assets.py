@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from components.config.settings import Modality
+from components.config.section import Modality
 from components.model.base.features import Features, length_mask
 from components.store.errors import InputError
 from components.store.shards import read_index

@@ -7,7 +7,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from components.config.settings import MODALITIES, Modality, TaskSettings
+from components.config.section import MODALITIES, Modality
+from components.config.settings import TaskSettings
 from components.model.base.assets import MISSING, AssetTensors
 from components.model.tasks.kind import Kind
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.config.settings import MODALITIES, Modality
+from components.config.section import MODALITIES, Modality
 from components.model.base.features import Features
 
 

@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from components.config.settings import FeatureSettings, Modality, PreprocessSettings
+from components.config.section import Modality
+from components.config.settings import FeatureSettings, PreprocessSettings
 from components.model.encoders.audio import AudioEncoder
 from components.model.encoders.image import ImageEncoder
 from components.model.encoders.text import TextEncoder

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from components.config.settings import Modality
+from components.config.section import Modality
 from components.model.base.features import Features
 
 FeaturesByModality = Mapping[Modality, Features]

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import yaml
 
-from components.config.settings import IngestSettings, TaskSettings
+from components.config.ingest import IngestSettings
+from components.config.settings import TaskSettings
 from components.ingest.record import BadRow, Record, Rows
 from tests.shrunk import ROOT, png
 

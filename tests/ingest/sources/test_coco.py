@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from components.config.settings import CocoSettings
+from components.config.ingest import CocoSettings
 from components.ingest.record import BadRow
 from components.ingest.sources.coco import read
 from components.store.errors import InputError

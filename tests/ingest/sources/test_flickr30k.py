@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.config.settings import Flickr30kSettings
+from components.config.ingest import Flickr30kSettings
 from components.ingest.sources.flickr30k import read
 from components.store.errors import InputError
 from tests.ingest.sources.published import (

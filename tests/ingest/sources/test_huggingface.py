@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.config.settings import HuggingFaceSettings
+from components.config.ingest import HuggingFaceSettings
 from components.ingest.record import BadRow, Record
 from components.ingest.sources.huggingface import read
 from components.store.errors import InputError

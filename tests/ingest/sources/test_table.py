@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.config.settings import TableSettings
+from components.config.ingest import TableSettings
 from components.ingest.record import BadRow, Record
 from components.ingest.sources.table import read
 from components.store.errors import InputError

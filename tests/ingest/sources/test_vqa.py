@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.config.settings import VqaSettings
+from components.config.ingest import VqaSettings
 from components.ingest.record import BadRow
 from components.ingest.sources.vqa import read
 from components.store.errors import InputError

@@ -8,7 +8,7 @@ from contextlib import closing
 import pandas as pd
 import pytest
 
-from components.config.settings import SpeechSettings
+from components.config.ingest import SpeechSettings
 from components.ingest.record import BadRow, Media, Record
 from components.ingest.sources import coco, flickr30k, vqa
 from components.ingest.sources.with_speech import with_speech

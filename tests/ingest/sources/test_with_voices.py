@@ -7,7 +7,7 @@ import pickle
 import pytest
 import soundfile
 
-from components.config.settings import SpeechSettings, VoiceSettings
+from components.config.ingest import SpeechSettings, VoiceSettings
 from components.ingest.record import BadRow, Media, Record
 from components.ingest.sources.with_voices import LONGEST, spoken, with_voices
 from components.store.errors import InputError

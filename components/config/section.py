@@ -1,0 +1,22 @@
+"""What every section of params.yaml is made of."""
+
+from typing import Annotated, Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Modality = Literal["image", "text", "audio"]
+MODALITIES: tuple[Modality, ...] = get_args(Modality)  # every loop over modalities has this order
+Split = Literal["train", "validation", "test"]
+
+Count = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+Dropout = Annotated[float, Field(ge=0, lt=1)]
+
+IDS = ("sample_id", *(f"{modality}_id" for modality in MODALITIES))  # of the samples, by ingest
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml; keys that it does not name are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
