@@ -129,8 +129,11 @@ def run_killed(path: Path, stages: dict[str, float]) -> bytes:
         process = start(path)
         for line in process.stdout:
             if (found := STAGE_LINE.match(line)) and found[1] == name:
-                time.sleep(seconds / 2)
+                time.sleep(seconds / 3)
                 os.killpg(process.pid, signal.SIGKILL)
                 break
+        rest = process.stdout.read()
         process.wait()
+        if any(STAGE_LINE.match(line) for line in rest.splitlines()):
+            raise RuntimeError(f"{name} was over before it was killed: the machine is not idle")
     return run(path).lock

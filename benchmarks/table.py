@@ -7,6 +7,7 @@ runs from nothing in four clones of the last commit.
 import argparse
 import os
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -44,36 +45,33 @@ def accuracy_rows(runs: dict[int, clones.Run]) -> list[tuple[str, str, str]]:
     return rows
 
 
-def clone_rows() -> list[tuple[str, str, str]]:
+def clone_rows() -> Iterator[tuple[str, str, str]]:
     """Time, memory, accuracy by seed, and equality of clones."""
     runs = {}
     for seed in SEEDS:
         with clones.clone() as path:
             clones.with_seed(path, seed)
             runs[seed] = clones.run(path)
+    yield from accuracy_rows(runs)
     first = runs[SEEDS[0]]
-    with clones.clone() as path:
-        clones.with_seed(path, SEEDS[0])
-        killed = clones.run_killed(path, first.stages)
     worst = max(run.seconds for run in runs.values())
     memory = max(run.memory for run in runs.values()) / GIGABYTE
     times = ", ".join(f"{name} {seconds:.0f}" for name, seconds in first.stages.items())
-    return [
-        *accuracy_rows(runs),
-        ("`dvc repro` from nothing, the slowest seed", f"{worst:.0f} s", "≤ 300 s"),
-        ("of these, seconds a stage (seed 0)", times, ""),
-        ("the most memory held, DVC and stages together", f"{memory:.1f} GB", "≤ 4 GB"),
-        (
-            "`dvc.lock` of a second clone in which each stage was once killed with SIGKILL",
-            "the same bytes" if killed == first.lock else "DIFFERENT",
-            "the same bytes",
-        ),
-        (
-            "`dvc.lock` of the clone and the one committed",
-            "the same bytes" if first.lock == Path("dvc.lock").read_bytes() else "DIFFERENT",
-            "the same bytes",
-        ),
-    ]
+    yield "`dvc repro` from nothing, the slowest seed", f"{worst:.0f} s", "≤ 300 s"
+    yield "of these, seconds a stage (seed 0)", times, ""
+    yield "the most memory held, DVC and stages together", f"{memory:.1f} GB", "≤ 4 GB"
+    figure = "`dvc.lock` of the clone and the one committed"
+    yield figure, equality(first.lock, Path("dvc.lock").read_bytes()), "the same bytes"
+    with clones.clone() as path:
+        clones.with_seed(path, SEEDS[0])
+        killed = clones.run_killed(path, first.stages)
+    figure = "`dvc.lock` of a second clone in which each stage was once killed with SIGKILL"
+    yield figure, equality(first.lock, killed), "the same bytes"
+
+
+def equality(one: bytes, other: bytes) -> str:
+    """Whether two files are the same, in words."""
+    return "the same bytes" if one == other else "DIFFERENT"
 
 
 def idle_rows() -> list[tuple[str, str, str]]:

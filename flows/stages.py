@@ -6,6 +6,7 @@ under it, a stage at a time. `dvc.yaml` is the only place where the graph stands
 """
 
 import difflib
+import json
 import logging
 import os
 import sys
@@ -19,10 +20,11 @@ from threading import BoundedSemaphore, Event, RLock
 from dvc.dependency.param import BadParamFileError, MissingParamsError
 from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
+from dvc.lock import make_lock
 from dvc.logger import set_loggers_level
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.rwlock import rwlock
+from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, rwlock
 from dvc.stage import PipelineStage, Stage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
@@ -75,6 +77,7 @@ class Stages:
         with _as_user_error():
             # A `dvc push` that holds the lock must delay a finished stage, not fail it.
             self._repo = Repo(_wait_for_lock=True)
+        _mend_rwlock(self._repo)
         self._mutex = RLock()
         self._slots = BoundedSemaphore(workers or os.cpu_count() or 1)
         self.stopping = Event()
@@ -265,6 +268,23 @@ class Stages:
                 entries[new.name] = entries.pop(new.name)
         _write(path, dumps_yaml(data), Path(self._repo.tmp_dir))
         self._repo.scm_context.track_file(os.path.relpath(path))
+
+
+def _mend_rwlock(repo: Repo) -> None:
+    """Remove DVC's list of who reads and writes what, if a process was killed while writing it.
+
+    DVC itself refuses to go on with half a list. Who writes it holds the guard.
+    """
+    hardlink = repo.config["core"].get("hardlink_lock", False)
+    guard = os.path.join(repo.tmp_dir, RWLOCK_LOCK)
+    path = Path(repo.tmp_dir, RWLOCK_FILE)
+    with make_lock(guard, tmp_dir=repo.tmp_dir, hardlink_lock=hardlink):
+        try:
+            json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            path.unlink()
 
 
 @contextmanager

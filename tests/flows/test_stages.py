@@ -234,6 +234,23 @@ def test_plain_repro_keeps_away_from_a_running_stage(done):
     done.assert_nothing_to_do()
 
 
+@pytest.mark.parametrize("half", ["", '{"write": {"a'])
+def test_a_list_of_locks_that_dvc_was_killed_at_is_mended(done, half):
+    path = done.path / ".dvc/tmp/rwlock"
+    path.write_text(half)
+    with pytest.raises(subprocess.CalledProcessError):
+        done.dvc("repro", "-q")
+    Stages()
+    done.assert_nothing_to_do()
+
+
+def test_a_whole_list_of_locks_is_left_alone(done):
+    path = done.path / ".dvc/tmp/rwlock"
+    path.write_text('{"write": {}, "read": {}}')
+    Stages()
+    assert path.read_text() == '{"write": {}, "read": {}}'
+
+
 def test_data_added_with_dvc_is_a_stage_too(new_toy, template, toy):
     plain = new_toy(template, "plain")
     for copy in (plain, toy):
