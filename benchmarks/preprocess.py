@@ -199,7 +199,8 @@ class Batched:
         return self.processor([file["bytes"] for file in batch["image"]])
 
 
-MAPS = {"as its guide has it": Usual, "batches through the same processor": Batched}
+GUIDE = "as its guide has it"
+MAPS = {GUIDE: Usual, "batches through the same processor": Batched}
 
 
 def map_rate(kind: str, folder: Path, workers: int) -> float:
