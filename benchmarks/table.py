@@ -1,6 +1,6 @@
 """Measure every figure of the README and print the table: `python -m benchmarks.table`.
 
-It takes about an hour and a half, and 30 GB of disk in the folder of temporary files: the pipeline
+It takes about an hour, and 30 GB of disk in the folder of temporary files: the pipeline
 runs from nothing in four clones of the last commit.
 """
 
