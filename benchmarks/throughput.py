@@ -35,14 +35,9 @@ from components.model.tasks import with_heads
 from components.store.files import read_json
 from components.store.shards import read_index, read_media
 from components.store.tables import SAMPLES, read_table
-from components.train.__main__ import (
-    batches,
-    build,
-    drop_modalities,
-    losses,
-    prepare,
-    task_losses,
-)
+from components.train.__main__ import build
+from components.train.course import batches, prepare
+from components.train.objective import drop_modalities, losses, task_losses
 
 BATCH = 32
 SECONDS = 10.0  # of one loop in one turn

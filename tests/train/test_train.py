@@ -11,15 +11,8 @@ from components.model.base.batch import make_samples
 from components.model.base.fit import Checkpoint, Recipe, fit
 from components.model.fusion import FUSIONS
 from components.store.errors import InputError
-from components.train.__main__ import (
-    Course,
-    batches,
-    drop_modalities,
-    learnt_from,
-    losses,
-    measure,
-    predict,
-)
+from components.train.course import Course, batches, learnt_from, predict
+from components.train.objective import drop_modalities, losses, measure
 from tests.model.worlds import (
     EVERY_TASK,
     TASKS,

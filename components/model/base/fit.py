@@ -96,6 +96,11 @@ class Checkpoint:
         self.path.unlink(missing_ok=True)
 
 
+def add(losses: dict[str, Tensor]) -> Tensor:
+    """The sum of the losses of all tasks."""
+    return torch.stack(list(losses.values())).sum()
+
+
 @dataclass
 class Recipe:
     """What one training run does.
@@ -103,12 +108,14 @@ class Recipe:
     Attributes:
         module: everything that has weights.
         batches: gives the batches of an epoch; draws from torch's global generator.
-        losses: gives a batch's losses by task, already weighted; their sum is minimised.
+        losses: gives a batch's losses by task.
         measure: gives series → task → value after an epoch, with the module in evaluation mode.
         options: epochs, learning rate, weight decay.
         seed: all randomness of epoch e follows from (seed, e), so a run can resume at any epoch.
         checkpoint: where to resume from.
         label: the name of the run, in messages and among what its randomness follows from.
+        total: from the losses what is minimised.
+        before_step: is called when the gradients are there, before they are used.
     """
 
     module: nn.Module
@@ -119,6 +126,8 @@ class Recipe:
     seed: int
     checkpoint: Checkpoint
     label: str
+    total: Callable[[dict[str, Tensor]], Tensor] = add
+    before_step: Callable[[], None] = lambda: None
 
 
 def fit(recipe: Recipe) -> pd.DataFrame:
@@ -180,7 +189,8 @@ def _train_epoch(recipe: Recipe, optimiser: torch.optim.Optimizer, epoch: int) -
             group["lr"] = recipe.options.learning_rate * learning_rate_factor(progress)
         losses = recipe.losses(batch)
         optimiser.zero_grad(set_to_none=True)
-        torch.stack(list(losses.values())).sum().backward()
+        recipe.total(losses).backward()
+        recipe.before_step()
         optimiser.step()
         for task, loss in losses.items():
             sums[task] = sums.get(task, 0) + loss.detach()

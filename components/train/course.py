@@ -1,0 +1,114 @@
+"""What the model is trained on: samples, their assets, and how they become batches."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+import torch
+from torch import Tensor
+
+from components.config.command import View
+from components.config.section import MODALITIES, Modality
+from components.config.settings import Settings, TaskSettings
+from components.model.base.assets import AssetTensors, features_of, load_assets
+from components.model.base.batch import Samples, make_samples
+from components.model.fusion.fused import FeaturesByModality
+from components.model.multimodal import MultimodalModel
+from components.model.tasks import with_heads
+from components.store.errors import InputError
+from components.store.tables import SPLITS
+
+
+@dataclass(frozen=True)
+class Course:
+    """What the model is trained on.
+
+    Attributes:
+        model: trained in place.
+        assets: by modality, feature tensors if the encoders are frozen, else their inputs.
+        frozen: whether the encoders are.
+        samples: by split.
+        tasks: by name, those that a head learns.
+        dropout: chance that a training sample loses a modality.
+        batch: groups a step; a group is an image with all its samples.
+    """
+
+    model: MultimodalModel
+    assets: Mapping[Modality, AssetTensors]
+    frozen: bool
+    samples: Mapping[str, Samples]
+    tasks: Mapping[str, TaskSettings]
+    dropout: float
+    batch: int
+
+
+def prepare(
+    settings: View | Settings,
+    table: pd.DataFrame,
+    model: MultimodalModel,
+    tensors: Mapping[Modality, Path],
+    features: Mapping[Modality, Path],
+) -> Course:
+    """What `model` is trained on: the samples in `table`, and their shard sets."""
+    frozen = settings.train.encoders == "frozen"
+    assets = {m: load_assets((features if frozen else tensors)[m]) for m in model.config.learnt}
+    tasks = with_heads(settings.tasks)
+    samples = {
+        split: make_samples(table[table["split"] == split], assets, tasks, model.kinds)
+        for split in SPLITS
+    }
+    return Course(
+        model=model,
+        assets=assets,
+        frozen=frozen,
+        samples=samples,
+        tasks=tasks,
+        dropout=settings.train.modality_dropout,
+        batch=settings.train.batch,
+    )
+
+
+def learnt_from(table: pd.DataFrame) -> list[Modality]:
+    """The modalities that training samples have.
+
+    Raises:
+        InputError: they have none.
+    """
+    train = table[table["split"] == "train"]
+    if learnt := [m for m in MODALITIES if train[f"{m}_id"].notna().any()]:
+        return learnt
+    raise InputError(
+        f"nothing to learn from: {len(train)} samples of the training split, none with an image, "
+        "a text or a sound. See ingest.splits in params.yaml and the data report"
+    )
+
+
+def batches(course: Course) -> list[Tensor]:
+    """Indices of training samples, grouped by image: an image is read once for all its samples."""
+    images = course.samples["train"].rows["image"]
+    alone = torch.arange(len(images)) + int(images.max()) + 1  # a sample without image
+    _, group = torch.where(images >= 0, images, alone).unique(return_inverse=True)
+    groups = int(group.max()) + 1
+    rank = torch.randperm(groups)[group]  # a random order of the groups, [n]
+    order = rank.argsort(stable=True)
+    count = max(1, round(groups / course.batch))
+    bounds = torch.arange(1, count) * groups // count
+    return list(order.tensor_split(torch.searchsorted(rank[order], bounds)))
+
+
+def predict(course: Course, samples: Samples) -> dict[str, Tensor]:
+    """Logits by task, each distinct asset read once."""
+    distinct, compact = samples.compact()
+    return course.model(features(course, distinct), compact.rows)
+
+
+def features(course: Course, distinct: Mapping[Modality, Tensor]) -> FeaturesByModality:
+    """Features of some assets: from the cache, or from the encoders that are being trained."""
+    picked = {
+        m: {name: value[rows] for name, value in course.assets[m].tensors.items()}
+        for m, rows in distinct.items()
+    }
+    if course.frozen:
+        return {m: features_of(tensors) for m, tensors in picked.items()}
+    return course.model.encode(picked)
