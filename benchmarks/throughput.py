@@ -33,7 +33,7 @@ from components.model.processors.audio import FLOOR
 from components.model.processors.text import TextProcessor
 from components.model.tasks import with_heads
 from components.store.files import read_json
-from components.store.shards import read_index, read_media
+from components.store.shards import media_of
 from components.store.tables import SAMPLES, read_table
 from components.train.__main__ import build
 from components.train.course import batches, prepare
@@ -96,11 +96,8 @@ def unpack(folder: Path, table: pd.DataFrame) -> None:
     """The media of the samples as files, as a textbook data set has them."""
     for m in MODALITIES:
         wanted = set(table[f"{m}_id"])
-        for shard in read_index(Path("data/media") / m):
-            contents = read_media(Path("data/media") / m, shard)
-            for asset, content in zip(shard.asset_ids, contents, strict=True):
-                if asset in wanted:
-                    (folder / f"{asset}.{SUFFIX[m]}").write_bytes(content)
+        for asset, content in media_of(Path("data/media") / m, wanted):
+            (folder / f"{asset}.{SUFFIX[m]}").write_bytes(content)
 
 
 def start(settings: Settings, vocabulary: dict) -> MultimodalModel:

@@ -2,7 +2,7 @@
 
 import sys
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Set
 from pathlib import Path
 
 from tokenizers import Regex
@@ -12,7 +12,7 @@ from torch import Tensor
 from components.model.labels.multilabel import THRESHOLD
 from components.model.processors.decode_text import decode
 from components.model.tasks.vqa import Vqa
-from components.store.shards import read_index, read_media
+from components.store.shards import media_of
 
 MOST = 1_000  # words, the most frequent: nearly all that a corpus of captions says
 
@@ -31,23 +31,14 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(sys.intern, found)))
 
 
-def words_of(media: Path, wanted: Collection[str]) -> dict[str, tuple[str, ...]]:
+def words_of(media: Path, wanted: Set[str]) -> dict[str, tuple[str, ...]]:
     """The words of texts, by text id.
 
     Args:
         media: the media shard set of text.
         wanted: the ids of the texts.
     """
-    return {
-        asset_id: words(decode(content))
-        for asset_id, content in _contents(media)
-        if asset_id in wanted
-    }
-
-
-def _contents(media: Path) -> Iterator[tuple[str, bytes]]:
-    for shard in read_index(media):
-        yield from zip(shard.asset_ids, read_media(media, shard), strict=True)
+    return {asset_id: words(decode(content)) for asset_id, content in media_of(media, wanted)}
 
 
 def most_frequent(texts: Iterable[str], said: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -20,7 +20,7 @@ from components.ingest.ledger import Ledger
 from components.model.processors.image import decode
 from components.store.figures import GRID, panels
 from components.store.hashing import content_id
-from components.store.shards import read_index, read_media
+from components.store.shards import media_of
 from components.store.tables import SPLITS, read_rows
 
 MEASURES = {  # of a media file → its name in plots
@@ -160,8 +160,8 @@ def contact_sheet(contents: Contents, tasks: Mapping[str, TaskSettings]) -> list
     chosen = nsmallest(
         SHEET, read_rows(contents.samples), key=lambda row: content_id(row["sample_id"].encode())
     )
-    images = contents_of(contents.media / "image", {row["image_id"] for row in chosen})
-    texts = contents_of(contents.media / "text", {row["text_id"] for row in chosen})
+    images = dict(media_of(contents.media / "image", {row["image_id"] for row in chosen}))
+    texts = dict(media_of(contents.media / "text", {row["text_id"] for row in chosen}))
     return [
         {
             "id": row["sample_id"],
@@ -173,16 +173,6 @@ def contact_sheet(contents: Contents, tasks: Mapping[str, TaskSettings]) -> list
         }
         for row in sorted(chosen, key=lambda row: row["sample_id"])
     ]
-
-
-def contents_of(folder: Path, wanted: set[str | None]) -> dict[str, bytes]:
-    """The contents of some assets, each shard that holds one being read once."""
-    found = {}
-    for shard in read_index(folder):
-        if wanted & set(shard.asset_ids):
-            pairs = zip(shard.asset_ids, read_media(folder, shard), strict=True)
-            found |= {asset: content for asset, content in pairs if asset in wanted}
-    return found
 
 
 def thumbnail(content: bytes) -> str:

@@ -22,7 +22,7 @@ from components.registry.tracking import connect, experiment_id
 from components.store.errors import InputError
 from components.store.files import read_json, write_json
 from components.store.hashing import file_hash
-from components.store.shards import read_index, read_media
+from components.store.shards import media_of
 from components.store.tables import HISTORY, SAMPLES, read_table
 
 log = logging.getLogger(__name__)
@@ -128,9 +128,8 @@ def input_example(
 
 def read_asset(folder: Path, asset_id: str) -> bytes:
     """One asset's bytes from a media shard set."""
-    for shard in read_index(folder):
-        if asset_id in shard.asset_ids:
-            return dict(zip(shard.asset_ids, read_media(folder, shard), strict=True))[asset_id]
+    for _, content in media_of(folder, {asset_id}):
+        return content
     raise InputError(f"{folder} does not hold the asset {asset_id}. Run: dvc repro")
 
 

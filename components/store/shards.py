@@ -7,7 +7,7 @@ shard's name is a fingerprint of what made it, so a shard that is there need not
 The index is written last: a folder without one is unfinished, and the next run continues it.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -118,6 +118,17 @@ class Contents:
 def read_media(folder: Path, shard: Shard) -> Contents:
     """The contents of a media shard's assets, in order."""
     return Contents(folder / f"{shard.name}.parquet", len(shard.asset_ids))
+
+
+def media_of(folder: Path, wanted: Set[str]) -> Iterator[tuple[str, bytes]]:
+    """Id and content of the wanted assets of a media shard set, in order.
+
+    Only shards that hold one are read; an asset that the set does not have is passed over.
+    """
+    for shard in read_index(folder):
+        if not wanted.isdisjoint(shard.asset_ids):
+            pairs = zip(shard.asset_ids, read_media(folder, shard), strict=True)
+            yield from ((asset, content) for asset, content in pairs if asset in wanted)
 
 
 def finish(folder: Path, shards: Sequence[Shard], suffix: str) -> None:

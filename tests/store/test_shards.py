@@ -9,7 +9,7 @@ from components.store import shards
 from components.store.errors import InputError
 from components.store.files import write_bytes
 from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, read_index, read_media, transform
+from components.store.shards import Asset, MediaWriter, media_of, read_index, read_media, transform
 
 LABEL = "test"
 
@@ -64,6 +64,17 @@ def test_assets_come_back_in_their_order(tmp_path):
         for pair in zip(shard.asset_ids, read_media(tmp_path, shard), strict=True)
     ]
     assert found == ASSETS
+
+
+def test_wanted_assets_are_found_and_other_shards_not_read(tmp_path):
+    write(tmp_path, ASSETS)
+    first, *_, last = read_index(tmp_path)
+    for shard in read_index(tmp_path)[1:-1]:
+        (tmp_path / f"{shard.name}.parquet").unlink()
+    wanted = {first.asset_ids[1], last.asset_ids[0], content_id(b"not there")}
+    found = [Asset(*pair) for pair in media_of(tmp_path, wanted)]
+    assert found == [asset for asset in ASSETS if asset.asset_id in wanted]
+    assert len(found) == 2
 
 
 def test_contents_can_be_counted_and_read_again(tmp_path):
