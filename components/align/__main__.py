@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,13 +11,15 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from components.align.contrast import LOSSES, Contrast
 from components.align.ranks import ranks
 from components.align.relations import Relation, Relations, by_task, together
 from components.config.command import Stage, View
 from components.config.section import MODALITIES, Modality
+from components.config.settings import AlignSettings
 from components.model.base.assets import load_assets
 from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic, skip
-from components.model.base.projection import Projections, contrastive_loss
+from components.model.base.projection import Projections
 from components.model.labels.retrieval import rank_metrics
 from components.store.files import replacing, write_json
 from components.store.tables import HISTORY, RANKS, SAMPLES, read_table, write_table
@@ -43,21 +44,14 @@ STAGE = Stage(
     params=("seed", "threads", "tasks", "align"),
 )
 
-START, LIMIT = math.log(1 / 0.07), math.log(100)  # of the log inverse temperature, as in CLIP
-
 
 class Aligner(nn.Module):
-    """The projections and one learnt temperature a relation."""
+    """The projections, and the loss that teaches them with what it learns itself."""
 
-    def __init__(self, widths: Mapping[Modality, int], width: int, relations: Sequence[str]):
+    def __init__(self, widths: Mapping[Modality, int], width: int, contrast: Contrast):
         super().__init__()
         self.projections = Projections(widths, width)
-        self.relations = tuple(relations)
-        self.log_scale = nn.Parameter(torch.full((len(self.relations),), START))
-
-    def scale(self, relation: str) -> Tensor:
-        """Inverse temperature of a relation, a scalar."""
-        return self.log_scale[self.relations.index(relation)].clamp(max=LIMIT).exp()
+        self.contrast = contrast
 
 
 @dataclass(frozen=True)
@@ -78,12 +72,17 @@ class Course:
 
     @classmethod
     def of(
-        cls, pooled: Mapping[Modality, Tensor], pairs: Relations, tasks: Relations, width: int
+        cls,
+        pooled: Mapping[Modality, Tensor],
+        pairs: Relations,
+        tasks: Relations,
+        options: AlignSettings,
     ) -> "Course":
         """With fresh weights, for the relations between modalities that can be learnt."""
         pairs = only_learnt(pairs, tasks)
         widths = {m: values.shape[1] for m, values in pooled.items()}
-        return cls(Aligner(widths, width, [*pairs, *tasks]), pooled, pairs, tasks)
+        contrast = LOSSES[options.loss]([*pairs, *tasks])
+        return cls(Aligner(widths, options.width, contrast), pooled, pairs, tasks)
 
     def embed(self, relation: Relation, assets: Sequence[Tensor]) -> list[Tensor]:
         """Embeddings of some assets of the left [N, E] and of the right modality [M, E]."""
@@ -118,13 +117,12 @@ def _repeat(rows: Tensor, size: int) -> Tensor:
 def losses(course: Course, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The contrastive loss of every relation, weighted; each asset is embedded once."""
     relations, result = course.pairs | course.tasks, {}
+    course.aligner.contrast.limit()
     for name, rows in batch.items():
         relation = relations[name]
         assets = [side.unique() for side in rows.T]
         positive = relation.splits["train"].matrix(*assets)
-        loss = contrastive_loss(
-            *course.embed(relation, assets), positive, course.aligner.scale(name)
-        )
+        loss = course.aligner.contrast(name, *course.embed(relation, assets), positive)
         result[name] = relation.weight * loss
     return result
 
@@ -219,7 +217,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     rows = {m: assets[m].rows(samples[f"{m}_id"]) for m in MODALITIES}
     pooled = {m: assets[m].tensors["pooled"] for m in MODALITIES if assets[m].ids}
     pairs, tasks = together(samples, rows), by_task(samples, rows, settings.tasks)
-    course = Course.of(pooled, pairs, tasks, settings.align.width)
+    course = Course.of(pooled, pairs, tasks, settings.align)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     history = train(course, settings, checkpoint)
     projections = course.aligner.eval().projections

@@ -169,6 +169,7 @@ class FeatureSettings(Section):
 class AlignSettings(OptimiserSettings):
     """The shared space of all modalities."""
 
+    loss: Literal["infonce", "sigmoid"]
     width: Annotated[int, Field(ge=8, le=4096)]
 
 
@@ -196,6 +197,27 @@ class TrainSettings(OptimiserSettings):
     modality_dropout: Dropout
 
 
+def _template(text: str) -> str:
+    if text.count("{}") != 1:
+        raise ValueError(f"found {text!r}, expected a text with one {{}}, where the class goes")
+    return text
+
+
+class PromptSettings(Section):
+    """What is said of an asset of each class of a task."""
+
+    templates: Annotated[
+        tuple[Annotated[str, AfterValidator(_template)], ...], Field(min_length=1, strict=False)
+    ]
+    words: dict[str, Annotated[str, Field(min_length=1)]]
+
+
+class EvaluateSettings(Section):
+    """What is measured beside the heads."""
+
+    prompts: dict[str, PromptSettings]
+
+
 class RegisterSettings(Section):
     """Where the model is registered."""
 
@@ -217,6 +239,7 @@ class Settings(Section):
     align: AlignSettings
     model: ModelSettings
     train: TrainSettings
+    evaluate: EvaluateSettings
     register_: RegisterSettings = Field(alias="register")
 
     @model_validator(mode="after")
@@ -251,6 +274,17 @@ class Settings(Section):
             raise ValueError(
                 "tasks are all of kind retrieval, which the stage align learns; those after it "
                 "train and evaluate heads, so declare a task of another kind too"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_are_for_classes(self):
+        classified = [name for name, task in self.tasks.items() if task.kind == "classification"]
+        if odd := [name for name in self.evaluate.prompts if name not in classified]:
+            named = ", ".join(classified) or "none"
+            raise ValueError(
+                f"evaluate.prompts names {', '.join(odd)}; only tasks of kind classification can "
+                f"have prompts: {named}"
             )
         return self
 

@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
+from tokenizers import Tokenizer
 
 from components.config.command import Stage, View
-from components.config.section import MODALITIES
-from components.evaluate import measure, plots
+from components.config.section import MODALITIES, Modality
+from components.evaluate import measure, plots, zero_shot
 from components.evaluate.predict import predict, subsets
-from components.model.base.assets import load_assets
+from components.model.base.assets import AssetTensors, load_assets
 from components.model.base.fit import make_deterministic
 from components.model.folder import load_model
 from components.model.labels.labels import written
+from components.model.multimodal import MultimodalModel
 from components.model.tasks import with_heads
 from components.model.tasks.kind import Kind
 from components.store.errors import InputError
@@ -34,6 +36,9 @@ STAGE = Stage(
         "ranks": "Parquet, what each query of the retrieval tasks finds",
         "histories": "folder, metrics by epoch, a CSV a stage",
         **{f"{m}-tensors": f"folder, the tensor shard set of {m}" for m in MODALITIES},
+        "text-encoder": "safetensors, the encoder of text that the align stage saw",
+        "projections": "safetensors, the projections of the align stage",
+        "embeddings": "safetensors, where the align stage put every asset",
     },
     outputs={
         "metrics": "JSON, metrics by task and subset of modalities, and by slice",
@@ -41,7 +46,7 @@ STAGE = Stage(
         "plots": "folder, the plots as PNG",
         "report": "HTML, all of it on one page",
     },
-    params=("seed", "threads", "tasks", "ingest.slices"),
+    params=("seed", "threads", "tasks", "ingest.slices", "evaluate"),
 )
 
 MISTAKES = 20  # listed in the report
@@ -117,10 +122,27 @@ def mistakes(best: pd.DataFrame, kinds: Mapping[str, Kind]) -> list[dict]:
     ]
 
 
+def by_prompts(
+    arguments: argparse.Namespace,
+    settings: View,
+    model: MultimodalModel,
+    tokenizer: Tokenizer,
+    samples: pd.DataFrame,
+    assets: Mapping[Modality, AssetTensors],
+) -> dict[str, dict[str, dict[str, float]]]:
+    """`zero_shot.measure` on the samples, if the settings have prompts."""
+    if not (prompts := settings.evaluate.prompts):
+        return {}
+    files = (arguments.text_encoder, arguments.projections, arguments.embeddings)
+    space = zero_shot.Space.of(model, tokenizer, *files)
+    return zero_shot.measure(space, samples, assets, settings.tasks, prompts, model.kinds)
+
+
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
     make_deterministic(settings.seed, settings.threads)
-    model, _ = load_model(arguments.model)
+    model, tokenizer = load_model(arguments.model)
+    zero_shot.check(settings.evaluate.prompts, model.kinds)
     samples = read_table(arguments.samples, SAMPLES)
     test = samples[samples["split"] == "test"]
     learnt = model.config.learnt
@@ -134,10 +156,12 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     found = measure.metrics(predictions, model.kinds)
     ranks = read_table(arguments.ranks, RANKS)
     retrieved = measure.retrieval(ranks, settings.tasks)
+    prompted = by_prompts(arguments, settings, model, tokenizer, test, assets)
     classified = predictions[predictions["task"].isin(found["accuracy"].keys())]
     metrics = (
         found
         | retrieved
+        | prompted
         | {
             "ceiling": measure.ceiling(classified, test),
             "slices": measure.by_slice(predictions, test, settings.ingest_slices, model.kinds),
@@ -163,12 +187,14 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         "retrieval": read_json(arguments.retrieval),
         "retrieved": list(retrieved),
         "searches": searches(ranks, retrieved),
+        "prompts": settings.evaluate.prompts,
+        "prompted": prompted,
         "mistakes": mistakes(best, model.kinds),
     }
     write_table(arguments.predictions, predictions, PREDICTIONS)
     write_text(arguments.report, page(TEMPLATE, context, paths))
     write_json(arguments.metrics, metrics)
-    for metric, by_task in (found | retrieved).items():
+    for metric, by_task in (found | retrieved | prompted).items():
         for task, values in by_task.items():
             for subset, value in values.items():
                 log.info("%-14s %-18s %-12s %.4f", task, subset, metric, value)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import cached_property
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,26 +53,3 @@ class Projections(nn.ModuleDict):
     def embed(self, modality: Modality, pooled: Tensor) -> Tensor:
         """Pooled features [N, D] → embeddings of length 1 [N, E]."""
         return F.normalize(self[modality].pooled(pooled), dim=-1)
-
-
-def contrastive_loss(left: Tensor, right: Tensor, positive: Tensor, scale: Tensor) -> Tensor:
-    """Symmetric InfoNCE (Radford et al. 2021, figure 3) with any number of partners.
-
-    Each positive pair is told from the pairs that are not positive: two assets with the same
-    partner are never each other's negatives.
-
-    Args:
-        left: embeddings of length 1 [N, E].
-        right: embeddings of length 1 [M, E].
-        positive: bool [N, M], true where the two belong together.
-        scale: the inverse temperature, a scalar.
-    """
-    logits = scale * left @ right.T  # [N, M]
-    return 0.5 * (_one_way(logits, positive) + _one_way(logits.T, positive.T))
-
-
-def _one_way(logits: Tensor, positive: Tensor) -> Tensor:
-    """Mean over the positive pairs of -log(e^s / (e^s + Σ over the negatives of its row))."""
-    negatives = logits.masked_fill(positive, -torch.inf).logsumexp(1, keepdim=True)  # [N, 1]
-    losses = F.softplus(negatives - logits)  # log(1 + e^(negatives - s)), [N, M]
-    return losses.masked_fill(~positive, 0.0).sum() / positive.sum().clamp(min=1)
