@@ -52,6 +52,9 @@ def test_settings_cannot_be_changed():
         ("features.text", "layer", "layers"),
         ("tasks.answer", "wieght", "weight"),
         ("ingest.demo.voices", "trian", "train"),
+        ("align", "los", "loss"),
+        ("evaluate", "promts", "prompts"),
+        ("evaluate.prompts.shape", "template", "templates"),
     ],
 )
 def test_an_unknown_key_is_named_with_the_nearest_valid_one(tmp_path, where, typo, nearest):
@@ -62,6 +65,7 @@ def test_an_unknown_key_is_named_with_the_nearest_valid_one(tmp_path, where, typ
 
 
 SHAPE = shipped()["tasks"]["shape"]
+PROMPTS = shipped()["evaluate"]["prompts"]
 SEARCH = {
     "kind": "retrieval", "column": "shape", "query": "text", "target": "image", "weight": 1.0,
 }  # fmt: skip
@@ -130,6 +134,17 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("features.image.pretrained", "/tmp/a.safetensors", "lies in the modality's folder"),
         ("features.audio.pretrained", "../a.safetensors", "lies in the modality's folder"),
         ("features.audio.pretrained", 7, "valid string, found 7"),
+        ("align.loss", "infoNCE", "found 'infoNCE'. Did you mean 'infonce'?"),
+        ("align.loss", "siglip", "Valid here: infonce, sigmoid"),
+        ("evaluate.prompts.shape.templates", [], "at least 1 item"),
+        ("evaluate.prompts.shape.templates", ["a shape"], "found 'a shape', expected a text with"),
+        ("evaluate.prompts.shape.templates", ["{} or {}"], "one {}, where the class goes"),
+        ("evaluate.prompts.shape.templates", "a {}", "valid tuple, found 'a {}'"),
+        ("evaluate.prompts.shape.words", {"circle": ""}, "at least 1 character"),
+        ("evaluate.prompts.shape.words", {3: "three"}, "valid string, found 3"),
+        ("evaluate.prompts.shape", "a {}", "found 'a {}'"),
+        ("evaluate.prompts", PROMPTS | {"shpae": PROMPTS["shape"]}, "prompts names shpae; only"),
+        ("tasks.shape", SEARCH, "only tasks of kind classification can have prompts: answer, col"),
         ("model.heads", 3, "heads (3) must divide width (64)"),
         ("register.alias", "1st", "found '1st'"),
         ("ingest.demo.voices.test", [], "at least 1 item"),

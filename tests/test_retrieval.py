@@ -34,6 +34,7 @@ CHANGES = {
     },
     "ingest.slices": [],
     "tasks": TASKS,
+    "evaluate.prompts": {},
     "align.epochs": 4,
 }  # fmt: skip
 PRODUCTS = 20

@@ -278,17 +278,6 @@ class Settings(Section):
         return self
 
     @model_validator(mode="after")
-    def _prompts_are_for_classes(self):
-        classified = [name for name, task in self.tasks.items() if task.kind == "classification"]
-        if odd := [name for name in self.evaluate.prompts if name not in classified]:
-            named = ", ".join(classified) or "none"
-            raise ValueError(
-                f"evaluate.prompts names {', '.join(odd)}; only tasks of kind classification can "
-                f"have prompts: {named}"
-            )
-        return self
-
-    @model_validator(mode="after")
     def _text_encoder_knows_its_tokens(self):
         if self.features.text.pretrained and self.preprocess.text.tokenizer is None:
             raise ValueError(
@@ -309,4 +298,15 @@ class Settings(Section):
         confidences = {f"{name}_confidence" for name in self.tasks}  # columns of the answers
         if clash := sorted((RESERVED | confidences) & self.tasks.keys()):
             raise ValueError(f"tasks {clash} have names that are the pipeline's own; rename them")
+        return self
+
+    @model_validator(mode="after")
+    def _prompts_are_for_classes(self):
+        classified = [name for name, task in self.tasks.items() if task.kind == "classification"]
+        if odd := [name for name in self.evaluate.prompts if name not in classified]:
+            named = ", ".join(classified) or "none"
+            raise ValueError(
+                f"evaluate.prompts names {', '.join(odd)}; only tasks of kind classification can "
+                f"have prompts: {named}"
+            )
         return self

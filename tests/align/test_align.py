@@ -1,6 +1,7 @@
 """Batches, losses and what is measured in the align stage."""
 
 import math
+from itertools import combinations
 
 import pandas as pd
 import pytest
@@ -8,7 +9,6 @@ import torch
 from torch import nn
 
 from components.align.__main__ import (
-    Aligner,
     Course,
     batches,
     losses,
@@ -18,26 +18,30 @@ from components.align.__main__ import (
     search,
     tabulate,
 )
+from components.align.contrast import LOSSES
 from components.align.relations import Pairs, Relation, by_task, together
 from components.config.section import MODALITIES
 from components.config.settings import TaskSettings
-from components.model.base.projection import contrastive_loss
 from components.model.labels.retrieval import rank_metrics
 from components.store.tables import RANKS
 from tests.model.worlds import ids_of, make_assets, make_model, make_table
+from tests.shrunk import small_settings
 
 ASSETS = 8
 PAIRS = ("image–text", "image–audio", "text–audio")
 NOTHING = Pairs(torch.zeros(0, 2, dtype=torch.int64))
+BOTH = pytest.mark.parametrize("loss", LOSSES)
+SUBSETS = [subset for size in (2, 3) for subset in combinations(MODALITIES, size)]
 TASK = TaskSettings(kind="retrieval", column="answer", query="audio", target="text", weight=0.5)
 
 
-def course_of(table: pd.DataFrame, **tasks: TaskSettings) -> Course:
+def course_of(table: pd.DataFrame, loss: str = "infonce", **tasks: TaskSettings) -> Course:
     assets = make_assets(ASSETS, make_model())
     rows = {m: assets[m].rows(table[f"{m}_id"]) for m in MODALITIES}
     pooled = {m: assets[m].tensors["pooled"] for m in MODALITIES}
+    options = small_settings({"align.loss": loss}).align
     torch.manual_seed(0)
-    return Course.of(pooled, together(table, rows), by_task(table, rows, tasks), 6)
+    return Course.of(pooled, together(table, rows), by_task(table, rows, tasks), options)
 
 
 def without(course: Course, pair: str, split: str) -> None:
@@ -78,7 +82,7 @@ def test_a_modality_that_training_never_pairs_is_left_out():
     table.loc[table["split"] == "train", "audio_id"] = None
     course = course_of(table)
     assert set(course.pairs) == {"image–text"}
-    assert course.aligner.relations == ("image–text",)
+    assert course.aligner.contrast.relations == ("image–text",)
     table.loc[table["split"] == "train", "text_id"] = None
     assert course_of(table).pairs == {}
 
@@ -102,9 +106,10 @@ def test_two_modalities_that_only_a_task_relates_are_learnt():
     assert len(search(course, course.tasks["find"], "test"))
 
 
-def test_the_losses_are_contrastive_over_the_batch_s_assets():
+@BOTH
+def test_the_losses_are_contrastive_over_the_batch_s_assets(loss):
     table = make_table(60, ASSETS)
-    course = course_of(table, find=TASK)
+    course = course_of(table, loss, find=TASK)
     (batch, *_) = batches(course.pairs | course.tasks, 6)
     found = losses(course, batch)
     part = table[table["split"] == "train"]
@@ -122,17 +127,38 @@ def test_the_losses_are_contrastive_over_the_batch_s_assets():
             course.aligner.projections.embed(m, course.pooled[m][side])
             for m, side in zip((a, b), (left, right), strict=True)
         ]
-        expected = weight * contrastive_loss(*embedded, positive, torch.tensor(1 / 0.07))
+        expected = weight * LOSSES[loss](["fresh"])("fresh", *embedded, positive)
         torch.testing.assert_close(found[name], expected)
     assert set(found) == {*PAIRS, "find"}
 
 
-def test_the_temperature_has_a_limit():
-    aligner = Aligner(dict.fromkeys(MODALITIES, 8), 6, [*PAIRS, "find"])
-    assert float(aligner.scale("find").detach()) == pytest.approx(1 / 0.07)
+@BOTH
+@pytest.mark.parametrize("present", SUBSETS, ids="+".join)
+def test_every_subset_of_modalities_is_learnt_with_either_loss(loss, present):
+    table = make_table(60, ASSETS, missing=0.0)
+    table[[f"{m}_id" for m in MODALITIES if m not in present]] = None
+    course = course_of(table, loss)
+    assert set(course.pairs) == {f"{a}–{b}" for a, b in combinations(present, 2)}
+    optimiser = torch.optim.AdamW(course.aligner.parameters(), 0.01)
+    (batch,) = batches(course.pairs, 1000)
+    values = []
+    for _ in range(30):
+        optimiser.zero_grad()
+        total = torch.stack(list(losses(course, batch).values())).sum()
+        total.backward()
+        optimiser.step()
+        values.append(total.item())
+    assert values[-1] < values[0]
+    assert all(parameter.isfinite().all() for parameter in course.aligner.parameters())
+
+
+@BOTH
+def test_temperatures_are_brought_back_before_they_are_used(loss):
+    course = course_of(make_table(60, ASSETS), loss)
     with torch.no_grad():
-        aligner.log_scale.fill_(math.log(1e6))
-    assert float(aligner.scale(PAIRS[2]).detach()) == pytest.approx(100)
+        course.aligner.contrast.log_scale.fill_(math.log(1e6))
+    losses(course, batches(course.pairs, 6)[0])
+    assert course.aligner.contrast.log_scale.exp().tolist() == pytest.approx([100] * len(PAIRS))
 
 
 class Plain(nn.Module):

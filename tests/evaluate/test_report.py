@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from components.config.settings import TaskSettings
+from components.config.settings import PromptSettings, TaskSettings
 from components.evaluate import plots
 from components.evaluate.__main__ import (
     TEMPLATE,
@@ -104,6 +104,11 @@ def context(**changes) -> dict:
         "retrieval": {"recall_at_1": {"text→image": 0.0625}, "recall_at_5": {"text→image": 0.5}},
         "retrieved": ["recall_at_1", "recall_at_5", "recall_at_10", "median_rank"],
         "searches": searches(RANKS, retrieval(RANKS, {"find": FIND})),
+        "prompts": {"shape": PromptSettings(templates=["a {}", "one {}"], words={})},
+        "prompted": {
+            "zero_shot_accuracy": {"shape": {"image": 0.375}},
+            "zero_shot_chance": {"shape": {"image": 0.0625}},
+        },
         "mistakes": PREDICTIONS[:1].to_dict("records"),
     }
     return values | changes
@@ -118,6 +123,13 @@ def test_the_report_holds_every_number(saved):
     assert "0.875" in html
     found = ("find", "text→image", "4", "40", "25.00 %", "75.00 %", "75.00 %", "3")
     assert "".join(f"<td>{text}</td>" for text in found) in html
+    prompted = ("shape", "image", "37.50 %", "6.25 %", "a {}; one {}")
+    assert "".join(f"<td>{text}</td>" for text in prompted) in html
+
+
+def test_without_prompts_the_report_says_nothing_of_them(saved):
+    html = page(TEMPLATE, context(prompts={}, prompted={}), saved)
+    assert "Zero-shot" not in html
 
 
 def test_the_report_needs_no_other_file_and_no_network(saved):

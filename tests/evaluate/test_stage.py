@@ -4,6 +4,7 @@ import sys
 
 import pandas as pd
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from components.config.section import MODALITIES
@@ -12,8 +13,6 @@ from components.evaluate.__main__ import STAGE, work
 from components.model.folder import save_model
 from components.model.processors.text import train_tokenizer
 from components.store.files import read_json, write_json
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, read_media, transform
 from components.store.tables import (
     HISTORY,
     PREDICTIONS,
@@ -27,44 +26,42 @@ from tests.model.worlds import (
     EVERY_VOCABULARY,
     ids_of,
     label_every_task,
+    make_assets,
     make_inputs,
     make_model,
     make_table,
+    write_assets,
 )
 from tests.shrunk import small_params, small_settings, write_params
 
 ASSETS = 10
+PROMPTS = {"answer": {"templates": ["it is {}", "{}!"], "words": {"b": "bee"}}}
 FIND = TaskSettings(kind="retrieval", column="place", query="text", target="image", weight=1.0)
 
 
-def write_tensors(folder, media, modality: str) -> None:
-    """`make_inputs` as the preprocess stage would leave them."""
-    inputs = make_inputs(ASSETS)[modality]
-    writer = MediaWriter(media)
-    for number in range(ASSETS):
-        content = f"{modality} {number}".encode()
-        writer.add(Asset(content_id(content), content))
-    writer.close()
-
-    def convert(shard, path):
-        rows = [int(content.split()[1]) for content in read_media(media, shard)]
-        save_file({name: value[rows] for name, value in inputs.items()}, path)
-
-    transform(media, folder, convert, [], 1, "test")
+def embeddings_of(model) -> dict[str, torch.Tensor]:
+    """Where the model puts the assets, as the align stage would write it."""
+    assets = make_assets(ASSETS, model)
+    with torch.no_grad():
+        return {m: model.projections.embed(m, assets[m].tensors["pooled"]) for m in MODALITIES}
 
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The folder after the stage has run."""
     here = tmp_path_factory.mktemp("evaluate")
-    params = small_params({"ingest.slices": ["place"]})
+    params = small_params({"ingest.slices": ["place"], "evaluate.prompts": PROMPTS})
     tasks = EVERY_TASK | {"find": FIND}
     params["tasks"] = {
         name: task.model_dump(mode="json", exclude_none=True) for name, task in tasks.items()
     }
     write_params(here / "params.yaml", params)
     tokenizer = train_tokenizer(["is it red?"], small_settings().preprocess.text)
-    save_model(here / "model", make_model(every=True), tokenizer.to_str())
+    model = make_model(every=True)
+    save_model(here / "model", model, tokenizer.to_str())
+    save_file(model.encoders["text"].state_dict(), here / "text-encoder")
+    save_file(model.projections.state_dict(), here / "projections")
+    save_file(embeddings_of(model), here / "embeddings")
     table = label_every_task(make_table(60, ASSETS), ASSETS).assign(place=["hill", "sea"] * 30)
     write_table(here / "samples", table, SAMPLES)
     rows = [(0, "f1 (all)", "tags", 0.5), (0, "loss", "tags", 0.7)]
@@ -74,7 +71,7 @@ def done(tmp_path_factory):
     ranks = {"task": "find", "asset_id": ids_of("text", ASSETS), "rank": [1] * 4 + [6] * 6}
     write_table(here / "ranks", pd.DataFrame(ranks).assign(targets=ASSETS), RANKS)
     for m in MODALITIES:
-        write_tensors(here / f"{m}-tensors", here / "media" / m, m)
+        write_assets(here / f"{m}-tensors", here / "media" / m, m, make_inputs(ASSETS)[m])
     words = [w for name in (*STAGE.inputs, *STAGE.outputs) for w in (f"--{name}", str(here / name))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(sys, "argv", ["evaluate", "--params", str(here / "params.yaml"), *words])
@@ -98,10 +95,23 @@ def test_metrics_of_every_task_are_there_for_every_subset_that_can_be_asked(done
     assert metrics["mean_absolute_error"]["size"]["text"] == pytest.approx(expected)
 
 
+def test_classes_are_told_by_prompts_from_every_modality(done):
+    metrics = read_json(done / "metrics")
+    samples = read_table(done / "samples", SAMPLES)
+    for m in MODALITIES:
+        answers = samples.loc[(samples["split"] == "test") & samples[f"{m}_id"].notna(), "answer"]
+        most = answers.value_counts(normalize=True).max()
+        assert metrics["zero_shot_chance"]["answer"][m] == pytest.approx(most)
+    assert set(metrics["zero_shot_accuracy"]) == {"answer"}
+    assert list(metrics["zero_shot_accuracy"]["answer"]) == list(MODALITIES)
+
+
 def test_the_report_and_the_plots_show_every_task(done):
     page = (done / "report").read_text()
     for task in (*EVERY_VOCABULARY, "find"):
         assert f"<td>{task}</td>" in page
+    assert "<h2>Zero-shot classification by prompts</h2>" in page
+    assert page.count("<td>it is {}; {}!</td>") == len(MODALITIES)
     assert {path.name for path in (done / "plots").iterdir()} == {
         "accuracy_by_modalities.png", "history_train.png", "confusion_answer.png",
         "precision_tags.png", "predicted_size.png", "answers_reply.png", "found_find.png",

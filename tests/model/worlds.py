@@ -1,7 +1,11 @@
 """A small world of random assets, and a model of it."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pandas as pd
 import torch
+from safetensors.torch import save_file
 
 from components.config.section import MODALITIES, Modality
 from components.config.settings import TaskSettings
@@ -10,6 +14,7 @@ from components.model.base.features import encode
 from components.model.multimodal import ModelConfig, MultimodalModel
 from components.model.tasks import KINDS
 from components.store.hashing import content_id
+from components.store.shards import Asset, MediaWriter, read_media, transform
 from tests.shrunk import small_settings
 
 CLASSES = {"answer": ["a", "b", "c"], "shape": ["x", "y"], "question_type": ["p", "q"]}
@@ -89,6 +94,29 @@ def make_assets(count: int, model: MultimodalModel | None = None) -> dict[str, A
         rows = torch.arange(count)
         inputs = {m: tensors_of(encode(model.encoders[m], inputs[m], rows)) for m in MODALITIES}
     return {m: AssetTensors(tuple(ids_of(m, count)), inputs[m]) for m in MODALITIES}
+
+
+def write_assets(folder: Path, media: Path, modality: str, tensors: Mapping) -> None:
+    """The tensors of all assets of a modality as the shard set that a stage would leave.
+
+    Args:
+        folder: of the shard set.
+        media: a folder for the media shard set that it belongs to.
+        modality: of the assets.
+        tensors: as those of `make_assets`.
+    """
+    count = len(next(iter(tensors.values())))
+    writer = MediaWriter(media)
+    for number in range(count):
+        content = f"{modality} {number}".encode()
+        writer.add(Asset(content_id(content), content))
+    writer.close()
+
+    def convert(shard, path):
+        rows = [int(content.split()[1]) for content in read_media(media, shard)]
+        save_file({name: value[rows] for name, value in tensors.items()}, path)
+
+    transform(media, folder, convert, [], 1, "test")
 
 
 def make_table(count: int, assets: int, seed: int = 0, missing: float = 0.3) -> pd.DataFrame:
