@@ -1,0 +1,215 @@
+"""The time of a training step against other loops: same model, batches, losses and optimiser.
+
+Our loop is `fit`, as the train stage calls it. The others are a loop written by hand, Lightning's
+and that of Transformers' `Trainer`, wrapped as their guides say and with everything off that only
+costs time: logging, checkpoints, progress, clipping. A step lasts from one call of the loss to the
+next, so that what a loop does before its first step and after its last does not count. Counted is
+processor time, all of it one thread's, since the clock of a shared machine counts others' work too.
+The loops take turns in one process, each in each place once, and ratios are taken within a turn.
+"""
+
+import contextlib
+import io
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torch import Tensor, nn
+from torch.optim import AdamW
+from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.utils.data import DataLoader
+
+from benchmarks.throughput import start
+from components.config.section import MODALITIES
+from components.config.settings import Settings, TrainSettings
+from components.model.base.fit import Checkpoint, Recipe, add, fit
+from components.store.files import read_json
+from components.store.tables import SAMPLES, read_table
+from components.train.course import Course, batches, prepare
+from components.train.objective import losses
+
+STEPS = 100
+TURNS = 4
+OURS, BY_HAND = "ours", "a loop by hand"
+
+
+@dataclass
+class Work:
+    """What every loop is given.
+
+    Attributes:
+        course: a fresh model and its data.
+        batches: those of the run.
+        options: of the optimiser.
+        began: when each step did, in processor time.
+    """
+
+    course: Course
+    batches: list[Tensor]
+    options: TrainSettings
+    began: list[float] = field(default_factory=list)
+
+    def losses(self, index: Tensor) -> dict[str, Tensor]:
+        """The losses of a batch, by task."""
+        self.began.append(time.process_time())
+        return losses(self.course, index)
+
+    def optimiser(self) -> AdamW:
+        """As a guide has it."""
+        learning = [p for p in self.course.model.parameters() if p.requires_grad]
+        rate, decay = self.options.learning_rate, self.options.weight_decay
+        return AdamW(learning, lr=rate, weight_decay=decay, fused=True)
+
+    def seconds(self) -> float:
+        """Of a step, their mean."""
+        if len(self.began) != len(self.batches):
+            raise AssertionError(f"{len(self.began)} steps for {len(self.batches)} batches")
+        return (self.began[-1] - self.began[0]) / (len(self.began) - 1)
+
+
+def ours(work: Work, folder: Path) -> None:
+    """The loop of all stages, without what is measured after an epoch."""
+    fit(
+        Recipe(
+            module=work.course.model,
+            batches=lambda: work.batches,
+            losses=work.losses,
+            measure=dict,
+            options=work.options,
+            seed=0,
+            checkpoint=Checkpoint(folder / "checkpoint", ""),
+            label="steps",
+        )
+    )
+
+
+def by_hand(work: Work, folder: Path) -> None:
+    """Nothing but what it takes to learn."""
+    optimiser = work.optimiser()
+    schedule = CosineAnnealingLR(optimiser, len(work.batches))
+    work.course.model.train()
+    for index in work.batches:
+        optimiser.zero_grad()
+        add(work.losses(index)).backward()
+        optimiser.step()
+        schedule.step()
+
+
+def lightning(work: Work, folder: Path) -> None:
+    """Lightning's `Trainer` and a `LightningModule`."""
+    import lightning
+
+    class Module(lightning.LightningModule):
+        def __init__(self):
+            super().__init__()
+            self.model = work.course.model
+
+        def training_step(self, index):
+            return add(work.losses(index))
+
+        def configure_optimizers(self):
+            optimiser = work.optimiser()
+            schedule = CosineAnnealingLR(optimiser, len(work.batches))
+            return [optimiser], [{"scheduler": schedule, "interval": "step"}]
+
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        deterministic=True,  # as ours is
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(Module(), DataLoader(work.batches, batch_size=None))
+
+
+def transformers(work: Work, folder: Path) -> None:
+    """Transformers' `Trainer`."""
+    from transformers import Trainer, TrainingArguments
+
+    class Module(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.model = work.course.model
+
+        def forward(self, index):
+            return {"loss": add(work.losses(index))}
+
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        use_cpu=True,
+        num_train_epochs=1,
+        per_device_train_batch_size=1,  # a batch of ours
+        optim="adamw_torch_fused",
+        learning_rate=work.options.learning_rate,
+        weight_decay=work.options.weight_decay,
+        lr_scheduler_type="cosine",
+        max_grad_norm=0.0,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+    )
+    data = [{"index": index} for index in work.batches]
+    Trainer(Module(), arguments, data_collator=lambda rows: rows[0], train_dataset=data).train()
+
+
+LOOPS: dict[str, Callable[[Work, Path], None]] = {
+    OURS: ours,
+    BY_HAND: by_hand,
+    "Lightning": lightning,
+    "Transformers' Trainer": transformers,
+}
+
+
+@contextlib.contextmanager
+def quietly():
+    """Without what the libraries say."""
+    logging.getLogger("lightning").setLevel(logging.ERROR)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def turn(settings: Settings, order: list[str]) -> dict[str, float]:
+    """Seconds of a step, by loop, one after the other in this order."""
+    table = read_table(Path("data/samples.parquet"), SAMPLES)
+    tensors, features = (
+        {m: Path("data") / kind / m for m in MODALITIES} for kind in ("tensors", "features")
+    )
+    options = settings.train.model_copy(update={"epochs": 1})
+    found = {}
+    for name in order:
+        model = start(settings, read_json(Path("data/vocabulary.json")))
+        course = prepare(settings, table, model, tensors, features)
+        work = Work(course, batches(course)[:STEPS], options)
+        with TemporaryDirectory() as folder, quietly():
+            LOOPS[name](work, Path(folder))
+        found[name] = work.seconds()
+    return found
+
+
+def measure(settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
+    """By mode of the encoders and loop: seconds of a step, and our time as a share of theirs."""
+    result = {}
+    for mode in ("frozen", "finetune"):
+        train = settings.train.model_copy(update={"encoders": mode})
+        chosen = settings.model_copy(update={"train": train})
+        names = list(LOOPS)
+        orders = [names[n % len(names) :] + names[: n % len(names)] for n in range(TURNS)]
+        turns = [turn(chosen, order) for order in orders]
+        result[mode] = {
+            name: {
+                "seconds": statistics.median(found[name] for found in turns),
+                "ratio": statistics.median(found[OURS] / found[name] for found in turns),
+            }
+            for name in names
+        }
+    return result
