@@ -44,7 +44,7 @@ def measure(seed: int, loss: str, project: Path = Path()) -> Alignment:
     (project / "work").mkdir(exist_ok=True)
     with TemporaryDirectory(dir=project / "work") as name:
         folder = Path(name)
-        linked(project, folder, "data", "models", "reports")
+        linked(project, folder, "data", "models", "pretrained", "reports")
         params = yaml.safe_load((project / "params.yaml").read_text())
         params["seed"], params["align"]["loss"] = seed, loss
         (folder / "params.yaml").write_text(yaml.safe_dump(params))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks import clones, idle, incremental, ingest, preprocess, throughput
+from benchmarks import clones, idle, incremental, ingest, preprocess, steps, throughput
 from components.config.load import load_settings
 
 SEEDS = (0, 1, 2)
@@ -94,6 +94,21 @@ def throughput_rows() -> list[tuple[str, str, str]]:
     return rows
 
 
+def steps_rows() -> list[tuple[str, str, str]]:
+    """Time of a training step."""
+    rows = []
+    for mode, found in steps.measure(load_settings(Path("params.yaml"))).items():
+        ours = found.pop(steps.OURS)["seconds"]
+        for loop, theirs in found.items():
+            value = (
+                f"{theirs['ratio']:.2f} × ({1000 * ours:.1f} ms against "
+                f"{1000 * theirs['seconds']:.1f} ms)"
+            )
+            bar = "≤ 1.05 ×" if loop == steps.BY_HAND else "< 1 ×"
+            rows.append((f"a training step against {loop}, encoders {mode}", value, bar))
+    return rows
+
+
 def preprocess_rows() -> list[tuple[str, str, str]]:
     """Images a second."""
     found = preprocess.measure(Path())
@@ -137,6 +152,7 @@ PARTS = {
     "clones": clone_rows,
     "idle": idle_rows,
     "throughput": throughput_rows,
+    "steps": steps_rows,
     "preprocess": preprocess_rows,
     "ingest": ingest_rows,
     "incremental": incremental_rows,

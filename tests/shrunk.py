@@ -66,8 +66,13 @@ def change(params: dict, changes: dict) -> dict:
 
 
 def small_params(changes: dict | None = None) -> dict:
-    """The shipped parameters with tiny widths, few samples and few epochs, then `changes`."""
-    return change(shipped(), SMALL | (changes or {}))
+    """The shipped parameters with tiny widths, few samples and few epochs, then `changes`.
+
+    Where these have other tasks, the shipped prompts, which are for the shipped tasks, are none.
+    """
+    changes = changes or {}
+    prompts = {"evaluate.prompts": {}} if "tasks" in changes else {}
+    return change(shipped(), SMALL | prompts | changes)
 
 
 def small_settings(changes: dict | None = None) -> Settings:

@@ -34,7 +34,6 @@ CHANGES = {
     },
     "ingest.slices": [],
     "tasks": TASKS,
-    "evaluate.prompts": {},
     "align.epochs": 4,
 }  # fmt: skip
 PRODUCTS = 20

@@ -142,10 +142,10 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
     make_deterministic(settings.seed, settings.threads)
     model, tokenizer = load_model(arguments.model)
-    zero_shot.check(settings.evaluate.prompts, model.kinds)
+    learnt = model.config.learnt
+    zero_shot.check(settings.evaluate.prompts, model.kinds, learnt)
     samples = read_table(arguments.samples, SAMPLES)
     test = samples[samples["split"] == "test"]
-    learnt = model.config.learnt
     if not test[[f"{m}_id" for m in learnt]].notna().any(axis=None):
         raise InputError(
             f"{arguments.samples} holds no sample of the test split with {' or '.join(learnt)}, "

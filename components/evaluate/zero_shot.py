@@ -1,7 +1,7 @@
 """Zero-shot classification: the class whose prompt lies nearest in the space of all modalities."""
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,16 +49,7 @@ class Space:
         projections: Path,
         embeddings: Path,
     ) -> "Space":
-        """From the trained model's parts, with the weights that they had in the align stage.
-
-        Raises:
-            InputError: no text was learnt from, so a prompt says nothing.
-        """
-        if "text" not in model.config.learnt:
-            raise InputError(
-                "evaluate.prompts: no sample of the training split has a text, so prompts cannot "
-                "be understood. Set it to {}"
-            )
+        """From the trained model's parts, with the weights that they had in the align stage."""
         encoder, space = copy.deepcopy((model.encoders["text"], model.projections))
         encoder.load_state_dict(load_file(text_encoder))
         space.load_state_dict(space.state_dict() | load_file(projections))
@@ -74,12 +65,26 @@ class Space:
         return self.projections.embed("text", pooled)
 
 
-def check(prompts: Mapping[str, PromptSettings], kinds: Mapping[str, Classification]) -> None:
-    """Whether the words are for classes that there are.
+def check(
+    prompts: Mapping[str, PromptSettings],
+    kinds: Mapping[str, Classification],
+    learnt: Sequence[Modality],
+) -> None:
+    """Whether prompts can be understood, and their words are for classes that there are.
+
+    Args:
+        prompts: of some of the tasks.
+        kinds: the classes of the tasks.
+        learnt: the modalities that training samples had.
 
     Raises:
-        InputError: one is not.
+        InputError: it is not so.
     """
+    if prompts and "text" not in learnt:
+        raise InputError(
+            "evaluate.prompts: no sample of the training split has a text, so prompts cannot be "
+            "understood. Set it to {}"
+        )
     for task, asked in prompts.items():
         if unknown := sorted(set(asked.words) - set(kinds[task].classes)):
             raise InputError(
@@ -136,7 +141,7 @@ def measure(
                 logits, targets = space.assets[m][rows] @ classes.T, targets[known]
                 values = {
                     "zero_shot_accuracy": kinds[name].quality(logits, targets),
-                    "zero_shot_chance": float(targets.bincount().max() / len(targets)),
+                    "zero_shot_chance": int(targets.bincount().max()) / len(targets),
                 }
                 for metric, value in values.items():
                     result.setdefault(metric, {}).setdefault(name, {})[m] = value

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from components.align.contrast import LOSSES
+from components.config.section import MODALITIES
 from components.config.settings import PromptSettings, TaskSettings
 from components.evaluate.zero_shot import Space, check, class_embeddings, measure
 from components.model.base.assets import AssetTensors
@@ -100,8 +101,14 @@ def test_words_for_a_class_that_there_is_not_are_the_user_s_mistake():
         "evaluate.prompts.animal.words: 'dgo' are no classes of the task. It has: 'cat', 'dog'"
     )
     with pytest.raises(InputError, match=message):
-        check({"animal": asked}, {"animal": KIND})
-    check({"animal": ASKED}, {"animal": KIND})
+        check({"animal": asked}, {"animal": KIND}, MODALITIES)
+    check({"animal": ASKED}, {"animal": KIND}, MODALITIES)
+
+
+def test_prompts_need_texts_to_have_been_learnt():
+    with pytest.raises(InputError, match="evaluate.prompts: no sample of the training split has a"):
+        check({"animal": ASKED}, {"animal": KIND}, ("image", "audio"))
+    check({}, {"animal": KIND}, ("image", "audio"))
 
 
 def files(folder, model) -> list:
@@ -164,10 +171,3 @@ def test_classes_that_only_captions_named_are_told_apart(tmp_path):
     asked = PromptSettings(templates=["a {}", "the {} sits"], words={})
     found = measure(space, samples, assets, {"animal": task}, {"animal": asked}, {"animal": KIND})
     assert found["zero_shot_accuracy"] == {"animal": {"image": 1.0}}
-
-
-def test_prompts_need_texts_to_have_been_learnt(tmp_path):
-    model = make_model(learnt=("image", "audio"))
-    tokenizer = train_tokenizer(TEXTS, small_settings().preprocess.text)
-    with pytest.raises(InputError, match="evaluate.prompts: no sample of the training split has a"):
-        Space.of(model, tokenizer, *files(tmp_path, model))

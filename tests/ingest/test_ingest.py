@@ -70,10 +70,8 @@ def run(tmp_path, monkeypatch):
             "ingest.slices": ["voice"],
         }
         settings |= {f"ingest.{key.replace('__', '.')}": value for key, value in changes.items()}
-        params = small_params(settings)
-        params["tasks"] = {"answer": TASK} if tasks is None else tasks
-        params["workers"] = workers
-        write_params(tmp_path / "params.yaml", params)
+        settings |= {"tasks": {"answer": TASK} if tasks is None else tasks, "workers": workers}
+        write_params(tmp_path / "params.yaml", small_params(settings))
         monkeypatch.setitem(stage.SOURCES, "demo", lambda settings, root: iter(rows))
         words = [word for name, value in OPTIONS.items() for word in (f"--{name}", value)]
         monkeypatch.setattr(sys, "argv", ["ingest", *words])
