@@ -27,7 +27,7 @@ from components.config.section import MODALITIES
 from components.config.settings import Settings
 from components.model.base.assets import MISSING
 from components.model.base.batch import Samples
-from components.model.base.fit import make_deterministic
+from components.model.base.chance import make_deterministic
 from components.model.multimodal import MultimodalModel
 from components.model.processors.audio import FLOOR
 from components.model.processors.text import TextProcessor
@@ -37,7 +37,7 @@ from components.store.shards import media_of
 from components.store.tables import SAMPLES, read_table
 from components.train.__main__ import build
 from components.train.course import batches, prepare
-from components.train.objective import drop_modalities, losses, task_losses
+from components.train.objective import draw, losses, share, task_losses
 
 BATCH = 32
 SECONDS = 10.0  # of one loop in one turn
@@ -120,8 +120,7 @@ def textbook_steps(
         for batch in DataLoader(data, BATCH, shuffle=True):
             size = len(batch["targets"]["answer"])
             rows = {m: torch.arange(size) for m in MODALITIES}
-            samples = Samples(rows, batch["targets"])
-            samples = samples.keep(drop_modalities(samples.presence, dropout))
+            samples = draw(model, Samples(rows, batch["targets"]), dropout)
             logits = model(model.encode(batch["inputs"]), samples.rows)
             yield size, task_losses(model, with_heads(settings.tasks), samples, logits)
 
@@ -134,7 +133,8 @@ def our_steps(settings: Settings, model: MultimodalModel, table: pd.DataFrame) -
     course = prepare(settings, table, model, tensors, features)
     while True:
         for index in batches(course):
-            yield len(index), losses(course, index)
+            (whole,) = share(course, index, 1)
+            yield len(index), losses(course, whole.batch)
 
 
 def rate(model: MultimodalModel, steps: Steps, seconds: float) -> float:

@@ -20,11 +20,11 @@ from tests.stages import STAGES, covered
 TRACKED = ("dvc.lock", "reports/data.json", "reports/retrieval.json", "reports/metrics.json")
 AUDIO = {"preprocess_audio", "features_audio", "align", "train", "evaluate", "register"}
 
-# Runs a stage with a checkpoint after every epoch, as one whose epochs are long would.
+# Runs a stage with a checkpoint after every step, as one whose steps are long would.
 CHECKPOINTING = """
 import runpy, sys
-from components.model.base import fit
-fit.SECONDS_BETWEEN_CHECKPOINTS = -1.0
+from components.model.base import checkpoint
+checkpoint.SECONDS_BETWEEN = -1e9
 module, *sys.argv[1:] = sys.argv[1:]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """

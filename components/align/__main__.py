@@ -18,8 +18,11 @@ from components.config.command import Stage, View
 from components.config.section import MODALITIES, Modality
 from components.config.settings import AlignSettings
 from components.model.base.assets import load_assets
-from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic, skip
+from components.model.base.chance import make_deterministic
+from components.model.base.checkpoint import Checkpoint
+from components.model.base.fit import fit, skip
 from components.model.base.projection import Projections
+from components.model.base.recipe import Recipe
 from components.model.labels.retrieval import rank_metrics
 from components.store.files import replacing, write_json
 from components.store.tables import HISTORY, RANKS, SAMPLES, read_table, write_table
@@ -206,7 +209,7 @@ def train(course: Course, settings: View, checkpoint: Checkpoint) -> pd.DataFram
             checkpoint=checkpoint,
             label="align",
         )
-    )
+    ).history
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:

@@ -14,7 +14,7 @@ from components.config.section import MODALITIES, Modality
 from components.evaluate import measure, plots, zero_shot
 from components.evaluate.predict import predict, subsets
 from components.model.base.assets import AssetTensors, load_assets
-from components.model.base.fit import make_deterministic
+from components.model.base.chance import make_deterministic
 from components.model.folder import load_model
 from components.model.labels.labels import written
 from components.model.multimodal import MultimodalModel

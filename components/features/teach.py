@@ -26,9 +26,12 @@ from components.model.base.assets import (
     load_assets,
     tensors_of,
 )
+from components.model.base.chance import make_deterministic
+from components.model.base.checkpoint import Checkpoint
 from components.model.base.features import encode
-from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic, skip
+from components.model.base.fit import fit, skip
 from components.model.base.heads import Heads
+from components.model.base.recipe import Recipe
 from components.model.labels.labels import Vocabulary
 from components.model.tasks import KINDS, with_heads
 from components.model.tasks.classification import Classification
@@ -199,7 +202,7 @@ def teach(lesson: Lesson, seed: int, checkpoint: Checkpoint) -> pd.DataFrame:
             checkpoint=checkpoint,
             label=label,
         )
-    )
+    ).history
 
 
 def _batches(lesson: Lesson) -> list[Tensor]:

@@ -78,6 +78,17 @@ HISTORY = pa.DataFrameSchema(
     name="metrics by epoch",
 )
 
+STEPS = pa.DataFrameSchema(
+    {
+        "step": pa.Column(int, pa.Check.ge(0)),
+        "series": pa.Column(str),
+        "task": pa.Column(str),
+        "value": pa.Column(float),
+    },
+    strict=True,
+    name="what is logged by step",
+)
+
 PREDICTIONS = pa.DataFrameSchema(
     {
         "sample_id": pa.Column(str),

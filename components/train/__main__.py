@@ -10,14 +10,17 @@ from safetensors.torch import load_file
 from components.config.command import Stage, View
 from components.config.section import MODALITIES, Modality
 from components.config.settings import Settings
-from components.model.base.fit import Checkpoint, Recipe, fit, make_deterministic
+from components.model.base.chance import make_deterministic
+from components.model.base.checkpoint import Checkpoint
+from components.model.base.fit import fit
+from components.model.base.recipe import Recipe
 from components.model.folder import save_model
 from components.model.labels.labels import Vocabulary
 from components.model.multimodal import ModelConfig, MultimodalModel
 from components.store.files import read_json
-from components.store.tables import HISTORY, SAMPLES, read_table, write_table
+from components.store.tables import HISTORY, SAMPLES, STEPS, read_table, write_table
 from components.train.course import batches, learnt_from, prepare
-from components.train.objective import losses, measure
+from components.train.objective import losses, measure, share
 
 STAGE = Stage(
     description="Train fusion, Transformer and one head a task jointly, modalities dropped at "
@@ -34,6 +37,7 @@ STAGE = Stage(
     outputs={
         "model": "folder, the trained model: weights, configuration, tokenizer",
         "history": "CSV, metrics by epoch",
+        "steps": "Parquet, losses and what else is logged by step",
         "checkpoint": "safetensors, where an interrupted run resumes; removed at the end",
     },
     params=("seed", "threads", "tasks", "preprocess", "features", "align", "model", "train"),
@@ -69,10 +73,11 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     model = build(settings, vocabulary, learnt_from(table), encoders, arguments.projections)
     course = prepare(settings, table, model, tensor_sets, feature_sets)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    history = fit(
+    logs = fit(
         Recipe(
             module=model,
             batches=partial(batches, course),
+            share=partial(share, course),
             losses=partial(losses, course),
             measure=partial(measure, course),
             options=settings.train,
@@ -81,7 +86,8 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
             label="train",
         )
     )
-    write_table(arguments.history, history, HISTORY)
+    write_table(arguments.history, logs.history, HISTORY)
+    write_table(arguments.steps, logs.steps, STEPS)
     save_model(arguments.model, model, arguments.tokenizer.read_text())
     checkpoint.clear()
 

@@ -9,7 +9,9 @@ from torch.nn import functional as F
 from components.config.section import MODALITIES
 from components.config.settings import TaskSettings
 from components.model.base.batch import Samples
+from components.model.base.recipe import Share
 from components.model.multimodal import MultimodalModel
+from components.store.errors import InputError
 from components.train.course import Course, predict
 
 SHOWN = {  # what is measured after each epoch: the modalities that are kept
@@ -26,10 +28,48 @@ def drop_modalities(presence: Tensor, dropout: float) -> Tensor:
     return presence & ((chance >= dropout) | last)
 
 
-def losses(course: Course, index: Tensor) -> dict[str, Tensor]:
-    """The loss by task of some training samples, after modalities were dropped."""
-    samples = course.samples["train"][index]
-    samples = samples.keep(drop_modalities(samples.presence, course.dropout))
+def draw(model: MultimodalModel, samples: Samples, dropout: float) -> Samples:
+    """Training samples as a step sees them: modalities dropped, and with them targets.
+
+    A task that one modality decides is not asked of a sample that has lost that modality.
+    """
+    samples = samples.keep(drop_modalities(samples.presence, dropout))
+    targets = {
+        name: model.kinds[name].hide(known, ~model.config.answerable(name, samples.presence))
+        for name, known in samples.targets.items()
+    }
+    return Samples(samples.rows, targets)
+
+
+def share(course: Course, index: Tensor, count: int) -> list[Share]:
+    """Some training samples, drawn and then cut in `count` parts of nearly equal size.
+
+    The loss of a task is a mean over the samples that know their target: a part weighs as much
+    as its share of them.
+
+    Raises:
+        InputError: there are fewer samples than parts.
+    """
+    samples = draw(course.model, course.samples["train"][index], course.dropout)
+    if count == 1:
+        return [Share(samples)]
+    if len(samples) < count:
+        raise InputError(
+            f"a step has {len(samples)} samples, too few for {count} parts. Lower "
+            "train.accumulate or train.processes in params.yaml, or raise train.batch"
+        )
+    parts = [samples[rows] for rows in torch.arange(len(samples)).tensor_split(count)]
+    weights: list[dict[str, Tensor]] = [{} for _ in parts]
+    for name in course.tasks:
+        kind = course.model.kinds[name]
+        amounts = torch.stack([kind.amount(part.targets[name]) for part in parts])
+        for part, weight in zip(weights, amounts * count / amounts.sum().clamp(min=1), strict=True):
+            part[name] = weight
+    return [Share(*pair) for pair in zip(parts, weights, strict=True)]
+
+
+def losses(course: Course, samples: Samples) -> dict[str, Tensor]:
+    """The loss by task of samples that `draw` gave."""
     return task_losses(course.model, course.tasks, samples, predict(course, samples))
 
 
@@ -39,17 +79,11 @@ def task_losses(
     samples: Samples,
     logits: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
-    """The loss by task, weighted, over the samples that can know their label.
-
-    A task that one modality decides is not asked of a sample that has lost that modality.
-    """
-    presence = samples.presence
-    result = {}
-    for name, task in tasks.items():
-        kind, unanswerable = model.kinds[name], ~model.config.answerable(name, presence)
-        targets = kind.hide(samples.targets[name], unanswerable)
-        result[name] = task.weight * kind.loss(logits[name], targets)
-    return result
+    """The loss by task, weighted, over the samples whose target is known."""
+    return {
+        name: task.weight * model.kinds[name].loss(logits[name], samples.targets[name])
+        for name, task in tasks.items()
+    }
 
 
 def measure(course: Course) -> dict[str, dict[str, float]]:

@@ -14,7 +14,7 @@ from components.config.settings import TaskSettings
 from components.features import audio, image, teach, text
 from components.features.words import Words, words
 from components.model.base.assets import AssetTensors, load_assets
-from components.model.base.fit import Checkpoint
+from components.model.base.checkpoint import Checkpoint
 from components.model.encoders.build import build_encoder
 from components.model.encoders.image import ImageEncoder
 from components.model.tasks.multilabel import Multilabel

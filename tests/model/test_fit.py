@@ -10,11 +10,14 @@ from torch.nn import functional as F
 
 from components.config.command import Stage, View
 from components.config.settings import OptimiserSettings
-from components.model.base import fit as module
-from components.model.base.fit import WARM_UP, Checkpoint, Recipe, fit, learning_rate_factor
+from components.model.base import checkpoint as module
+from components.model.base.checkpoint import Checkpoint
+from components.model.base.fit import fit
+from components.model.base.recipe import Recipe
+from components.model.base.schedule import WARM_UP, cosine
 from tests.shrunk import small_settings
 
-EPOCHS = 5
+EPOCHS, STEPS = 5, 3  # steps an epoch
 INPUTS = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 TARGETS = (INPUTS[:, 0] > 0).long()
 
@@ -25,7 +28,7 @@ class Stopped(Exception):
 
 @pytest.fixture(autouse=True)
 def a_checkpoint_each_epoch(monkeypatch):
-    monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(module, "SECONDS_BETWEEN", -1e9)
 
 
 def net() -> nn.Module:
@@ -36,8 +39,8 @@ def net() -> nn.Module:
     )
 
 
-def train(path, seed=0, origin="a", stop_after=None, **changes):
-    """Weights and history of a run; `stop_after` epochs it is stopped in mid-epoch."""
+def train(path, seed=0, origin="a", stop_at=None, **changes):
+    """Weights and logs of a run, and its steps; it is stopped in step `stop_at`, counted from 1."""
     net_ = net()
     calls = 0
 
@@ -47,7 +50,7 @@ def train(path, seed=0, origin="a", stop_after=None, **changes):
     def losses(rows):
         nonlocal calls
         calls += 1
-        if stop_after is not None and calls == 3 * stop_after + 2:
+        if calls == stop_at:
             raise Stopped
         return {"main": F.cross_entropy(net_(INPUTS[rows]), TARGETS[rows])}
 
@@ -58,18 +61,19 @@ def train(path, seed=0, origin="a", stop_after=None, **changes):
     settings = {"epochs": EPOCHS, "batch": 8, "learning_rate": 0.05, "weight_decay": 0.1}
     options = OptimiserSettings(**settings | changes)
     checkpoint = Checkpoint(path, origin)
-    history = fit(Recipe(net_, batches, losses, measure, options, seed, checkpoint, "test"))
-    return net_.state_dict(), history, calls
+    logs = fit(Recipe(net_, batches, losses, measure, options, seed, checkpoint, "test"))
+    return net_.state_dict(), logs, calls
 
 
 def same(one, other) -> bool:
     weights = all(value.equal(other[0][name]) for name, value in one[0].items())
-    return weights and one[1].equals(other[1])
+    logs = one[1].history.equals(other[1].history) and one[1].steps.equals(other[1].steps)
+    return weights and logs
 
 
 def test_it_learns_and_its_history_says_so(tmp_path):
-    _, history, _ = train(tmp_path / "c")
-    series = {name: rows for name, rows in history.groupby("series")}
+    _, logs, _ = train(tmp_path / "c")
+    series = {name: rows for name, rows in logs.history.groupby("series")}
     assert len(series["loss"]) == EPOCHS
     assert series["loss"]["value"].iloc[-1] < series["loss"]["value"].iloc[0]
     assert series["accuracy"]["epoch"].tolist() == list(range(EPOCHS))
@@ -81,30 +85,30 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
     assert not same(one, other)
 
 
-@pytest.mark.parametrize("epochs", [1, 3, 4])
-def test_a_run_that_was_stopped_continues_to_the_same_bits(tmp_path, epochs):
+@pytest.mark.parametrize("step", range(2, EPOCHS * STEPS + 1))
+def test_a_run_that_was_stopped_continues_to_the_same_bits(tmp_path, step):
     whole = train(tmp_path / "whole")
     with pytest.raises(Stopped):
-        train(tmp_path / "c", stop_after=epochs)
+        train(tmp_path / "c", stop_at=step)
     torch.manual_seed(99)  # what another process would have
     resumed = train(tmp_path / "c")
-    assert resumed[2] == 3 * (EPOCHS - epochs)  # only what was left
+    assert resumed[2] == EPOCHS * STEPS - (step - 1)  # only what was left
     assert same(resumed, whole)
 
 
 def test_a_run_can_be_stopped_again_and_again(tmp_path):
     whole = train(tmp_path / "whole")
-    for _ in range(EPOCHS - 1):
+    for _ in range(EPOCHS * STEPS - 1):
         with pytest.raises(Stopped):
-            train(tmp_path / "c", stop_after=1)
+            train(tmp_path / "c", stop_at=2)
     resumed = train(tmp_path / "c")
-    assert resumed[2] == 3
+    assert resumed[2] == 1
     assert same(resumed, whole)
 
 
 def test_how_often_it_saves_changes_no_bit(tmp_path, monkeypatch):
     often = train(tmp_path / "often")
-    monkeypatch.setattr(module, "SECONDS_BETWEEN_CHECKPOINTS", 1e9)
+    monkeypatch.setattr(module, "SECONDS_BETWEEN", 1e9)
     assert same(train(tmp_path / "never"), often)
     assert not (tmp_path / "never").exists()
 
@@ -112,9 +116,9 @@ def test_how_often_it_saves_changes_no_bit(tmp_path, monkeypatch):
 def test_a_checkpoint_of_another_origin_is_ignored(tmp_path):
     whole = train(tmp_path / "whole")
     with pytest.raises(Stopped):
-        train(tmp_path / "c", origin="other", stop_after=3)
+        train(tmp_path / "c", origin="other", stop_at=7)
     resumed = train(tmp_path / "c", origin="a")
-    assert resumed[2] == 3 * EPOCHS
+    assert resumed[2] == STEPS * EPOCHS
     assert same(resumed, whole)
 
 
@@ -160,7 +164,7 @@ def test_frozen_weights_stay_and_the_rest_resumes(tmp_path):
 
 
 def test_the_learning_rate_warms_up_and_then_falls_to_zero():
-    rates = [learning_rate_factor(step / 1000) for step in range(1001)]
+    rates = [cosine(step / 1000) for step in range(1001)]
     peak = int(1000 * WARM_UP)
     assert 0 < rates[0] < 0.05
     assert rates[peak] == max(rates) == pytest.approx(1.0)

@@ -1,6 +1,7 @@
 """Joint training: which modalities are dropped, what a batch holds, and that it learns."""
 
 from dataclasses import replace
+from functools import partial
 
 import pytest
 import torch
@@ -8,11 +9,13 @@ import torch
 from components.config.section import MODALITIES
 from components.config.settings import OptimiserSettings
 from components.model.base.batch import make_samples
-from components.model.base.fit import Checkpoint, Recipe, fit
+from components.model.base.checkpoint import Checkpoint
+from components.model.base.fit import fit
+from components.model.base.recipe import Recipe
 from components.model.fusion import FUSIONS
 from components.store.errors import InputError
 from components.train.course import Course, batches, learnt_from, predict
-from components.train.objective import drop_modalities, losses, measure
+from components.train.objective import drop_modalities, losses, measure, share
 from tests.model.worlds import (
     EVERY_TASK,
     TASKS,
@@ -38,6 +41,12 @@ def make_course(frozen=True, dropout=0.3, batch=4, count=60, missing=0.3, **chan
         for split in ("train", "validation", "test")
     }
     return Course(model, assets, frozen, samples, TASKS, dropout, batch)
+
+
+def losses_of(course: Course, index: torch.Tensor) -> dict[str, torch.Tensor]:
+    """The losses of some training samples in one step."""
+    (whole,) = share(course, index, 1)
+    return whole.weighted(losses(course, whole.batch))
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.3, 0.9, 0.999])
@@ -97,7 +106,7 @@ def test_a_task_is_not_asked_of_a_sample_that_cannot_know_it():
     course = make_course(dropout=0.0, missing=0.0)
     without = torch.tensor([False, True, True]).expand(len(course.samples["train"]), -1)
     course.samples["train"] = course.samples["train"].keep(without)
-    found = losses(course, torch.arange(len(without)))
+    found = losses_of(course, torch.arange(len(without)))
     assert found["shape"].item() == 0  # an image decides it, and there is none
     assert found["answer"].item() > 0 and found["question_type"].item() > 0
     sum(found.values()).backward()
@@ -107,7 +116,7 @@ def test_a_task_is_not_asked_of_a_sample_that_cannot_know_it():
 def test_the_loss_is_the_weighted_mean_over_those_that_know():
     course = make_course(dropout=0.0)
     samples = course.samples["train"]
-    found = losses(course, torch.arange(len(samples)))
+    found = losses_of(course, torch.arange(len(samples)))
     logits = predict(course, samples)
     for name, task in TASKS.items():
         asked = course.model.config.answerable(name, samples.presence)
@@ -141,7 +150,7 @@ def test_without_sound_the_model_learns_from_what_is_there(frozen):
         for split in ("train", "validation")
     }
     course = replace(course, assets=assets, samples=samples)
-    found = losses(course, torch.arange(len(samples["train"])))
+    found = losses_of(course, torch.arange(len(samples["train"])))
     sum(found.values()).backward()
     taught = {name for name, p in course.model.named_parameters() if p.grad is not None}
     assert taught and not [name for name in taught if "audio" in name]
@@ -161,7 +170,8 @@ def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
     recipe = Recipe(
         module=course.model,
         batches=lambda: batches(course),
-        losses=lambda index: losses(course, index),
+        share=partial(share, course),
+        losses=partial(losses, course),
         measure=dict,
         options=options,
         seed=0,
@@ -182,10 +192,10 @@ def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
 def test_training_never_reads_the_test_split():
     course = make_course(count=90)
     torch.manual_seed(0)
-    expected = losses(course, torch.arange(10)), measure(course)
+    expected = losses_of(course, torch.arange(10)), measure(course)
     del course.samples["test"]
     torch.manual_seed(0)
-    found = losses(course, torch.arange(10)), measure(course)
+    found = losses_of(course, torch.arange(10)), measure(course)
     assert all(found[0][task].equal(expected[0][task]) for task in TASKS)
     assert found[1] == expected[1]
     assert set(MODALITIES) == set(course.assets)
@@ -210,7 +220,8 @@ def test_tasks_of_every_kind_are_learnt_by_heart_together(tmp_path):
         Recipe(
             module=course.model,
             batches=lambda: batches(course),
-            losses=lambda index: losses(course, index),
+            share=partial(share, course),
+            losses=partial(losses, course),
             measure=dict,
             options=OptimiserSettings(epochs=60, batch=10, learning_rate=0.01, weight_decay=0.0),
             seed=0,
@@ -238,6 +249,6 @@ def test_no_kind_of_task_is_asked_of_a_sample_that_cannot_know_it():
     course = every_course(60)
     without = torch.tensor([False, True, True]).expand(len(course.samples["train"]), -1)
     course.samples["train"] = course.samples["train"].keep(without)
-    found = losses(course, torch.arange(len(without)))
+    found = losses_of(course, torch.arange(len(without)))
     assert found["tags"].item() == 0  # an image decides them, and there is none
     assert all(found[task].item() > 0 for task in ("answer", "size", "reply"))

@@ -79,6 +79,11 @@ class Kind(PredictedLabels):
         return ~targets[..., None].isnan().flatten(1).any(1)
 
     @classmethod
+    def amount(cls, targets: Tensor) -> Tensor:
+        """Over how many the loss of these targets is a mean, a scalar: those that are known."""
+        return cls.known(targets).sum()
+
+    @classmethod
     def hide(cls, targets: Tensor, hidden: Tensor) -> Tensor:
         """The targets, unknown where `hidden` (bool [B]) says so."""
         return targets.masked_fill(hidden.view(-1, *[1] * (targets.ndim - 1)), cls.UNKNOWN)

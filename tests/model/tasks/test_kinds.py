@@ -10,7 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from components.config.settings import TaskSettings
-from components.model.base.fit import make_deterministic
+from components.model.base.chance import make_deterministic
 from components.model.labels import LABELS
 from components.model.labels.labels import PredictedLabels
 from components.model.tasks import KINDS, with_heads
