@@ -55,19 +55,20 @@ def _explain(problem: dict) -> str:
     match problem["type"]:
         case "extra_forbidden":
             valid = _valid_keys(location[:-1])
-            return f"{key}: unknown key. {_nearest(str(location[-1]), valid)}"
+            return f"{key}: unknown key. {nearest(str(location[-1]), valid)}"
         case "missing":
             return f"{key}: the key is missing"
         case "literal_error":
             valid = [option for option in problem["ctx"]["expected"].split("'")[1::2]]
-            return f"{key}: found {problem['input']!r}. {_nearest(str(problem['input']), valid)}"
+            return f"{key}: found {problem['input']!r}. {nearest(str(problem['input']), valid)}"
         case "value_error":
             return f"{key}: {problem['ctx']['error']}"
         case _:
             return f"{key}: {problem['msg'].lower()}, found {problem['input']!r}"
 
 
-def _nearest(word: str, valid: list[str]) -> str:
+def nearest(word: str, valid: list[str]) -> str:
+    """For an error message: what may stand here, the most similar first, if one is similar."""
     near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""
     return f"{hint}Valid here: {', '.join(valid)}"

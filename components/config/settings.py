@@ -190,11 +190,41 @@ class ModelSettings(Section):
         return self
 
 
-class TrainSettings(OptimiserSettings):
+class StoppingSettings(Section):
+    """Training ends when a metric of the validation split no longer improves."""
+
+    metric: Annotated[str, Field(min_length=1)]
+    patience: Count
+
+
+class LoopSettings(Section):
+    """How the training loop makes its steps, and when it ends."""
+
+    schedule: Literal["cosine", "one_cycle"]
+    average: Dropout
+    accumulate: Count
+    clip: Positive | None
+    precision: Literal["float32", "bfloat16"]
+    early_stopping: StoppingSettings | None
+
+
+class TrainSettings(OptimiserSettings, LoopSettings):
     """Joint training of everything after the encoders, or of the encoders too."""
 
     encoders: Literal["frozen", "finetune"]
     modality_dropout: Dropout
+    compile: bool
+    device: Literal["cpu", "cuda"]
+    processes: Annotated[int, Field(ge=1, le=256)]
+
+    @model_validator(mode="after")
+    def _a_batch_has_as_many_parts(self):
+        if self.accumulate * self.processes > self.batch:
+            raise ValueError(
+                f"accumulate × processes ({self.accumulate} × {self.processes}) parts of a batch "
+                f"({self.batch}) would be empty; lower them or raise batch"
+            )
+        return self
 
 
 def _template(text: str) -> str:

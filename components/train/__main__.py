@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from components.config.command import Stage, View
 from components.config.section import MODALITIES, Modality
 from components.config.settings import Settings
+from components.model.base import parallel
 from components.model.base.chance import make_deterministic
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit
@@ -20,6 +21,7 @@ from components.model.multimodal import ModelConfig, MultimodalModel
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, STEPS, read_table, write_table
 from components.train.course import batches, learnt_from, prepare
+from components.train.launch import device, together
 from components.train.objective import losses, measure, share
 
 STAGE = Stage(
@@ -61,8 +63,8 @@ def build(
     return model
 
 
-def work(arguments: argparse.Namespace, settings: View) -> None:
-    """Run the stage."""
+def train(arguments: argparse.Namespace, settings: View) -> None:
+    """Build the model, train it and write it; one of the processes that train together."""
     make_deterministic(settings.seed, settings.threads)
     table = read_table(arguments.samples, SAMPLES)
     vocabulary = read_json(arguments.vocabulary)
@@ -71,6 +73,9 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
         for kind in ("tensors", "features", "encoder")
     )
     model = build(settings, vocabulary, learnt_from(table), encoders, arguments.projections)
+    model.to(device(settings.train))
+    if settings.train.compile:
+        model.compile()
     course = prepare(settings, table, model, tensor_sets, feature_sets)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     logs = fit(
@@ -81,15 +86,23 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
             losses=partial(losses, course),
             measure=partial(measure, course),
             options=settings.train,
+            loop=settings.train,
             seed=settings.seed,
             checkpoint=checkpoint,
             label="train",
         )
     )
+    if not parallel.first():
+        return
     write_table(arguments.history, logs.history, HISTORY)
     write_table(arguments.steps, logs.steps, STEPS)
     save_model(arguments.model, model, arguments.tokenizer.read_text())
     checkpoint.clear()
+
+
+def work(arguments: argparse.Namespace, settings: View) -> None:
+    """Run the stage, in as many processes as the settings say."""
+    together(partial(train, arguments, settings), "components.train", settings.train)
 
 
 if __name__ == "__main__":

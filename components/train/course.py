@@ -42,6 +42,11 @@ class Course:
     dropout: float
     batch: int
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model is; samples and assets lie in the main memory."""
+        return self.model.readout.device
+
 
 def prepare(
     settings: View | Settings,
@@ -100,13 +105,14 @@ def batches(course: Course) -> list[Tensor]:
 def predict(course: Course, samples: Samples) -> dict[str, Tensor]:
     """Logits by task, each distinct asset read once."""
     distinct, compact = samples.compact()
-    return course.model(features(course, distinct), compact.rows)
+    rows = {m: rows.to(course.device) for m, rows in compact.rows.items()}
+    return course.model(features(course, distinct), rows)
 
 
 def features(course: Course, distinct: Mapping[Modality, Tensor]) -> FeaturesByModality:
     """Features of some assets: from the cache, or from the encoders that are being trained."""
     picked = {
-        m: {name: value[rows] for name, value in course.assets[m].tensors.items()}
+        m: {name: value[rows].to(course.device) for name, value in course.assets[m].tensors.items()}
         for m, rows in distinct.items()
     }
     if course.frozen:

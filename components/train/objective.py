@@ -80,10 +80,12 @@ def task_losses(
     logits: Mapping[str, Tensor],
 ) -> dict[str, Tensor]:
     """The loss by task, weighted, over the samples whose target is known."""
-    return {
-        name: task.weight * model.kinds[name].loss(logits[name], samples.targets[name])
-        for name, task in tasks.items()
-    }
+    result = {}
+    for name, task in tasks.items():
+        scores = logits[name].float()  # whatever the precision of the model
+        targets = samples.targets[name].to(scores.device)
+        result[name] = task.weight * model.kinds[name].loss(scores, targets)
+    return result
 
 
 def measure(course: Course) -> dict[str, dict[str, float]]:
@@ -100,7 +102,7 @@ def measure(course: Course) -> dict[str, dict[str, float]]:
         if not len(part):
             continue
         for task, logits in predict(course, part).items():
-            kind, targets = course.model.kinds[task], part.targets[task]
+            kind, targets = course.model.kinds[task], part.targets[task].to(logits.device)
             known = kind.known(targets)
             if known.any():
                 quality = kind.quality(logits[known], targets[known])

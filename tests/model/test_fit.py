@@ -9,15 +9,16 @@ from torch import nn
 from torch.nn import functional as F
 
 from components.config.command import Stage, View
-from components.config.settings import OptimiserSettings
+from components.config.settings import OptimiserSettings, StoppingSettings
 from components.model.base import checkpoint as module
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit
-from components.model.base.recipe import Recipe
+from components.model.base.recipe import PLAIN, Recipe, Share
 from components.model.base.schedule import WARM_UP, cosine
 from tests.shrunk import small_settings
 
 EPOCHS, STEPS = 5, 3  # steps an epoch
+STOPPING = StoppingSettings(metric="accuracy/main", patience=2)
 INPUTS = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
 TARGETS = (INPUTS[:, 0] > 0).long()
 
@@ -39,13 +40,19 @@ def net() -> nn.Module:
     )
 
 
-def train(path, seed=0, origin="a", stop_at=None, **changes):
+def train(path, seed=0, origin="a", stop_at=None, count=EPOCHS, net=net, loop=None):
     """Weights and logs of a run, and its steps; it is stopped in step `stop_at`, counted from 1."""
     net_ = net()
+    loop = PLAIN.model_copy(update=loop or {})
     calls = 0
 
     def batches():
         return list(torch.randperm(len(INPUTS)).split(8))
+
+    def share(rows, count):
+        parts = rows.tensor_split(count)
+        weights = [{"main": torch.tensor(count * len(part) / len(rows))} for part in parts]
+        return [Share(*pair) for pair in zip(parts, weights, strict=True)]
 
     def losses(rows):
         nonlocal calls
@@ -58,10 +65,11 @@ def train(path, seed=0, origin="a", stop_at=None, **changes):
         assert not net_.training
         return {"accuracy": {"main": float((net_(INPUTS).argmax(1) == TARGETS).float().mean())}}
 
-    settings = {"epochs": EPOCHS, "batch": 8, "learning_rate": 0.05, "weight_decay": 0.1}
-    options = OptimiserSettings(**settings | changes)
+    options = OptimiserSettings(epochs=count, batch=8, learning_rate=0.05, weight_decay=0.1)
     checkpoint = Checkpoint(path, origin)
-    logs = fit(Recipe(net_, batches, losses, measure, options, seed, checkpoint, "test"))
+    logs = fit(
+        Recipe(net_, batches, losses, measure, options, seed, checkpoint, "test", loop, share)
+    )
     return net_.state_dict(), logs, calls
 
 
@@ -85,15 +93,45 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others(tmp_path):
     assert not same(one, other)
 
 
-@pytest.mark.parametrize("step", range(2, EPOCHS * STEPS + 1))
-def test_a_run_that_was_stopped_continues_to_the_same_bits(tmp_path, step):
-    whole = train(tmp_path / "whole")
+LOOPS = {
+    "plain": {},
+    "one cycle": {"schedule": "one_cycle"},
+    "average": {"average": 0.8},
+    "accumulate": {"accumulate": 2},
+    "clip": {"clip": 0.1},
+    "bfloat16": {"precision": "bfloat16"},
+    "early stopping": {"early_stopping": STOPPING},
+    "all": {
+        "schedule": "one_cycle",
+        "average": 0.8,
+        "accumulate": 2,
+        "clip": 0.5,
+        "precision": "bfloat16",
+        "early_stopping": STOPPING,
+    },
+}
+
+
+@pytest.mark.parametrize("loop", LOOPS.values(), ids=LOOPS)
+@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_a_run_that_was_stopped_continues_to_the_same_bits(tmp_path, loop, place):
+    """Within an epoch, between two, and within a step that is computed in parts."""
+    whole = train(tmp_path / "whole", loop=loop)
+    calls = whole[2]
+    parts = loop.get("accumulate", 1)
+    stop = max(parts + 1, round(place * calls))
     with pytest.raises(Stopped):
-        train(tmp_path / "c", stop_at=step)
+        train(tmp_path / "c", loop=loop, stop_at=stop)
     torch.manual_seed(99)  # what another process would have
-    resumed = train(tmp_path / "c")
-    assert resumed[2] == EPOCHS * STEPS - (step - 1)  # only what was left
+    resumed = train(tmp_path / "c", loop=loop)
+    assert resumed[2] == calls - (stop - 1) // parts * parts  # only what was left
     assert same(resumed, whole)
+
+
+@pytest.mark.parametrize("loop", [name for name in LOOPS if name != "plain"])
+def test_each_choice_changes_the_result(tmp_path, loop):
+    plain, other = train(tmp_path / "a"), train(tmp_path / "b", loop=LOOPS[loop])
+    assert not same(plain, other)
 
 
 def test_a_run_can_be_stopped_again_and_again(tmp_path):
@@ -164,7 +202,7 @@ def test_frozen_weights_stay_and_the_rest_resumes(tmp_path):
 
 
 def test_the_learning_rate_warms_up_and_then_falls_to_zero():
-    rates = [cosine(step / 1000) for step in range(1001)]
+    rates = [cosine(step / 1000, 1000).rate for step in range(1001)]
     peak = int(1000 * WARM_UP)
     assert 0 < rates[0] < 0.05
     assert rates[peak] == max(rates) == pytest.approx(1.0)

@@ -1,6 +1,7 @@
 """The training loop that every learning stage shares: reproducible to the bit, and resumable."""
 
 import logging
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,16 +11,17 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from components.config.settings import OptimiserSettings
-from components.model.base import checkpoint
-from components.model.base.recipe import Recipe
-from components.model.base.schedule import cosine
+from components.model.base import checkpoint, parallel
+from components.model.base.average import exchange, moving_average, standing_in
+from components.model.base.chance import random_states, set_random_states
+from components.model.base.recipe import Measured, Recipe, Share
+from components.model.base.schedule import SCHEDULES
 from components.model.base.steps import StepLog
+from components.model.base.stopping import Row, Watch, name
 from components.store.hashing import number_from
 from components.store.tables import HISTORY
 
 log = logging.getLogger(__name__)
-
-Row = tuple[int, str, str, float]  # of the history, in the order of HISTORY's columns
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,9 @@ class Logs:
 def fit(recipe: Recipe) -> Logs:
     """Train `recipe.module` in place with AdamW (Loshchilov & Hutter 2019)."""
     run = _Run(recipe)
-    run.resume()
-    while run.epoch < recipe.options.epochs:
+    if not run.resume():
+        run.check()
+    while not run.over:
         run.train_epoch()
         run.validate()
     return run.finish()
@@ -55,12 +58,17 @@ class _Run:
     """A training run and how far it is: `step` steps of epoch `epoch` are done, `done` in all."""
 
     def __init__(self, recipe: Recipe):
-        self.recipe, self.options = recipe, recipe.options
+        self.recipe, self.options, self.loop = recipe, recipe.options, recipe.loop
         self.optimiser = torch.optim.AdamW(
             _groups(recipe.module, self.options), lr=self.options.learning_rate, fused=True
         )
+        decay, stopping = self.loop.average, self.loop.early_stopping
+        self.average = moving_average(recipe.module, decay) if decay else None
+        self.watch = Watch(stopping.metric, stopping.patience) if stopping else None
+        self.best: dict[str, Tensor] = {}  # weights of the best epoch, if it is watched
         self.epoch = self.step = self.done = 0
-        self.chance: Tensor | None = None  # state of the generator, where a run resumes
+        self.chance: dict[str, Tensor] = {}  # states of the generators, where a run resumes
+        self.device = next(recipe.module.parameters()).device
         self.history: list[Row] = []
         self.steps = StepLog()
         self.bar: tqdm | None = None
@@ -72,13 +80,12 @@ class _Run:
         batches = self._draw()
         if self.bar is None:
             total = self.done - self.step + (self.options.epochs - self.epoch) * len(batches)
+            hidden = None if parallel.first() else True  # None: where there is no terminal
             self.bar = tqdm(
-                desc=recipe.label, total=total, initial=self.done, unit="step", disable=None
+                desc=recipe.label, total=total, initial=self.done, unit="step", disable=hidden
             )
         for batch in batches[self.step :]:
-            progress = (self.epoch + self.step / len(batches)) / self.options.epochs
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.options.learning_rate * cosine(progress)
+            self._set_pace(len(batches))
             self._step(batch)
             self.step, self.done = self.step + 1, self.done + 1
             self.bar.update()
@@ -90,63 +97,134 @@ class _Run:
         """The batches of the epoch; afterwards the generator is where it was at this step."""
         torch.manual_seed(number_from(self.recipe.seed, self.recipe.label, self.epoch))
         batches = list(self.recipe.batches())
-        if self.chance is not None:
-            torch.set_rng_state(self.chance)
-            self.chance = None
+        if self.chance:
+            set_random_states(self.chance, self.device)
+            self.chance = {}
         return batches
 
+    def _set_pace(self, steps: int) -> None:
+        """Learning rate and momentum of the next step; an epoch has so many."""
+        progress = (self.epoch + self.step / steps) / self.options.epochs
+        pace = SCHEDULES[self.loop.schedule](progress, self.options.epochs * steps)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.options.learning_rate * pace.rate
+            group["betas"] = (pace.momentum, group["betas"][1])
+
     def _step(self, batch: Any) -> None:
-        recipe = self.recipe
+        recipe, module = self.recipe, self.recipe.module
         self.optimiser.zero_grad(set_to_none=True)
-        (share,) = recipe.share(batch, 1)
-        losses = share.weighted(recipe.losses(share.batch))
-        recipe.total(losses).backward()
+        shares = recipe.share(batch, self.loop.accumulate * parallel.count())
+        with parallel.own_chance(self.device, self._own_seed()):
+            losses = self._backward(shares)
+        parallel.merge(module, losses)
         recipe.before_step()
+        if self.loop.clip is not None:
+            nn.utils.clip_grad_norm_(module.parameters(), self.loop.clip)
         self.optimiser.step()
+        if self.average is not None:
+            self.average.update_parameters(module)
         self.steps.add(self.done, {"loss": losses, **recipe.note()})
+
+    def _backward(self, shares: list[Share]) -> dict[str, Tensor]:
+        """This process's part of the gradient of the mean over the shares, and of the losses."""
+        sums: dict[str, Tensor] = {}
+        for share in shares[parallel.rank() :: parallel.count()]:
+            with self._precision():
+                losses = share.weighted(self.recipe.losses(share.batch))
+                total = self.recipe.total(losses) / len(shares)
+            total.backward()
+            for task, loss in losses.items():
+                sums[task] = sums.get(task, 0) + loss.detach() / len(shares)
+        return sums
+
+    def _own_seed(self) -> int:
+        return number_from(self.recipe.seed, self.recipe.label, self.done, parallel.rank())
+
+    def _precision(self) -> AbstractContextManager:
+        if self.loop.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def validate(self) -> None:
         """Measure, and go on to the next epoch."""
-        self.recipe.module.eval()
-        with torch.no_grad():
-            measured = self.recipe.measure()
-        self.recipe.module.train()
+        measured = self._measure()
         for series, values in measured.items():
             self.history += [(self.epoch, series, task, value) for task, value in values.items()]
+        if self.watch is not None and self.watch.best(self.history) == self.epoch:
+            with self._judged():
+                weights = self.recipe.module.state_dict()
+                self.best = {name: value.clone() for name, value in weights.items()}
         self.recipe.after_epoch(measured)
         self.bar.set_postfix_str(_postfix(self.history, self.epoch), refresh=False)
         self.epoch, self.step = self.epoch + 1, 0
         self._save_if_due()
 
+    def check(self) -> None:
+        """See that the metric that is watched is measured, before any work.
+
+        Raises:
+            InputError: it is not.
+        """
+        if self.watch is not None:
+            measured = self._measure()
+            self.watch.check(name(series, task) for series in measured for task in measured[series])
+
+    def _measure(self) -> Measured:
+        self.recipe.module.eval()
+        with torch.no_grad(), self._judged():
+            measured = self.recipe.measure()
+        self.recipe.module.train()
+        return measured
+
+    def _judged(self) -> AbstractContextManager:
+        """Meanwhile the module has the weights that are validated and saved."""
+        if self.average is None:
+            return nullcontext()
+        return standing_in(self.average, self.recipe.module)
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to train."""
+        if self.step == 0 and self.watch is not None and self.watch.over(self.history):
+            return True
+        return self.epoch == self.options.epochs
+
     def finish(self) -> Logs:
-        """Leave the module in evaluation mode; say what was reached."""
+        """Leave the module in evaluation mode, with the weights to keep; say what was reached."""
         if self.bar is not None:
             self.bar.close()
-        self.recipe.module.eval()
+        module = self.recipe.module.eval()
+        if self.average is not None:
+            exchange(self.average, module)
+        if self.watch is not None:
+            module.load_state_dict(self.best)
         table = pd.DataFrame(self.history, columns=list(HISTORY.columns))
-        last = table[table["epoch"] == self.epoch - 1]
-        for series, rows in last.groupby("series", sort=False):
+        kept = self.watch.best(self.history) if self.watch is not None else self.epoch - 1
+        for series, rows in table[table["epoch"] == kept].groupby("series", sort=False):
             reached = ", ".join(f"{row.task} {row.value:.4f}" for row in rows.itertuples())
-            log.info("%s: %s after %d epochs: %s", self.recipe.label, series, self.epoch, reached)
+            log.info("%s: %s after %d epochs: %s", self.recipe.label, series, kept + 1, reached)
         return Logs(table, self.steps.table())
 
     def _save_if_due(self) -> None:
-        if self.recipe.checkpoint.due:
+        if parallel.first() and self.recipe.checkpoint.due:
             tensors = {
                 "weights": self.recipe.module.state_dict(),
                 "moments": checkpoint.moments(self.optimiser),
-                "chance": {"cpu": torch.get_rng_state()},
+                "chance": random_states(self.device),
                 "steps": self.steps.state(),
+                "average": self.average.state_dict() if self.average is not None else {},
+                "best": self.best,
             }
             position = {"epoch": self.epoch, "step": self.step, "done": self.done}
             logs = {"history": self.history, "names": self.steps.names}
             self.recipe.checkpoint.save(tensors, position | logs)
 
-    def resume(self) -> None:
-        """Go on where the checkpoint was written, if there is one."""
+    def resume(self) -> bool:
+        """Go on where the checkpoint was written, if there is one; give whether there is."""
         found = self.recipe.checkpoint.load()
+        parallel.meet()  # before one of them trains, writes the next and removes it
         if found is None:
-            return
+            return False
         tensors, state = found
         self.recipe.module.load_state_dict(tensors["weights"])
         checkpoint.remember(self.optimiser, tensors.get("moments", {}))
@@ -154,7 +232,11 @@ class _Run:
         self.history = [tuple(row) for row in state["history"]]
         self.epoch, self.step, self.done = state["epoch"], state["step"], state["done"]
         if self.step:
-            self.chance = tensors["chance"]["cpu"]
+            self.chance = tensors["chance"]
+        if self.average is not None:
+            self.average.load_state_dict(tensors["average"])
+        self.best = tensors.get("best", {})
+        return True
 
 
 def _groups(module: nn.Module, options: OptimiserSettings) -> list[dict]:
@@ -168,4 +250,4 @@ def _groups(module: nn.Module, options: OptimiserSettings) -> list[dict]:
 
 def _postfix(history: list[Row], epoch: int) -> str:
     rows = [row for row in history if row[0] == epoch]
-    return " ".join(f"{series}/{task} {value:.3f}" for _, series, task, value in rows[:4])
+    return " ".join(f"{name(series, task)} {value:.3f}" for _, series, task, value in rows[:4])

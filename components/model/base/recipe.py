@@ -7,10 +7,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from components.config.settings import OptimiserSettings
+from components.config.settings import LoopSettings, OptimiserSettings
 from components.model.base.checkpoint import Checkpoint
 
 Measured = dict[str, dict[str, float]]  # series → task → value
+
+PLAIN = LoopSettings(
+    schedule="cosine",
+    average=0.0,
+    accumulate=1,
+    clip=None,
+    precision="float32",
+    early_stopping=None,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class Recipe:
         seed: all randomness of epoch e follows from (seed, e).
         checkpoint: where to resume from.
         label: the name of the run, in messages and among what its randomness follows from.
+        loop: how steps are made, and when the run ends.
         share: shares a batch out in so many parts. What is drawn for the whole step (which
             modalities are dropped, which tasks are trained) is drawn here.
         total: from the losses what is minimised. It is a weighted sum of the losses plus what
@@ -84,6 +94,7 @@ class Recipe:
     seed: int
     checkpoint: Checkpoint
     label: str
+    loop: LoopSettings = PLAIN
     share: Callable[[Any, int], list[Share]] = whole
     total: Callable[[dict[str, Tensor]], Tensor] = add
     before_step: Callable[[], None] = lambda: None
