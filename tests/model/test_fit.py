@@ -1,6 +1,7 @@
 """The training loop: reproducible and resumable to the last bit."""
 
 import argparse
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -13,8 +14,8 @@ from components.config.settings import OptimiserSettings, StoppingSettings
 from components.model.base import checkpoint as module
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit
-from components.model.base.recipe import PLAIN, Recipe, Share
-from components.model.base.schedule import WARM_UP, cosine
+from components.model.base.recipe import PLAIN, Recipe, Share, whole
+from components.store.errors import InputError
 from tests.shrunk import small_settings
 
 EPOCHS, STEPS = 5, 3  # steps an epoch
@@ -32,7 +33,7 @@ def a_checkpoint_each_epoch(monkeypatch):
     monkeypatch.setattr(module, "SECONDS_BETWEEN", -1e9)
 
 
-def net() -> nn.Module:
+def net() -> nn.Sequential:
     """With dropout and batch normalisation: randomness and state besides the weights."""
     torch.manual_seed(0)
     return nn.Sequential(
@@ -40,7 +41,7 @@ def net() -> nn.Module:
     )
 
 
-def train(path, seed=0, origin="a", stop_at=None, count=EPOCHS, net=net, loop=None):
+def train(path, seed=0, origin="a", stop_at=None, count=EPOCHS, net=net, loop=None, **hooks):
     """Weights and logs of a run, and its steps; it is stopped in step `stop_at`, counted from 1."""
     net_ = net()
     loop = PLAIN.model_copy(update=loop or {})
@@ -67,9 +68,8 @@ def train(path, seed=0, origin="a", stop_at=None, count=EPOCHS, net=net, loop=No
 
     options = OptimiserSettings(epochs=count, batch=8, learning_rate=0.05, weight_decay=0.1)
     checkpoint = Checkpoint(path, origin)
-    logs = fit(
-        Recipe(net_, batches, losses, measure, options, seed, checkpoint, "test", loop, share)
-    )
+    recipe = Recipe(net_, batches, losses, measure, options, seed, checkpoint, "test", loop, share)
+    logs = fit(replace(recipe, **hooks))
     return net_.state_dict(), logs, calls
 
 
@@ -201,15 +201,91 @@ def test_frozen_weights_stay_and_the_rest_resumes(tmp_path):
     assert same(*runs)
 
 
-def test_the_learning_rate_warms_up_and_then_falls_to_zero():
-    rates = [cosine(step / 1000, 1000).rate for step in range(1001)]
-    peak = int(1000 * WARM_UP)
-    assert 0 < rates[0] < 0.05
-    assert rates[peak] == max(rates) == pytest.approx(1.0)
-    assert rates[: peak + 1] == sorted(rates[: peak + 1])
-    assert rates[peak:] == sorted(rates[peak:], reverse=True)
-    assert rates[peak + (1000 - peak) // 2] == pytest.approx(0.5)
-    assert rates[-1] == pytest.approx(0, abs=1e-12)
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tmp_path):
+    """Without batch normalisation and dropout, which see the parts."""
+    plain = partial(train, net=lambda: net()[::2])
+    whole, parts = plain(tmp_path / "a"), plain(tmp_path / "b", loop={"accumulate": 3})
+    assert parts[2] == 3 * whole[2]
+    for name, value in whole[0].items():
+        torch.testing.assert_close(parts[0][name], value, atol=1e-5, rtol=1e-4)
+    losses = [run[1].steps["value"].tolist() for run in (whole, parts)]
+    assert losses[1] == pytest.approx(losses[0], abs=1e-5)
+
+
+def test_the_average_is_what_is_measured_and_kept(tmp_path):
+    net_, after = net(), []
+
+    def note():
+        after.append({name: value.clone() for name, value in net_.state_dict().items()})
+        return {}
+
+    kept, logs, _ = train(tmp_path / "c", net=lambda: net_, loop={"average": 0.8}, note=note)
+    for name in (name for name, value in kept.items() if value.is_floating_point()):
+        expected = after[0][name]
+        for weights in after[1:]:
+            expected = 0.8 * expected + 0.2 * weights[name]
+        torch.testing.assert_close(kept[name], expected, msg=name)
+        assert not kept[name].equal(after[-1][name])
+    right = (net_(INPUTS).argmax(1) == TARGETS).float().mean()
+    assert logs.history["value"].iloc[-1] == float(right)
+
+
+def test_a_gradient_is_clipped_to_its_norm(tmp_path):
+    net_, norms = net(), []
+
+    def note():
+        norms.append(float(nn.utils.get_total_norm([p.grad for p in net_.parameters()])))
+        return {}
+
+    train(tmp_path / "a", net=lambda: net_, note=note)
+    assert max(norms) > 0.1
+    norms.clear()
+    net_ = net()
+    train(tmp_path / "b", net=lambda: net_, note=note, loop={"clip": 0.1})
+    assert max(norms) <= 0.1 + 1e-6
+
+
+def test_the_best_epoch_s_weights_are_kept(tmp_path):
+    net_, seen, scores = net(), [], [0.1, 0.4, 0.3, 0.2, 0.9]
+
+    def measure():
+        seen.append({name: value.clone() for name, value in net_.state_dict().items()})
+        return {"accuracy": {"main": scores[max(0, len(seen) - 2)]}}  # once before it starts
+
+    loop = {"early_stopping": STOPPING}
+    kept, logs, _ = train(tmp_path / "c", net=lambda: net_, loop=loop, measure=measure)
+    assert logs.history["epoch"].max() == 3  # the last epoch is never reached
+    assert all(value.equal(seen[2][name]) for name, value in kept.items())
+
+
+def test_a_metric_that_is_not_measured_stops_it_before_any_step(tmp_path):
+    calls = []
+    stopping = StoppingSettings(metric="acuracy/main", patience=2)
+    loop = {"early_stopping": stopping}
+    with pytest.raises(InputError, match="Did you mean 'accuracy/main'?"):
+        train(tmp_path / "c", loop=loop, before_step=lambda: calls.append(1))
+    assert calls == []
+
+
+def test_hooks_are_called_in_their_order_and_what_is_noted_is_logged(tmp_path):
+    said = []
+    _, logs, _ = train(
+        tmp_path / "c",
+        count=1,
+        before_step=lambda: said.append("before"),
+        note=lambda: said.append("note") or {"weight": {"main": len(said)}},
+        after_epoch=lambda measured: said.append(list(measured)),
+    )
+    assert said == ["before", "note"] * STEPS + [["accuracy"]]
+    weights = logs.steps[logs.steps["series"] == "weight"]
+    assert weights["step"].tolist() == [0, 1, 2] and weights["value"].tolist() == [2, 4, 6]
+    losses = logs.steps[logs.steps["series"] == "loss"]["value"]
+    assert logs.history["value"].iloc[0] == pytest.approx(losses.mean(), rel=1e-6)
+
+
+def test_a_batch_that_cannot_be_shared_out_says_so():
+    with pytest.raises(ValueError, match="2 shares are asked of batches that cannot"):
+        whole([1, 2], 2)
 
 
 def test_the_origin_follows_inputs_and_settings_and_not_where_they_lie(tmp_path):

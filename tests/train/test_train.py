@@ -11,7 +11,7 @@ from components.config.settings import OptimiserSettings
 from components.model.base.batch import make_samples
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit
-from components.model.base.recipe import Recipe
+from components.model.base.recipe import Recipe, add
 from components.model.fusion import FUSIONS
 from components.store.errors import InputError
 from components.train.course import Course, batches, learnt_from, predict
@@ -252,3 +252,47 @@ def test_no_kind_of_task_is_asked_of_a_sample_that_cannot_know_it():
     found = losses_of(course, torch.arange(len(without)))
     assert found["tags"].item() == 0  # an image decides them, and there is none
     assert all(found[task].item() > 0 for task in ("answer", "size", "reply"))
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_parts_of_a_step_have_the_losses_and_the_gradient_of_the_whole(count):
+    """Of every kind of task, targets missing at random; for the same modalities are dropped."""
+    course = replace(every_course(60), dropout=0.3)
+    model, results = course.model.eval(), []
+    for parts in (1, count):
+        torch.manual_seed(0)
+        model.zero_grad()
+        shares = share(course, torch.arange(20), parts)
+        found = [part.weighted(losses(course, part.batch)) for part in shares]
+        mean = {task: sum(part[task] for part in found) / parts for task in EVERY_TASK}
+        add(mean).backward()
+        gradient = {n: p.grad for n, p in model.named_parameters() if p.grad is not None}
+        results.append((mean, gradient))
+    (one, slope), (other, other_slope) = results
+    assert all(loss > 0 for loss in one.values())
+    for task in EVERY_TASK:
+        torch.testing.assert_close(other[task], one[task])
+    assert slope.keys() == other_slope.keys()
+    for name, value in slope.items():
+        torch.testing.assert_close(other_slope[name], value, msg=name, atol=1e-5, rtol=1e-4)
+
+
+def test_a_step_with_fewer_samples_than_parts_says_what_to_change():
+    course = make_course()
+    with pytest.raises(InputError, match="a step has 3 samples, too few for 4 parts"):
+        share(course, torch.arange(3), 4)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "finetune"])
+def test_in_bfloat16_losses_and_gradients_are_nearly_the_same(frozen, fusion):
+    course = make_course(frozen, dropout=0.0, fusion=fusion)
+    plain = losses_of(course, torch.arange(20))
+    with torch.autocast("cpu", torch.bfloat16):
+        rounded = losses_of(course, torch.arange(20))
+    for task, loss in rounded.items():
+        assert loss.dtype == torch.float32
+        torch.testing.assert_close(loss, plain[task], atol=0.1, rtol=0.1)
+    add(rounded).backward()
+    learnt = [p for p in course.model.parameters() if p.grad is not None]
+    assert learnt and all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in learnt)

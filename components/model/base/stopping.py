@@ -1,5 +1,6 @@
 """Training ends when a metric of the validation split no longer improves."""
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,7 +41,7 @@ class Watch:
         """The epoch in which the metric was best, the first of equals."""
         sign = -1 if self.metric.split()[0] in SMALLER_IS_BETTER else 1
         values = {
-            epoch: sign * value
+            epoch: -math.inf if math.isnan(value) else sign * value
             for epoch, series, task, value in history
             if name(series, task) == self.metric
         }
