@@ -38,10 +38,9 @@ SMALL = {
     "align.width": 8,
     "align.epochs": 1,
     "align.batch": 64,
-    "model.width": 8,
+    "model.size": {"width": 8, "layers": 1, "heads": 2},
     "model.rank": 8,
-    "model.layers": 1,
-    "model.heads": 2,
+    "model.bottlenecks": 2,
     "train.epochs": 2,
     "train.batch": 16,
 }

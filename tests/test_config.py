@@ -64,6 +64,7 @@ def test_an_unknown_key_is_named_with_the_nearest_valid_one(tmp_path, where, typ
     assert line.startswith(f"{key}: unknown key. Did you mean '{nearest}'? Valid here: ")
 
 
+SIZE = {"width": 64, "layers": 2, "heads": 4}
 SHAPE = shipped()["tasks"]["shape"]
 PROMPTS = shipped()["evaluate"]["prompts"]
 SEARCH = {
@@ -72,11 +73,11 @@ SEARCH = {
 
 
 def test_every_problem_is_named_at_once(tmp_path):
-    params = change(shipped(), {"seed": -1, "model.width": "wide", "train.encoders": "frosen"})
+    params = change(shipped(), {"seed": -1, "model.rank": "high", "train.encoders": "frosen"})
     del params["align"]
     lines = problems(tmp_path, params)
     assert {line.split(":")[0] for line in lines} == {
-        "seed", "model.width", "train.encoders", "align",
+        "seed", "model.rank", "train.encoders", "align",
     }  # fmt: skip
 
 
@@ -145,7 +146,13 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("evaluate.prompts.shape", "a {}", "found 'a {}'"),
         ("evaluate.prompts", PROMPTS | {"shpae": PROMPTS["shape"]}, "prompts names shpae; only"),
         ("tasks.shape", SEARCH, "only tasks of kind classification can have prompts: answer, col"),
-        ("model.heads", 3, "heads (3) must divide width (64)"),
+        ("model.norm", "past", "found 'past'. Did you mean 'post'? Valid here: pre, post"),
+        ("model.size", "bass", "found 'bass', expected nano, micro, small, base, or a map"),
+        ("model.size", 64, "model.size: found 64, expected nano, micro, small, base, or a map"),
+        ("model.size", {"width": 64, "layers": 2}, "model.size.heads: the key is missing"),
+        ("model.size", SIZE | {"heads": 3}, "model.size: heads (3) must divide width (64)"),
+        ("model.size", SIZE | {"width": 4}, "model.size.width: input should be greater than or eq"),
+        ("model.size", SIZE | {"head": 4}, "unknown key. Did you mean 'heads'? Valid here: width"),
         ("register.alias", "1st", "found '1st'"),
         ("ingest.demo.voices.test", [], "at least 1 item"),
         ("ingest.demo.voices.test", ["en/fast/50"], "found 'en/fast/50', expected accent/speed"),

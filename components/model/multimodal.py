@@ -94,6 +94,12 @@ class ModelConfig(Section):
             return presence.any(1)
         return presence[:, [MODALITIES.index(m) for m in deciding]].any(1)
 
+    def voters(self, task: str, votes: Tensor) -> Tensor:
+        """bool [B, M]: of those that vote the ones that can decide a task, or all if none can."""
+        deciding = self.tasks[task].decided_by or MODALITIES
+        able = votes & torch.tensor([m in deciding for m in MODALITIES], device=votes.device)
+        return torch.where(able.any(1, keepdim=True), able, votes)
+
 
 class MultimodalModel(nn.Module):
     """Image, text and sound in, any of them missing; one set of logits a task out.
@@ -117,7 +123,12 @@ class MultimodalModel(nn.Module):
         self.fusion = FUSIONS[options.fusion](config.aligned_width, options)
         self.readout = nn.Parameter(torch.zeros(options.width))
         self.transformer = Transformer(
-            options.width, options.layers, options.heads, options.dropout, causal=True
+            options.width,
+            options.layers,
+            options.heads,
+            options.dropout,
+            causal=True,
+            norm=options.norm,
         )
         self.heads = Heads(
             {task: nn.Linear(options.width, kind.outputs) for task, kind in self.kinds.items()}
@@ -144,4 +155,13 @@ class MultimodalModel(nn.Module):
         readout = self.readout.expand(len(fused.tokens), 1, -1)  # [B, 1, D]
         mask = torch.cat([fused.mask, fused.mask.new_ones(len(fused.mask), 1)], 1)  # [B, T + 1]
         x = self.transformer(torch.cat([fused.tokens, readout], 1), mask, last=True)  # [B, 1, D]
-        return {task: head(x[:, 0]) for task, head in self.heads.items()}
+        logits = {task: head(x[:, 0]) for task, head in self.heads.items()}
+        if fused.votes is None:
+            return logits
+        return {task: self._average(task, said, fused.votes) for task, said in logits.items()}
+
+    def _average(self, task: str, said: Tensor, votes: Tensor) -> Tensor:
+        """Logits of B samples from those of the V modalities that vote: [V, K] → [B, K]."""
+        spread = said.new_zeros(*votes.shape, said.shape[1])  # [B, M, K]
+        spread[votes] = said
+        return self.kinds[task].average(spread, self.config.voters(task, votes))

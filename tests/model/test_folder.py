@@ -27,7 +27,9 @@ def folder(tmp_path, tokenizer):
 @pytest.mark.parametrize("fusion", FUSIONS)
 @pytest.mark.parametrize("blocks", [1, 3])
 def test_a_model_comes_back_to_the_last_bit(tmp_path, tokenizer, fusion, blocks):
-    changes = {"model.layers": blocks, "features.image.width": 12, "model.width": 12}
+    changes = {
+        "model.size.layers": blocks, "model.size.width": 12, "features.image.width": 12,
+    }  # fmt: skip
     model = make_model(fusion=fusion, **changes)
     save_model(tmp_path, model, tokenizer)
     loaded, text = load_model(tmp_path)
@@ -81,7 +83,7 @@ def test_a_model_of_another_version_is_refused(folder):
 
 
 def test_weights_of_another_size_are_refused(folder, tmp_path, tokenizer):
-    save_model(tmp_path / "wide", make_model(**{"model.width": 16}), tokenizer)
+    save_model(tmp_path / "wide", make_model(**{"model.size.width": 16}), tokenizer)
     (folder / WEIGHTS).write_bytes((tmp_path / "wide" / WEIGHTS).read_bytes())
     with pytest.raises(InputError, match="size mismatch"):
         load_model(folder)

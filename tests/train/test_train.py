@@ -26,8 +26,11 @@ from tests.model.worlds import (
 )
 
 ASSETS = 20
-WIDE = {"model.width": 32, "model.rank": 32, "model.heads": 4, "align.width": 32} | {
-    f"features.{m}.width": 16 for m in MODALITIES
+WIDE = {
+    "model.size": {"width": 32, "layers": 1, "heads": 4},
+    "model.rank": 32,
+    "align.width": 32,
+    **{f"features.{m}.width": 16 for m in MODALITIES},
 }
 
 

@@ -1,10 +1,12 @@
-"""Transformer layers (Vaswani et al. 2017), pre-norm as in GPT-2 (Radford et al. 2019)."""
+"""Transformer layers (Vaswani et al. 2017)."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from components.config.settings import Norm
 
 
 @dataclass(frozen=True)
@@ -68,10 +70,16 @@ class Attention(nn.Module):
 
 
 class Block(nn.Module):
-    """x + Attention(Norm(x)), then x + FeedForward(Norm(x)); the feed-forward is 4 × as wide."""
+    """Attention, then a feed-forward network 4 × as wide.
 
-    def __init__(self, width: int, heads: int, dropout: float):
+    Pre-norm, as GPT-2 (Radford et al. 2019): x + Attention(Norm(x)), then x + FeedForward(Norm(x)).
+    Post-norm, section 3.1 of Vaswani et al.: Norm(x + Attention(x)), then Norm(x + FeedForward(x)).
+    Both with GELU, as GPT and BERT have it, where Vaswani et al. have ReLU.
+    """
+
+    def __init__(self, width: int, heads: int, dropout: float, norm: Norm):
         super().__init__()
+        self.post = norm == "post"
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, dropout)
         self.feed_forward = nn.Sequential(
@@ -90,31 +98,43 @@ class Block(nn.Module):
             mask: bool [B, 1, T or 1, T], true where a query (row) may see a key (column).
             last: only the last token of each sample is computed: [n, D] → [B, D].
         """
-        normed = self.attention_norm(x)
-        key_value = places.spread(self.attention.key_value(normed))  # [B, T, 2 D]
+        read = x if self.post else self.attention_norm(x)
+        key_value = places.spread(self.attention.key_value(read))  # [B, T, 2 D]
         if last:
             ends = places.last()
-            query = self.attention.query(normed[ends])[:, None]  # [B, 1, D]
+            query = self.attention.query(read[ends])[:, None]  # [B, 1, D]
             x, attended = x[ends], self.attention.attend(query, key_value, mask[:, :, -1:])[:, 0]
         else:
-            query = places.spread(self.attention.query(normed))  # [B, T, D]
+            query = places.spread(self.attention.query(read))  # [B, T, D]
             attended = places.pack(self.attention.attend(query, key_value, mask))  # [n, D]
         x = x + self.dropout(self.attention.out(attended))
+        if self.post:
+            x = self.attention_norm(x)
+            return self.feed_forward[0](x + self.feed_forward[1:](x))
         return x + self.feed_forward(x)
 
 
 class Transformer(nn.Module):
-    """A stack of blocks and a last layer norm.
+    """A stack of blocks; pre-norm ones leave a sum that is not normalised, so a layer norm follows.
 
     Args:
         causal: a token sees itself and those before it, as in GPT; else all of them.
+        norm: pre or post, see `Block`.
     """
 
-    def __init__(self, width: int, layers: int, heads: int, dropout: float, causal: bool = False):
+    def __init__(
+        self,
+        width: int,
+        layers: int,
+        heads: int,
+        dropout: float,
+        causal: bool = False,
+        norm: Norm = "pre",
+    ):
         super().__init__()
         self.causal = causal
-        self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(layers))
-        self.norm = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(Block(width, heads, dropout, norm) for _ in range(layers))
+        self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
 
     def forward(self, x: Tensor, present: Tensor, last: bool = False) -> Tensor:
         """[B, T, D] → [B, T, D].

@@ -9,10 +9,18 @@ from torch import nn
 
 from components.model.fusion.attention import AttentionFusion
 from components.model.fusion.bilinear import BilinearFusion
+from components.model.fusion.bottleneck import BottleneckFusion
 from components.model.fusion.concat import ConcatFusion
+from components.model.fusion.gated import GatedFusion
+from components.model.fusion.late import LateFusion
+from components.model.fusion.tensor import TensorFusion
 
 FUSIONS: dict[str, type[nn.Module]] = {
     "attention": AttentionFusion,
     "bilinear": BilinearFusion,
+    "bottleneck": BottleneckFusion,
     "concat": ConcatFusion,
+    "gated": GatedFusion,
+    "late": LateFusion,
+    "tensor": TensorFusion,
 }

@@ -6,22 +6,25 @@ from torch import nn
 from components.config.section import MODALITIES
 from components.config.settings import ModelSettings
 from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality, pick
+from components.model.fusion.tokens import Tokens
 
 
 class ConcatFusion(nn.Module):
-    """One sequence of all tokens, each with its modality's embedding (Kim et al. 2021, ViLT)."""
+    """One sequence of all tokens, each marked with modality and position (Kim et al. 2021, ViLT).
+
+    z = [x_image W_image + e_image + p; x_text W_text + e_text + p; …], their equation 1; the layers
+    of the Transformer are self-attention and cross-modal attention in one.
+    """
 
     def __init__(self, width_in: int, options: ModelSettings):
         super().__init__()
-        self.maps = nn.ModuleDict({m: nn.Linear(width_in, options.width) for m in MODALITIES})
-        self.modality = nn.ParameterDict({m: torch.zeros(options.width) for m in MODALITIES})
+        self.tokens = Tokens(width_in, options.width)
 
     def forward(self, features: FeaturesByModality, rows: RowsByModality) -> Fused:
         """Features [N, T, E] and rows [B] → as many tokens as the modalities have together."""
         tokens, masks = [], []
         for m in MODALITIES:
             if m in features:
-                mapped = self.maps[m](features[m].tokens) + self.modality[m]  # [N, T, D]
-                tokens.append(pick(mapped, rows[m]))  # [B, T, D]
+                tokens.append(pick(self.tokens(m, features[m].tokens), rows[m]))  # [B, T, D]
                 masks.append(pick(features[m].mask, rows[m]) & (rows[m] >= 0)[:, None])
         return Fused(torch.cat(tokens, 1), torch.cat(masks, 1))

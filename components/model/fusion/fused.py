@@ -20,10 +20,13 @@ class Fused:
     Attributes:
         tokens: float [B, T, D].
         mask: bool [B, T], true where a token is there.
+        votes: None, or bool [B, M]: then the rows of `tokens` and `mask` are not the samples, but
+            the places where `votes` is true, modalities of samples that decide by themselves.
     """
 
     tokens: Tensor
     mask: Tensor
+    votes: Tensor | None = None
 
 
 def stack(tokens: list[Tensor], masks: list[Tensor]) -> Fused:

@@ -38,6 +38,12 @@ class Classification(ClassLabels, Kind):
         """See `Kind`: the share that is right."""
         return float((logits.argmax(1) == targets).float().mean())
 
+    @staticmethod
+    def average(logits: Tensor, votes: Tensor) -> Tensor:
+        """See `Kind`: the logarithm of the mean probability."""
+        known = logits.log_softmax(-1).masked_fill(~votes[..., None], -torch.inf)
+        return known.logsumexp(1) - votes.sum(1, keepdim=True).log()
+
     def predict(self, logits: Tensor) -> Answers:
         """See `Kind`: the most probable class."""
         confidence, best = logits.softmax(1).max(1)

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import pandas as pd
+import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from components.model.labels.labels import PredictedLabels
 
@@ -64,6 +66,16 @@ class Kind(PredictedLabels):
     def quality(logits: Tensor, targets: Tensor) -> float:
         """How good the logits are, for the history; at least one target, all of them known."""
 
+    @staticmethod
+    @abstractmethod
+    def average(logits: Tensor, votes: Tensor) -> Tensor:
+        """The logits of the mean of several answers, of their probabilities where they have any.
+
+        Args:
+            logits: [B, M, outputs].
+            votes: bool [B, M], which of them count; at least one of a sample.
+        """
+
     @abstractmethod
     def predict(self, logits: Tensor) -> Answers:
         """What a person reads: answers of the types `ANSWER` and `CONFIDENCE`."""
@@ -87,3 +99,12 @@ class Kind(PredictedLabels):
     def hide(cls, targets: Tensor, hidden: Tensor) -> Tensor:
         """The targets, unknown where `hidden` (bool [B]) says so."""
         return targets.masked_fill(hidden.view(-1, *[1] * (targets.ndim - 1)), cls.UNKNOWN)
+
+
+def average_sigmoids(logits: Tensor, votes: Tensor) -> Tensor:
+    """The logit of the mean of sigmoids, see `Kind.average`: log Σ σ(x) − log Σ σ(−x)."""
+    silent = ~votes[..., None]
+    yes, no = (
+        F.logsigmoid(x).masked_fill(silent, -torch.inf).logsumexp(1) for x in (logits, -logits)
+    )
+    return yes - no

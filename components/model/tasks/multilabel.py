@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.model.labels.multilabel import THRESHOLD, ClassSetLabels
-from components.model.tasks.kind import Answers, Kind
+from components.model.tasks.kind import Answers, Kind, average_sigmoids
 
 
 class Multilabel(ClassSetLabels, Kind):
@@ -48,6 +48,11 @@ class Multilabel(ClassSetLabels, Kind):
         chosen, right = logits.sigmoid() > THRESHOLD, targets > 0
         decisions = int(chosen.sum() + right.sum())
         return 2 * int((chosen & right).sum()) / decisions if decisions else 1.0
+
+    @staticmethod
+    def average(logits: Tensor, votes: Tensor) -> Tensor:
+        """See `Kind`."""
+        return average_sigmoids(logits, votes)
 
     def predict(self, logits: Tensor) -> Answers:
         """See `Kind`: the classes that are more probable than not, the most probable first."""

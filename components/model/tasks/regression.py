@@ -36,6 +36,11 @@ class Regression(NumberLabels, Kind):
         """See `Kind`: mean absolute error in standard deviations."""
         return float((logits[:, 0] - targets).abs().mean())
 
+    @staticmethod
+    def average(logits: Tensor, votes: Tensor) -> Tensor:
+        """See `Kind`: the mean number."""
+        return logits.masked_fill(~votes[..., None], 0.0).sum(1) / votes.sum(1, keepdim=True)
+
     def predict(self, logits: Tensor) -> Answers:
         """See `Kind`: the number in the label's own unit."""
         numbers = logits[:, 0].double() * self.deviation + self.mean

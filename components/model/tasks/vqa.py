@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from components.model.labels.answers import normalise, score
 from components.model.labels.vqa import AnswerLabels
-from components.model.tasks.kind import Answers, Kind
+from components.model.tasks.kind import Answers, Kind, average_sigmoids
 
 
 class Vqa(AnswerLabels, Kind):
@@ -56,6 +56,11 @@ class Vqa(AnswerLabels, Kind):
         """See `Kind`: the mean score of the best answer."""
         classes, scores = targets.unbind(-1)
         return float((scores * (classes == logits.argmax(1, keepdim=True))).sum(1).mean())
+
+    @staticmethod
+    def average(logits: Tensor, votes: Tensor) -> Tensor:
+        """See `Kind`."""
+        return average_sigmoids(logits, votes)
 
     def predict(self, logits: Tensor) -> Answers:
         """See `Kind`: the best answer."""
