@@ -1,35 +1,89 @@
 """Attention sees what it may see, and nothing else."""
 
-import math
+from itertools import product
 
 import pytest
 import torch
+from torch import nn
 
 from components.model.base.transformer import Attention, Places, Transformer
+from tests.model import written_out
 
 B, T, D, HEADS = 3, 6, 8, 2
 
 
-@pytest.fixture(params=[False, True], ids=["bidirectional", "causal"])
+@pytest.fixture(params=list(product([False, True], ["pre", "post"])), ids=str)
 def transformer(request):
     torch.manual_seed(0)
-    return Transformer(D, layers=2, heads=HEADS, dropout=0.1, causal=request.param).eval()
+    causal, norm = request.param
+    return Transformer(D, layers=2, heads=HEADS, dropout=0.1, causal=causal, norm=norm).eval()
 
 
 def test_attention_is_equation_1():
     torch.manual_seed(0)
     attention = Attention(D, HEADS, 0.0)
-    x, context = torch.randn(1, T, D), torch.randn(1, 4, D)
-    q = attention.query(x)[0]
-    k, v = attention.key_value(context)[0].chunk(2, dim=1)
-    size = D // HEADS
-    heads = []
-    for h in range(HEADS):
-        part = slice(h * size, (h + 1) * size)
-        scores = q[:, part] @ k[:, part].T / math.sqrt(size)
-        heads.append(scores.softmax(1) @ v[:, part])
-    expected = attention.out(torch.cat(heads, 1))
-    torch.testing.assert_close(attention(x, context, None)[0], expected)
+    x, context = torch.randn(T, D), torch.randn(4, D)
+    expected = written_out.attention(attention, x, context)
+    torch.testing.assert_close(attention(x[None], context[None], None)[0], expected)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_transformer_is_what_its_equations_say(norm):
+    torch.manual_seed(0)
+    transformer = Transformer(D, layers=2, heads=HEADS, dropout=0.1, norm=norm).eval()
+    randomise(transformer)
+    x, present = torch.randn(B, T, D), random_presence()
+    found = transformer(x, present)
+    for row in range(B):
+        expected = x[row, present[row]]
+        for block in transformer.blocks:
+            expected = written_out.block(block, expected)
+        if norm == "pre":
+            expected = written_out.layer_norm(transformer.norm, expected)
+        torch.testing.assert_close(found[row, present[row]], expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("norm", ["pre", "post"])
+def test_a_block_is_torch_s_encoder_layer(norm):
+    torch.manual_seed(0)
+    transformer = Transformer(D, layers=1, heads=HEADS, dropout=0.0, norm=norm)
+    randomise(transformer)
+    transformer.norm = nn.Identity()
+    theirs = nn.TransformerEncoderLayer(
+        D, HEADS, 4 * D, 0.0, "gelu", batch_first=True, norm_first=norm == "pre"
+    )
+    (block,) = transformer.blocks
+    query, key_value = block.attention.query, block.attention.key_value
+    norm_2, linear_1, _, linear_2, _ = block.feed_forward
+    theirs.load_state_dict(
+        {
+            "self_attn.in_proj_weight": torch.cat([query.weight, key_value.weight]),
+            "self_attn.in_proj_bias": torch.cat([query.bias, key_value.bias]),
+            **of("self_attn.out_proj", block.attention.out),
+            **of("norm1", block.attention_norm),
+            **of("linear1", linear_1),
+            **of("linear2", linear_2),
+            **of("norm2", norm_2),
+        }
+    )
+    x, present = torch.randn(B, T, D, requires_grad=True), random_presence()
+    ours, other = transformer(x, present), theirs(x, src_key_padding_mask=~present)
+    torch.testing.assert_close(ours[present], other[present], atol=1e-5, rtol=1e-5)
+    weight = torch.randn(D)  # a plain sum says nothing of what was normalised
+    (one,) = torch.autograd.grad((ours[present] @ weight).sum(), x)
+    (two,) = torch.autograd.grad((other[present] @ weight).sum(), x)
+    torch.testing.assert_close(one, two, atol=1e-5, rtol=1e-5)
+
+
+def of(name: str, module: nn.Module) -> dict[str, torch.Tensor]:
+    """The weight and the bias of a module, by the names that they have in another one."""
+    return {f"{name}.weight": module.weight, f"{name}.bias": module.bias}
+
+
+def randomise(module: nn.Module) -> None:
+    """Gains and biases too, which are one and zero at first."""
+    for parameter in module.parameters():
+        nn.init.normal_(parameter, std=0.5)
 
 
 def random_presence() -> torch.Tensor:

@@ -9,6 +9,7 @@ from components.config.settings import ModelSettings
 from components.model.base.features import masked_mean
 from components.model.base.transformer import Attention
 from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality, pick, stack
+from components.model.fusion.tokens import Tokens
 
 
 class AttentionFusion(nn.Module):
@@ -24,7 +25,7 @@ class AttentionFusion(nn.Module):
         super().__init__()
         width = options.width
         self.single = nn.ModuleDict({m: nn.Linear(width_in, width) for m in MODALITIES})
-        self.maps = nn.ModuleDict({m: nn.Linear(width_in, width) for m in MODALITIES})
+        self.tokens = Tokens(width_in, width)
         self.attention = nn.ModuleDict(
             {f"{a}_{b}": Attention(width, options.heads, options.dropout) for a, b in self.PAIRS}
         )
@@ -35,7 +36,7 @@ class AttentionFusion(nn.Module):
         present = {m: rows[m] >= 0 for m in here}  # [B]
         tokens = [pick(self.single[m](features[m].pooled), rows[m]) for m in here]  # [B, D]
         masks = [present[m] for m in here]
-        mapped = {m: pick(self.maps[m](features[m].tokens), rows[m]) for m in here}  # [B, T, D]
+        mapped = {m: pick(self.tokens(m, features[m].tokens), rows[m]) for m in here}  # [B, T, D]
         there = {m: pick(features[m].mask, rows[m]) for m in here}  # [B, T]
         for a, b in self.PAIRS:
             if a in mapped and b in mapped:

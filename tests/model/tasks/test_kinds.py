@@ -156,3 +156,35 @@ def test_what_is_recorded_holds_all_that_the_metrics_need():
         assert all(0 <= value < math.inf for value in kind.metrics(table).values()), name
     recorded = KINDS_OF["multilabel"].record(LOGITS).values[0]
     assert json.loads(recorded) == pytest.approx(LOGITS[0].sigmoid().tolist(), rel=1e-5)
+
+
+VOTES = torch.tensor([[True, True, True], [True, False, True], [False, True, False]])
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_an_average_is_that_of_probabilities_or_numbers(name):
+    """The mean over those that count; what the others say changes no bit."""
+    kind = KINDS_OF[name]
+    logits = 3 * torch.randn(3, 3, kind.outputs, generator=torch.Generator().manual_seed(0))
+    read = {
+        "classification": lambda x: x.softmax(-1),
+        "multilabel": torch.sigmoid,
+        "regression": lambda x: x,
+        "vqa": torch.sigmoid,
+    }[name]
+    found = kind.average(logits, VOTES)
+    for said, votes, average in zip(logits, VOTES, found, strict=True):
+        torch.testing.assert_close(read(average), read(said[votes]).mean(0))
+    other = torch.where(VOTES[..., None], logits, 77.0)
+    assert kind.average(other, VOTES).equal(found)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_average_of_sure_answers_is_finite_and_so_is_its_gradient(name):
+    kind = KINDS_OF[name]
+    logits = torch.tensor([200.0, -200.0, 0.0])[:, None].repeat(3, 1, kind.outputs)
+    logits = (logits * torch.linspace(-1, 1, kind.outputs)).requires_grad_()
+    found = kind.average(logits, VOTES)
+    found.square().sum().backward()
+    assert found.isfinite().all() and logits.grad.isfinite().all()
+    assert (logits.grad[~VOTES] == 0).all()
