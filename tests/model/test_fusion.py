@@ -165,6 +165,7 @@ def test_gradients_reach_every_weight(model):
     unused = ["projections.{m}.tokens", "projections.{m}.pooled"]  # a fusion may read one of them
     excused = tuple(name.format(m=m) for m in MODALITIES for name in unused)
     assert [name for name in idle if not name.startswith(excused)] == []
+    assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
 def dot(weights: list[float], values: list[float]) -> float:
@@ -285,7 +286,7 @@ def test_concatenation_is_its_equation():
 @pytest.mark.parametrize("norm", ["pre", "post"])
 def test_bottlenecks_are_their_equation(norm):
     """[z_m; f_m] ← Layer_m([z_m; f]), then f ← mean of the f_m, over the modalities present."""
-    fusion = make_fusion("bottleneck", **{"model.size.layers": 3, "model.norm": norm})
+    fusion = make_fusion("bottleneck", **{"model.norm": norm})
     features, rows = make_features(0), mixed_rows()
     tokens = fusion(features, rows).tokens
     for n, subset in enumerate(SUBSETS):

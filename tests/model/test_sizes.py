@@ -1,10 +1,11 @@
 """The sizes that have names."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 
 from components.config.settings import SIZES, ModelSettings, Settings
-from components.model.fusion import FUSIONS
 from components.model.multimodal import ModelConfig, MultimodalModel
 from tests.model.worlds import VOCABULARY
 from tests.shrunk import change, shipped
@@ -26,7 +27,7 @@ def test_base_has_about_100_million_weights():
 
 def test_each_size_has_about_ten_times_the_weights_of_the_one_before():
     counts = [weights(size=name) for name in SIZES]
-    ratios = [large / small for small, large in zip(counts, counts[1:], strict=False)]
+    ratios = [large / small for small, large in pairwise(counts)]
     assert all(5 < ratio < 15 for ratio in ratios), ratios
 
 
