@@ -13,10 +13,11 @@ from components.model.fusion.tokens import Tokens
 
 
 class AttentionFusion(nn.Module):
-    """One modality's tokens as queries over another's keys and values (Lu et al. 2019, ViLBERT).
+    """One modality's tokens as queries over another's keys and values: co-attention, section 2.2 of
+    Lu et al. 2019, ViLBERT.
 
-    One token an ordered pair of modalities: the mean of what its queries found; beside one token
-    a modality.
+    mean over T of X_a + softmax(Q Kᵀ/√d) V with Q = X_a W_q, K = X_b W_k, V = X_b W_v: one token an
+    ordered pair of modalities, beside one token a modality.
     """
 
     PAIRS = tuple(permutations(MODALITIES, 2))
@@ -36,12 +37,16 @@ class AttentionFusion(nn.Module):
         present = {m: rows[m] >= 0 for m in here}  # [B]
         tokens = [pick(self.single[m](features[m].pooled), rows[m]) for m in here]  # [B, D]
         masks = [present[m] for m in here]
-        mapped = {m: pick(self.tokens(m, features[m].tokens), rows[m]) for m in here}  # [B, T, D]
+        mapped = {m: self.tokens(m, features[m].tokens) for m in here}  # [N, T, D]
+        means = {m: masked_mean(mapped[m], features[m].mask) for m in here}  # [N, D]
         there = {m: pick(features[m].mask, rows[m]) for m in here}  # [B, T]
         for a, b in self.PAIRS:
             if a in mapped and b in mapped:
-                keys = there[b][:, None, None, :]  # [B, 1, 1, S]
-                found = self.attention[f"{a}_{b}"](mapped[a], mapped[b], keys)  # [B, T, D]
-                tokens.append(masked_mean(mapped[a] + found, there[a]))  # [B, D]
+                layer = self.attention[f"{a}_{b}"]
+                query = pick(layer.query(mapped[a]), rows[a])  # [B, T, D]
+                key_value = pick(layer.key_value(mapped[b]), rows[b])  # [B, S, 2 D]
+                found = layer.attend(query, key_value, there[b][:, None, None, :])  # [B, T, D]
+                found = layer.out(masked_mean(found, there[a]))  # its mean is linear too: [B, D]
+                tokens.append(pick(means[a], rows[a]) + found)
                 masks.append(present[a] & present[b])
         return stack(tokens, masks)
