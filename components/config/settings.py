@@ -13,6 +13,7 @@ from components.config.section import (
     Modality,
     Positive,
     Section,
+    Share,
 )
 
 Fusion = Literal["bilinear", "gated", "tensor", "concat", "attention", "bottleneck", "late"]
@@ -51,6 +52,7 @@ class TaskSettings(Section):
     column: str
     decided_by: Annotated[tuple[Modality, ...], Field(strict=False)] | None = None
     weight: Positive
+    goal: Share | None = None  # the quality at which it is done, if that is not a perfect one
     answers: Annotated[int, Field(ge=2)] | None = None  # kind vqa: so many of the most frequent
     query: Modality | None = None  # kind retrieval: what is given …
     target: Modality | None = None  # … and what is to be found
@@ -72,6 +74,17 @@ class TaskSettings(Section):
                 raise ValueError(f"{named}; kind retrieval needs both, two different modalities")
         elif self.query or self.target:
             raise ValueError(f"{named}; only kind retrieval has them, so remove them")
+        return self
+
+    @model_validator(mode="after")
+    def _goal_can_be_approached(self):
+        start = 1 if self.kind == "regression" else 0
+        if self.goal is not None and (self.kind == "retrieval" or self.goal == start):
+            raise ValueError(
+                f"kind is {self.kind}, goal is {self.goal}; expected an accuracy, F1 or soft score "
+                "above 0, for kind regression an absolute error below 1 standard deviation, for "
+                "kind retrieval none"
+            )
         return self
 
     @model_validator(mode="after")
@@ -262,6 +275,13 @@ class TrainSettings(OptimiserSettings, LoopSettings):
 
     encoders: Literal["frozen", "finetune"]
     modality_dropout: Dropout
+    weighting: Literal["fixed", "uncertainty", "gradnorm"]
+    gradnorm_alpha: Annotated[float, Field(ge=0, le=10)]
+    tasks: Literal["all", "size", "lagging"]
+    size_temperature: Annotated[float, Field(ge=1, le=1000)]
+    lagging_focus: Annotated[float, Field(ge=0, le=10)]
+    modulation: Literal["none", "ogm-ge"]
+    ogm_alpha: Annotated[float, Field(ge=0, le=10)]
     compile: bool
     device: Literal["cpu", "cuda"]
     processes: Annotated[int, Field(ge=1, le=256)]
@@ -272,6 +292,16 @@ class TrainSettings(OptimiserSettings, LoopSettings):
             raise ValueError(
                 f"accumulate × processes ({self.accumulate} × {self.processes}) parts of a batch "
                 f"({self.batch}) would be empty; lower them or raise batch"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gradnorm_compares_tasks(self):
+        if self.weighting == "gradnorm" and self.tasks != "all":
+            raise ValueError(
+                f"weighting is gradnorm, tasks is {self.tasks}: GradNorm compares the gradients of "
+                "the tasks of one step, which would have one task only. Set tasks: all, or another "
+                "weighting"
             )
         return self
 

@@ -1,6 +1,6 @@
 """What the model is trained on: samples, their assets, and how they become batches."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from components.model.multimodal import MultimodalModel
 from components.model.tasks import with_heads
 from components.store.errors import InputError
 from components.store.tables import SPLITS
+from components.train.choosing import Choice
 
 
 @dataclass(frozen=True)
@@ -89,9 +90,42 @@ def learnt_from(table: pd.DataFrame) -> list[Modality]:
     )
 
 
-def batches(course: Course) -> list[Tensor]:
-    """Indices of training samples, grouped by image: an image is read once for all its samples."""
-    images = course.samples["train"].rows["image"]
+@dataclass(frozen=True)
+class Step:
+    """What one step trains.
+
+    Attributes:
+        index: int64 [n], training samples.
+        tasks: whose losses count.
+    """
+
+    index: Tensor
+    tasks: tuple[str, ...]
+
+
+def batches(course: Course, choice: Choice) -> list[Step]:
+    """The steps of an epoch: every sample once, or as many steps of the tasks that are drawn.
+
+    A task's steps go through the samples that have its label, in a new order each time.
+    """
+    parts = grouped(course, torch.arange(len(course.samples["train"])))
+    drawn = choice.draw(len(parts))
+    if drawn is None:
+        return [Step(part, choice.tasks) for part in parts]
+    own = {task: _endless(course, labelled(course, task)) for task in dict.fromkeys(drawn)}
+    return [Step(next(own[task]), (task,)) for task in drawn]
+
+
+def labelled(course: Course, task: str) -> Tensor:
+    """int64 [n]: the training samples that can be asked a task, and whose label is known."""
+    samples, model = course.samples["train"], course.model
+    known = model.kinds[task].known(samples.targets[task])
+    return (known & model.config.answerable(task, samples.presence)).nonzero().squeeze(1)
+
+
+def grouped(course: Course, index: Tensor) -> list[Tensor]:
+    """Some training samples as batches, by image: an image is read once for all its samples."""
+    images = course.samples["train"].rows["image"][index]
     alone = torch.arange(len(images)) + int(images.max()) + 1  # a sample without image
     _, group = torch.where(images >= 0, images, alone).unique(return_inverse=True)
     groups = int(group.max()) + 1
@@ -99,7 +133,12 @@ def batches(course: Course) -> list[Tensor]:
     order = rank.argsort(stable=True)
     count = max(1, round(groups / course.batch))
     bounds = torch.arange(1, count) * groups // count
-    return list(order.tensor_split(torch.searchsorted(rank[order], bounds)))
+    return list(index[order].tensor_split(torch.searchsorted(rank[order], bounds)))
+
+
+def _endless(course: Course, index: Tensor) -> Iterator[Tensor]:
+    while True:
+        yield from grouped(course, index)
 
 
 def predict(course: Course, samples: Samples) -> dict[str, Tensor]:

@@ -44,6 +44,11 @@ class Classification(ClassLabels, Kind):
         known = logits.log_softmax(-1).masked_fill(~votes[..., None], -torch.inf)
         return known.logsumexp(1) - votes.sum(1, keepdim=True).log()
 
+    @classmethod
+    def certainty(cls, logits: Tensor, targets: Tensor) -> Tensor:
+        """See `Kind`; here the arithmetic mean, as where it comes from (Peng et al. 2022)."""
+        return logits.softmax(1).gather(1, targets[:, None]).mean()
+
     def predict(self, logits: Tensor) -> Answers:
         """See `Kind`: the most probable class."""
         confidence, best = logits.softmax(1).max(1)

@@ -33,12 +33,14 @@ class Kind(PredictedLabels):
         ANSWER: the type of an answer.
         CONFIDENCE: the type of an answer's confidence; None if it has none.
         QUALITY: the name of what `quality` gives.
+        SQUARED: whether the loss is a squared error, else it is a cross-entropy.
         UNKNOWN: fills the target of a sample whose label is unknown.
     """
 
     ANSWER: ClassVar[Any]
     CONFIDENCE: ClassVar[Any]
     QUALITY: ClassVar[str]
+    SQUARED: ClassVar[bool] = False
     UNKNOWN: ClassVar[float] = math.nan
 
     @property
@@ -75,6 +77,19 @@ class Kind(PredictedLabels):
             logits: [B, M, outputs].
             votes: bool [B, M], which of them count; at least one of a sample.
         """
+
+    @classmethod
+    def progress(cls, quality: float, goal: float | None) -> float:
+        """How much of the way to `goal` has been made, 0 to 1; without one, to a quality of 1."""
+        return min(1.0, quality / (1.0 if goal is None else goal))
+
+    @classmethod
+    def certainty(cls, logits: Tensor, targets: Tensor) -> Tensor:
+        """The probability given to what is true, a scalar: the geometric mean over the samples.
+
+        Args: as those of `quality`.
+        """
+        return torch.exp(-cls.loss(logits, targets))
 
     @abstractmethod
     def predict(self, logits: Tensor) -> Answers:

@@ -14,6 +14,7 @@ class Regression(NumberLabels, Kind):
 
     ANSWER, CONFIDENCE = float, None
     QUALITY = "absolute_error"
+    SQUARED = True
 
     @property
     def outputs(self) -> int:
@@ -40,6 +41,11 @@ class Regression(NumberLabels, Kind):
     def average(logits: Tensor, votes: Tensor) -> Tensor:
         """See `Kind`: the mean number."""
         return logits.masked_fill(~votes[..., None], 0.0).sum(1) / votes.sum(1, keepdim=True)
+
+    @classmethod
+    def progress(cls, quality: float, goal: float | None) -> float:
+        """See `Kind`; the way starts at an error of 1, about that of always saying the mean."""
+        return min(1.0, max(0.0, 1.0 - quality) / (1.0 - (goal or 0.0)))
 
     def predict(self, logits: Tensor) -> Answers:
         """See `Kind`: the number in the label's own unit."""
