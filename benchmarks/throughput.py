@@ -122,7 +122,7 @@ def textbook_steps(
             rows = {m: torch.arange(size) for m in MODALITIES}
             samples = draw(model, Samples(rows, batch["targets"]), dropout)
             logits = model(model.encode(batch["inputs"]), samples.rows)
-            yield size, task_losses(model, with_heads(settings.tasks), samples, logits)
+            yield size, task_losses(model, samples, logits)
 
 
 def our_steps(settings: Settings, model: MultimodalModel, table: pd.DataFrame) -> Steps:

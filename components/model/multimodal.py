@@ -134,6 +134,11 @@ class MultimodalModel(nn.Module):
             {task: nn.Linear(options.width, kind.outputs) for task, kind in self.kinds.items()}
         )
 
+    @property
+    def last_shared(self) -> nn.Parameter:
+        """The last matrix that every head reads through."""
+        return [p for p in self.transformer.parameters() if p.ndim > 1][-1]
+
     def encode(self, inputs: Mapping[Modality, Mapping[str, Tensor]]) -> FeaturesByModality:
         """Features of distinct assets, from the tensors that the processors give."""
         return {m: self.encoders[m](**inputs[m]) for m in MODALITIES if m in inputs}

@@ -20,9 +20,10 @@ from components.model.labels.labels import Vocabulary
 from components.model.multimodal import ModelConfig, MultimodalModel
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, STEPS, read_table, write_table
-from components.train.course import batches, learnt_from, prepare
+from components.train.balance import Balance
+from components.train.course import learnt_from, prepare
 from components.train.launch import device, together
-from components.train.objective import losses, measure, share
+from components.train.objective import losses, measure
 
 STAGE = Stage(
     description="Train fusion, Transformer and one head a task jointly, modalities dropped at "
@@ -77,14 +78,19 @@ def train(arguments: argparse.Namespace, settings: View) -> None:
     if settings.train.compile:
         model.compile()
     course = prepare(settings, table, model, tensor_sets, feature_sets)
+    balance = Balance(course, settings.train)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     logs = fit(
         Recipe(
-            module=model,
-            batches=partial(batches, course),
-            share=partial(share, course),
+            module=balance,
+            batches=balance.steps,
+            share=balance.share,
             losses=partial(losses, course),
             measure=partial(measure, course),
+            total=balance.total,
+            before_step=balance.before_step,
+            after_epoch=balance.after_epoch,
+            note=balance.note,
             options=settings.train,
             loop=settings.train,
             seed=settings.seed,

@@ -7,11 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from components.config.settings import TaskSettings, TrainSettings
+from components.model.base.recipe import Measured
 from components.model.tasks.kind import Kind
+from components.store.errors import InputError
 
-Measured = Mapping[str, Mapping[str, float]]  # series → task → value, as validation gives it
-
-RESERVE = 0.1  # share of the steps that all tasks get alike, so that a finished one is not forgotten
+RESERVE = 0.1  # share of the steps that all tasks get alike, so that none is forgotten
 RECENT = 0.5  # weight of the newest validation in the running mean of a task's progress
 LEAST = 1e-3  # progress below it counts as this: its logarithm would be infinite
 
@@ -25,7 +25,7 @@ class Choice(nn.Module):
             trains all of them.
     """
 
-    shares: Tensor | None = None
+    shares: Tensor | None
 
     def __init__(
         self,
@@ -37,6 +37,7 @@ class Choice(nn.Module):
         super().__init__()
         self.tasks = tuple(tasks)
         self.counts = torch.tensor([float(counts[task]) for task in tasks])
+        self.register_buffer("shares", None)
 
     def learn(self, measured: Measured) -> None:
         """Take in what validation has measured after an epoch."""
@@ -54,9 +55,10 @@ class All(Choice):
 
 
 class BySize(Choice):
-    """A step trains one task, drawn in proportion to nᵢ^(1/T), nᵢ the number of its labels: sampling
-    by temperature, as in Arivazhagan et al. 2019 (Massively multilingual neural machine translation
-    in the wild) and Raffel et al. 2020 (T5, temperature-scaled mixing).
+    """A step trains one task, drawn in proportion to nᵢ^(1/T), nᵢ the number of its labels.
+
+    Sampling by temperature, as in Arivazhagan et al. 2019 (Massively multilingual neural machine
+    translation in the wild) and Raffel et al. 2020 (T5, temperature-scaled mixing).
 
     T = 1 draws labels, whatever their task; the larger T, the more alike tasks of any size are.
     """
@@ -64,28 +66,31 @@ class BySize(Choice):
     def __init__(self, tasks, kinds, counts, options):
         """See `Choice`."""
         super().__init__(tasks, kinds, counts, options)
+        _check(self.counts)
         scaled = self.counts ** (1 / options.size_temperature)
-        self.register_buffer("shares", scaled / scaled.sum())
+        self.shares = scaled / scaled.sum()
 
 
 class Lagging(Choice):
     """A step trains one task, drawn by how far validation says that it is from its goal.
 
-    Difficulty is that of dynamic task prioritisation (Guo et al. 2018): −(1 − κ̄)^γ log κ̄, a focal
-    loss of κ̄, the running mean of the task's quality as a share of its goal (`tasks.*.goal`; without
-    one, perfection). It is the chance of a step here, not a factor of the loss, as in the adaptive
-    schedules of Jean et al. 2019: a task that is done gives its steps to the others, and one that
-    falls back gets them again. A task without labels to validate gets the mean of the others.
+    Difficulty is that of Guo et al. 2018 (Dynamic task prioritization for multitask learning):
+    −(1 − κ̄)^γ log κ̄, a focal loss of κ̄, which is the running mean of the task's quality as a share
+    of its goal (`tasks.*.goal`; without one, perfection). There it is a factor of the loss, here
+    the chance of a step, as in the explicit schedules of Jean et al. 2019 (Adaptive scheduling for
+    multi-task learning): a task that is done gives its steps to the others, and one that falls back
+    gets them again. A task without labels to validate has the mean difficulty of the others.
     """
 
     def __init__(self, tasks, kinds, counts, options):
         """See `Choice`."""
         super().__init__(tasks, kinds, counts, options)
+        _check(self.counts)
         self.kinds, self.focus = dict(kinds), options.lagging_focus
         self.goals = {name: task.goal for name, task in tasks.items()}
-        self.progress: Tensor  # float [tasks], κ̄; NaN until it is measured
-        self.register_buffer("progress", torch.full((len(self.tasks),), torch.nan))
-        self.register_buffer("shares", self._mixed(torch.zeros(len(self.tasks))))
+        unknown = torch.full((len(self.tasks),), torch.nan)
+        self.register_buffer("progress", unknown)  # κ̄
+        self.shares = self._mixed(torch.zeros(len(self.tasks)))
 
     def learn(self, measured: Measured) -> None:
         """See `Choice`."""
@@ -107,6 +112,15 @@ class Lagging(Choice):
         if difficulty.sum() == 0:
             return alike
         return (1 - RESERVE) * difficulty / difficulty.sum() + RESERVE * alike
+
+
+def _check(counts: Tensor) -> None:
+    """Refuse counts of labels among which no task can be drawn."""
+    if not counts.any():
+        raise InputError(
+            "no training sample has a label that its modalities can decide, so no step can train "
+            "a task. See the data report, and tasks.*.decided_by in params.yaml"
+        )
 
 
 CHOICES: dict[str, type[Choice]] = {"all": All, "size": BySize, "lagging": Lagging}

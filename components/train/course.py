@@ -1,6 +1,6 @@
 """What the model is trained on: samples, their assets, and how they become batches."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,6 @@ from components.model.multimodal import MultimodalModel
 from components.model.tasks import with_heads
 from components.store.errors import InputError
 from components.store.tables import SPLITS
-from components.train.choosing import Choice
 
 
 @dataclass(frozen=True)
@@ -90,30 +89,9 @@ def learnt_from(table: pd.DataFrame) -> list[Modality]:
     )
 
 
-@dataclass(frozen=True)
-class Step:
-    """What one step trains.
-
-    Attributes:
-        index: int64 [n], training samples.
-        tasks: whose losses count.
-    """
-
-    index: Tensor
-    tasks: tuple[str, ...]
-
-
-def batches(course: Course, choice: Choice) -> list[Step]:
-    """The steps of an epoch: every sample once, or as many steps of the tasks that are drawn.
-
-    A task's steps go through the samples that have its label, in a new order each time.
-    """
-    parts = grouped(course, torch.arange(len(course.samples["train"])))
-    drawn = choice.draw(len(parts))
-    if drawn is None:
-        return [Step(part, choice.tasks) for part in parts]
-    own = {task: _endless(course, labelled(course, task)) for task in dict.fromkeys(drawn)}
-    return [Step(next(own[task]), (task,)) for task in drawn]
+def batches(course: Course) -> list[Tensor]:
+    """Indices of all training samples, the batches of an epoch."""
+    return grouped(course, torch.arange(len(course.samples["train"])))
 
 
 def labelled(course: Course, task: str) -> Tensor:
@@ -134,11 +112,6 @@ def grouped(course: Course, index: Tensor) -> list[Tensor]:
     count = max(1, round(groups / course.batch))
     bounds = torch.arange(1, count) * groups // count
     return list(index[order].tensor_split(torch.searchsorted(rank[order], bounds)))
-
-
-def _endless(course: Course, index: Tensor) -> Iterator[Tensor]:
-    while True:
-        yield from grouped(course, index)
 
 
 def predict(course: Course, samples: Samples) -> dict[str, Tensor]:

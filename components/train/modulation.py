@@ -7,9 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from components.config.section import MODALITIES, Modality
-from components.model.base.batch import Samples
-from components.model.fusion.fused import FeaturesByModality
-from components.model.multimodal import MultimodalModel
+from components.train.course import Course, predict
 
 LEAST = 1e-6  # of the score that a modality is held against
 SCORED = 64  # samples of a batch, at most, that each modality is scored on by itself
@@ -18,46 +16,42 @@ Scores = Mapping[str, Mapping[Modality, Tensor]]  # task → modality → mean p
 
 
 @torch.no_grad()
-def scores_alone(
-    model: MultimodalModel,
-    features: FeaturesByModality,
-    samples: Samples,
-    tasks: Sequence[str],
-) -> Scores:
+def scores_alone(course: Course, index: Tensor, tasks: Sequence[str]) -> Scores:
     """How well each modality alone answers each task that it can decide.
 
     The paper reads a modality's score from its part of a linear head over concatenated features.
     Behind a Transformer there is no such part, so the model is asked with all other modalities
-    missing, which modality dropout has taught it; features are those of the step, and some samples
-    of the batch stand for all.
+    missing, which modality dropout teaches it; some samples of the batch stand for all.
 
     Args:
-        model: that is trained.
-        features: of the distinct assets of the batch.
-        samples: of the batch, with rows into `features`.
+        course: with the model that is trained.
+        index: int64 [n], the training samples of the step.
         tasks: that the step trains.
     """
-    count = len(samples)
-    some = samples[torch.arange(min(SCORED, count)) * count // min(SCORED, count)]
+    count, model = len(index), course.model
+    spread = torch.arange(min(SCORED, count)) * count // min(SCORED, count)
+    some = course.samples["train"][index[spread]]
     result: dict[str, dict[Modality, Tensor]] = {task: {} for task in tasks}
+    model.eval()
     for place, m in enumerate(MODALITIES):
         only = torch.arange(len(MODALITIES)) == place
-        alone = some.keep(some.presence & only)[some.presence[:, place]]
+        alone = some.keep(only.expand(len(some), -1))[some.presence[:, place]]
         if not len(alone):
             continue
-        logits = model({m: features[m]}, alone.rows)
+        logits = predict(course, alone)
         for task in tasks:
             kind, targets = model.kinds[task], alone.targets[task]
             known = kind.known(targets)
             if known.any() and model.config.answerable(task, only[None]).item():
                 result[task][m] = kind.certainty(logits[task][known], targets[known])
+    model.train()
     return result
 
 
 def discrepancies(scores: Scores, weights: Mapping[str, float]) -> dict[Modality, float]:
     """ρᵘ: how many times as well as the others a modality does, the mean over the tasks.
 
-    With two modalities it is the ratio of their scores, as in section 3.2 of Peng et al.; with three
+    Of two modalities it is the ratio of their scores, as in section 3.2 of Peng et al.; of three,
     each is held against the mean of the others. A task counts with its weight, and for the
     modalities that can decide it, if they are several.
     """

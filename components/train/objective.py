@@ -1,13 +1,12 @@
 """What joint training minimises, and what it measures."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from components.config.section import MODALITIES
-from components.config.settings import TaskSettings
 from components.model.base.batch import Samples
 from components.model.base.recipe import Share
 from components.model.multimodal import MultimodalModel
@@ -41,16 +40,27 @@ def draw(model: MultimodalModel, samples: Samples, dropout: float) -> Samples:
     return Samples(samples.rows, targets)
 
 
-def share(course: Course, index: Tensor, count: int) -> list[Share]:
+def share(
+    course: Course, index: Tensor, count: int, tasks: Sequence[str] | None = None
+) -> list[Share]:
     """Some training samples, drawn and then cut in `count` parts of nearly equal size.
 
-    The loss of a task is a mean over the samples that know their target: a part weighs as much
-    as its share of them.
+    They keep the targets of the tasks that are trained (all of them, or `tasks`), but for those
+    tasks of which not one is known: such a task has no loss in this step. The loss of a task is a
+    mean over the samples that know their target: a part weighs as much as its share of them.
 
     Raises:
         InputError: there are fewer samples than parts.
     """
     samples = draw(course.model, course.samples["train"][index], course.dropout)
+    samples = Samples(
+        samples.rows,
+        {
+            name: samples.targets[name]
+            for name in (course.tasks if tasks is None else tasks)
+            if course.model.kinds[name].known(samples.targets[name]).any()
+        },
+    )
     if count == 1:
         return [Share(samples)]
     if len(samples) < count:
@@ -60,31 +70,27 @@ def share(course: Course, index: Tensor, count: int) -> list[Share]:
         )
     parts = [samples[rows] for rows in torch.arange(len(samples)).tensor_split(count)]
     weights: list[dict[str, Tensor]] = [{} for _ in parts]
-    for name in course.tasks:
+    for name in samples.targets:
         kind = course.model.kinds[name]
         amounts = torch.stack([kind.amount(part.targets[name]) for part in parts])
-        for part, weight in zip(weights, amounts * count / amounts.sum().clamp(min=1), strict=True):
+        for part, weight in zip(weights, amounts * count / amounts.sum(), strict=True):
             part[name] = weight
     return [Share(*pair) for pair in zip(parts, weights, strict=True)]
 
 
 def losses(course: Course, samples: Samples) -> dict[str, Tensor]:
-    """The loss by task of samples that `draw` gave."""
-    return task_losses(course.model, course.tasks, samples, predict(course, samples))
+    """The loss by task of samples that `share` gave."""
+    return task_losses(course.model, samples, predict(course, samples))
 
 
 def task_losses(
-    model: MultimodalModel,
-    tasks: Mapping[str, TaskSettings],
-    samples: Samples,
-    logits: Mapping[str, Tensor],
+    model: MultimodalModel, samples: Samples, logits: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
-    """The loss by task, weighted, over the samples whose target is known."""
+    """The loss of each task that the samples have targets of: the mean over those known."""
     result = {}
-    for name, task in tasks.items():
+    for name, targets in samples.targets.items():
         scores = logits[name].float()  # whatever the precision of the model
-        targets = samples.targets[name].to(scores.device)
-        result[name] = task.weight * model.kinds[name].loss(scores, targets)
+        result[name] = model.kinds[name].loss(scores, targets.to(scores.device))
     return result
 
 

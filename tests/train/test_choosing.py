@@ -2,15 +2,14 @@
 
 import math
 from collections import Counter
-from dataclasses import replace
 
 import pytest
 import torch
 
-from components.config.section import MODALITIES
 from components.model.tasks import KINDS
+from components.store.errors import InputError
+from components.train.balance import Balance
 from components.train.choosing import CHOICES, RESERVE
-from components.train.course import batches, labelled
 from tests.model.worlds import EVERY_TASK, EVERY_VOCABULARY
 from tests.shrunk import small_settings
 from tests.train.test_train import make_course
@@ -115,25 +114,35 @@ def test_it_goes_on_from_its_buffers():
 def test_a_step_of_one_task_has_samples_with_its_label_only():
     course = make_course(batch=4, count=90)
     targets = course.samples["train"].targets
-    hidden = torch.arange(len(targets["shape"])) % 3 > 0
-    targets["shape"][hidden] = -1
-    counts = {task: len(labelled(course, task)) for task in course.tasks}
-    options = small_settings({"train.tasks": "size", "train.size_temperature": 1.0}).train
-    choice = CHOICES["size"](course.tasks, course.model.kinds, counts, options)
+    targets["shape"][torch.arange(len(targets["shape"])) % 3 > 0] = -1
     torch.manual_seed(0)
-    steps = batches(course, choice)
-    assert len(steps) == len(batches(course, make_all(course)))
+    options = small_settings({"train.tasks": "size", "train.size_temperature": 1.0}).train
+    steps = Balance(course, options).steps()
+    assert len(steps) == len(Balance(course, small_settings().train).steps())
     assert {step.tasks for step in steps} <= {(task,) for task in course.tasks}
     for step in steps:
         (task,) = step.tasks
         presence = course.samples["train"][step.index].presence
         assert (targets[task][step.index] != -1).all()
         assert course.model.config.answerable(task, presence).all()
-    own = torch.cat([step.index for step in steps if step.tasks == ("shape",)])
-    first = own[: counts["shape"]]
-    assert len(first.unique()) == len(first)  # none comes twice before all have come
 
 
-def make_all(course):
-    counts = dict.fromkeys(course.tasks, 1)
-    return CHOICES["all"](course.tasks, course.model.kinds, counts, small_settings().train)
+def test_all_samples_with_a_label_come_before_one_comes_again():
+    course = make_course(batch=4, count=90)
+    course.samples["train"].targets["shape"][:] = -1
+    course.samples["train"].targets["question_type"][:] = -1
+    torch.manual_seed(0)
+    options = small_settings({"train.tasks": "size"}).train
+    steps = Balance(course, options).steps()
+    assert {step.tasks for step in steps} == {("answer",)}  # the others have no label
+    index = torch.cat([step.index for step in steps])
+    assert index.sort().values.equal(torch.arange(len(course.samples["train"])))
+
+
+def test_where_no_task_has_a_label_none_can_be_drawn():
+    course = make_course()
+    for targets in course.samples["train"].targets.values():
+        targets[:] = -1
+    for way in ("size", "lagging"):
+        with pytest.raises(InputError, match="no training sample has a label"):
+            Balance(course, small_settings({"train.tasks": way}).train)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from components.config.section import MODALITIES
-from components.train.course import features, predict
+from components.train.course import predict
 from components.train.modulation import (
     coefficient,
     discrepancies,
@@ -22,12 +22,12 @@ TASKS = ("answer", "question_type")
 def test_a_modality_s_score_is_the_probability_of_the_truth_when_it_is_alone():
     course = make_course()
     samples = course.samples["train"]
-    distinct, compact = samples.compact()
-    found = scores_alone(course.model, features(course, distinct), compact, TASKS)
+    found = scores_alone(course, torch.arange(len(samples)), TASKS)
     assert set(found["answer"]) == set(MODALITIES)
     assert set(found["question_type"]) == {"text", "audio"}  # an image cannot decide it
     for place, m in enumerate(MODALITIES):
-        own = samples.keep(torch.arange(3) == place)[samples.presence[:, place]]
+        only = (torch.arange(3) == place).expand(len(samples), -1)
+        own = samples.keep(only)[samples.presence[:, place]]
         with torch.no_grad():
             chances = predict(course, own)["answer"].softmax(1)
         truth = [float(row[t]) for row, t in zip(chances, own.targets["answer"], strict=True)]
@@ -39,8 +39,8 @@ def test_a_modality_that_no_sample_has_is_not_scored(gone):
     course = make_course(missing=0.0)
     kept = torch.tensor([m != gone for m in MODALITIES])
     samples = course.samples["train"].keep(kept.expand(len(course.samples["train"]), -1))
-    distinct, compact = samples.compact()
-    found = scores_alone(course.model, features(course, distinct), compact, TASKS)
+    course.samples["train"] = samples
+    found = scores_alone(course, torch.arange(len(samples)), TASKS)
     assert set(found["answer"]) == set(MODALITIES) - {gone}
     assert gone not in discrepancies(found, dict.fromkeys(TASKS, 1.0))
 
@@ -49,8 +49,7 @@ def test_samples_without_a_label_are_not_scored():
     course = make_course()
     samples = course.samples["train"]
     samples.targets["answer"][:] = -1
-    distinct, compact = samples.compact()
-    found = scores_alone(course.model, features(course, distinct), compact, TASKS)
+    found = scores_alone(course, torch.arange(len(samples)), TASKS)
     assert found["answer"] == {}
 
 

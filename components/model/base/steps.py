@@ -64,7 +64,7 @@ class StepLog:
         """The numbers that `restore` needs."""
         self._read()
         numbers = {"steps": self._steps, "places": self._places, "values": self._values}
-        return {name: torch.tensor(values) for name, values in numbers.items()}
+        return {name: torch.tensor(np.asarray(values)) for name, values in numbers.items()}
 
     @property
     def names(self) -> list[tuple[str, str]]:

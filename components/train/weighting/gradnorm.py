@@ -65,9 +65,11 @@ class GradNorm(Weighting):
         losses = torch.stack([part.losses for part in self._seen]).mean(0)  # [n]
         gradients = torch.stack([part.gradients for part in self._seen]).mean(0)  # [n, …]
         self._seen = []
-        self.initial[places] = torch.where(self.initial[places].isnan(), losses, self.initial[places])
-        before = self.weights[places]
-        slopes = self._slopes(before, gradients.flatten(1).norm(dim=1), losses / self.initial[places])
+        first = self.initial[places]
+        first = torch.where(first.isnan(), losses, first)
+        self.initial[places] = first
+        before, norms = self.weights[places], gradients.flatten(1).norm(dim=1)
+        slopes = self._slopes(before, norms, losses / first)
         after = (before - RATE * slopes).clamp(min=LEAST)
         self.weights[places] = after * (before.sum() / after.sum())
 

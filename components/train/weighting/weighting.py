@@ -52,7 +52,8 @@ class Weighting(nn.Module):
         if not losses:
             return 0.0 * shared.sum()
         places = self.places(losses)
-        return (self.prior[places] * self.weights[places] * torch.stack(list(losses.values()))).sum()
+        factors = self.prior[places] * self.weights[places]
+        return (factors * torch.stack(list(losses.values()))).sum()
 
     def places(self, losses: Losses) -> Tensor:
         """int64 [n]: which of the tasks the losses are of."""
