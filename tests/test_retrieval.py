@@ -113,6 +113,7 @@ def test_metrics_are_by_task_and_direction_in_json_and_in_mlflow(done):
         metrics=done / "reports/metrics.json",
         retrieval=done / "reports/retrieval.json",
         histories=done / "reports/history",
+        steps=done / "reports/steps/train.parquet",
     )
     logged = {(name, step): value for name, value, step in metrics_of(arguments)}
     for metric, value in expected.items():

@@ -23,7 +23,15 @@ from components.model.tasks.kind import Kind
 from components.store.errors import InputError
 from components.store.figures import page, save
 from components.store.files import read_json, write_json, write_text
-from components.store.tables import HISTORY, PREDICTIONS, RANKS, SAMPLES, read_table, write_table
+from components.store.tables import (
+    HISTORY,
+    PREDICTIONS,
+    RANKS,
+    SAMPLES,
+    STEPS,
+    read_table,
+    write_table,
+)
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +43,7 @@ STAGE = Stage(
         "retrieval": "JSON, the metrics of the align stage",
         "ranks": "Parquet, what each query of the retrieval tasks finds",
         "histories": "folder, metrics by epoch, a CSV a stage",
+        "steps": "Parquet, what the train stage logged by step",
         **{f"{m}-tensors": f"folder, the tensor shard set of {m}" for m in MODALITIES},
         "text-encoder": "safetensors, the encoder of text that the align stage saw",
         "projections": "safetensors, the projections of the align stage",
@@ -58,6 +67,7 @@ def draw(
     ranks: pd.DataFrame,
     metrics: dict,
     histories: dict,
+    steps: pd.DataFrame,
     kinds: Mapping[str, Kind],
 ) -> dict[str, Figure]:
     """Every plot, by name."""
@@ -67,6 +77,8 @@ def draw(
     for stage, table in histories.items():
         if len(table):
             figures[f"history_{stage}"] = plots.history(table, f"stage {stage}")
+    if len(steps):
+        figures["steps_train"] = plots.steps(steps, "stage train, by step")
     for task, kind in kinds.items():
         rows = predictions[predictions["task"] == task]
         if len(rows):
@@ -171,7 +183,8 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     histories = {
         path.stem: read_table(path, HISTORY) for path in sorted(arguments.histories.glob("*.csv"))
     }
-    figures = draw(best, ranks, metrics, histories, model.kinds)
+    steps = read_table(arguments.steps, STEPS)
+    figures = draw(best, ranks, metrics, histories, steps, model.kinds)
     paths = {name: arguments.plots / f"{name}.png" for name in figures}
     for name, figure in figures.items():
         save(figure, paths[name])

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from components.model.base.spans import spans
 from components.model.tasks.classification import Classification
 from components.model.tasks.kind import Kind
 from components.model.tasks.multilabel import Multilabel
@@ -14,16 +15,26 @@ from components.model.tasks.vqa import Vqa
 from components.store.figures import GRID, panels
 
 BARS = 30  # at most in a plot of classes or answers
+SPANS = 60  # of steps, at most, a dot each
 
 
 def history(table: pd.DataFrame, title: str) -> Figure:
     """One panel a series (loss, accuracy, …) with a line a task, by epoch."""
+    return _lines(table.assign(at=table["epoch"] + 1), "epoch", title)
+
+
+def steps(table: pd.DataFrame, title: str) -> Figure:
+    """The same by step: losses, and whatever else the training stage logs of each."""
+    return _lines(spans(table, SPANS).rename(columns={"step": "at"}), "step", title)
+
+
+def _lines(table: pd.DataFrame, unit: str, title: str) -> Figure:
     names = list(table["series"].unique())
     figure, axes = panels(len(names), 4.2, 3.2)
     for axis, name in zip(axes, names, strict=True):
         for task, rows in table[table["series"] == name].groupby("task", sort=False):
-            axis.plot(rows["epoch"] + 1, rows["value"], marker=".", label=task)
-        axis.set(title=name, xlabel="epoch", ylabel=name.split(" (")[0])
+            axis.plot(rows["at"], rows["value"], marker=".", label=task)
+        axis.set(title=name, xlabel=unit, ylabel=name.split(" (")[0])
         axis.grid(**GRID)
         axis.legend(fontsize="small")
         if name == "loss":

@@ -16,6 +16,7 @@ import yaml
 import components
 from components.config.command import Stage, View
 from components.config.section import MODALITIES, Modality
+from components.model.base.spans import spans
 from components.model.labels.labels import written
 from components.registry.predictor import Predictor
 from components.registry.tracking import connect, experiment_id
@@ -23,7 +24,7 @@ from components.store.errors import InputError
 from components.store.files import read_json, write_json
 from components.store.hashing import file_hash
 from components.store.shards import media_of
-from components.store.tables import HISTORY, SAMPLES, read_table
+from components.store.tables import HISTORY, SAMPLES, STEPS, read_table
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ STAGE = Stage(
         "metrics": "JSON, the metrics of the evaluate stage",
         "retrieval": "JSON, the metrics of the align stage",
         "histories": "folder, metrics by epoch, a CSV a stage",
+        "steps": "Parquet, what the train stage logged by step",
         "plots": "folder, plots as PNG",
         "report": "HTML, the evaluation",
         "data-report": "JSON, what is in the data",
@@ -53,6 +55,7 @@ REQUIREMENTS = (
     *("tqdm", "PyYAML"),
 )
 BATCH = 1000  # metrics a request
+SPANS = 100  # of steps, at most, a value each
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
@@ -72,13 +75,15 @@ def metric_name(*parts: str) -> str:
 
 
 def metrics_of(arguments: argparse.Namespace) -> list[tuple[str, float, int]]:
-    """Every metric as (name, value, step): those of the test split, then those by epoch."""
+    """Every metric as (name, value, step): of the test split, by epoch, and by step."""
     files = (arguments.metrics, arguments.retrieval)  # some metrics are in both
     test = [row for path in files for row in flatten(read_json(path))]
     rows = [(metric_name(*key.split(".")), value, 0) for key, value in test]
     for path in sorted(arguments.histories.glob("*.csv")):
         for row in read_table(path, HISTORY).itertuples():
             rows.append((metric_name(path.stem, row.series, row.task), row.value, row.epoch))
+    for row in spans(read_table(arguments.steps, STEPS), SPANS).itertuples():
+        rows.append((metric_name("train_steps", row.series, row.task), row.value, row.step))
     return rows
 
 

@@ -30,6 +30,15 @@ HISTORY = pd.DataFrame(
     ],
     columns=["epoch", "series", "task", "value"],
 )
+STEPS = pd.DataFrame(
+    [
+        (step, series, task, step / 7)
+        for step in range(200)
+        for series in ("loss", "weight")
+        for task in (("answer", "shape") if step < 100 else ("answer",))
+    ],
+    columns=["step", "series", "task", "value"],
+)
 METRICS = {
     "accuracy": {"answer": {"image": 0.25, "image+text": 0.75}, "shape": {"image": 1.0}},
     "ceiling": {"answer": {"image": 0.5, "image+text": 0.8}, "shape": {"image": 1.0}},
@@ -46,7 +55,7 @@ FIND = TaskSettings(kind="retrieval", column="c", query="text", target="image", 
 
 
 def figures():
-    return draw(PREDICTIONS, RANKS, METRICS, {"train": HISTORY}, KINDS_OF)
+    return draw(PREDICTIONS, RANKS, METRICS, {"train": HISTORY}, STEPS, KINDS_OF)
 
 
 @pytest.fixture
@@ -59,7 +68,7 @@ def saved(tmp_path):
 
 def test_there_is_a_plot_of_everything_that_has_something_to_show(saved):
     assert set(saved) == {
-        "accuracy_by_modalities", "history_train", "confusion_answer", "found_find",
+        "accuracy_by_modalities", "history_train", "steps_train", "confusion_answer", "found_find",
     }  # fmt: skip
     for path in saved.values():
         with Image.open(path) as image:
@@ -70,7 +79,7 @@ def test_there_is_a_plot_of_everything_that_has_something_to_show(saved):
 def test_what_has_nothing_to_show_has_no_plot():
     nothing = {"accuracy": {}, "ceiling": {}, "slices": {}}
     histories = {"features_audio": HISTORY[:0]}
-    assert draw(PREDICTIONS[:0], RANKS[:0], nothing, histories, KINDS_OF) == {}
+    assert draw(PREDICTIONS[:0], RANKS[:0], nothing, histories, STEPS[:0], KINDS_OF) == {}
 
 
 def test_plots_have_the_same_bytes_each_time(saved, tmp_path):
@@ -86,7 +95,7 @@ def test_a_plot_holds_no_date_and_no_version(saved):
 
 def test_another_result_gives_another_plot(saved, tmp_path):
     changed = {**METRICS, "accuracy": {**METRICS["accuracy"], "shape": {"image": 0.5}}}
-    figure = draw(PREDICTIONS, RANKS, changed, {}, KINDS_OF)["accuracy_by_modalities"]
+    figure = draw(PREDICTIONS, RANKS, changed, {}, STEPS[:0], KINDS_OF)["accuracy_by_modalities"]
     save(figure, tmp_path / "changed.png")
     assert (tmp_path / "changed.png").read_bytes() != saved["accuracy_by_modalities"].read_bytes()
 
@@ -191,7 +200,7 @@ def test_every_kind_of_task_has_its_plot_and_its_metrics_in_the_report(tmp_path)
         "ceiling": {"answer": {"image": 1.0}},
         "slices": by_slice(EVERY_PREDICTION, samples, ["place"], EVERY_KIND),
     }
-    drawn = draw(EVERY_PREDICTION, RANKS, every, {}, EVERY_KIND)
+    drawn = draw(EVERY_PREDICTION, RANKS, every, {}, STEPS[:0], EVERY_KIND)
     assert list(drawn) == [
         "accuracy_by_modalities", "confusion_answer", "precision_tags", "predicted_size",
         "answers_reply", "found_find",
@@ -222,7 +231,8 @@ def test_a_project_without_classification_has_its_report_too():
     rows = EVERY_PREDICTION[EVERY_PREDICTION["task"] == "size"]
     found = metrics(rows, kinds)
     assert found["accuracy"] == {}
-    assert list(draw(rows, RANKS[:0], found | {"ceiling": {}}, {}, kinds)) == ["predicted_size"]
+    drawn = draw(rows, RANKS[:0], found | {"ceiling": {}}, {}, STEPS[:0], kinds)
+    assert list(drawn) == ["predicted_size"]
     assert mistakes(rows, kinds) == []
     others = {name: found[name] for name in ("mean_absolute_error", "r2")}
     given = context(**found, slices={}, others=others, main=main_metrics(found))

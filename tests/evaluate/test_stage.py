@@ -18,6 +18,7 @@ from components.store.tables import (
     PREDICTIONS,
     RANKS,
     SAMPLES,
+    STEPS,
     read_table,
     write_table,
 )
@@ -67,6 +68,8 @@ def done(tmp_path_factory):
     rows = [(0, "f1 (all)", "tags", 0.5), (0, "loss", "tags", 0.7)]
     history = pd.DataFrame(rows, columns=list(HISTORY.columns))
     write_table(here / "histories/train.csv", history, HISTORY)
+    rows = [(step, "loss", "tags", 0.7) for step in range(3)]
+    write_table(here / "steps", pd.DataFrame(rows, columns=list(STEPS.columns)), STEPS)
     write_json(here / "retrieval", {"recall_at_1": {}, "recall_at_5": {}})
     ranks = {"task": "find", "asset_id": ids_of("text", ASSETS), "rank": [1] * 4 + [6] * 6}
     write_table(here / "ranks", pd.DataFrame(ranks).assign(targets=ASSETS), RANKS)
@@ -113,6 +116,7 @@ def test_the_report_and_the_plots_show_every_task(done):
     assert "<h2>Zero-shot classification by prompts</h2>" in page
     assert page.count("<td>it is {}; {}!</td>") == len(MODALITIES)
     assert {path.name for path in (done / "plots").iterdir()} == {
-        "accuracy_by_modalities.png", "history_train.png", "confusion_answer.png",
-        "precision_tags.png", "predicted_size.png", "answers_reply.png", "found_find.png",
+        "accuracy_by_modalities.png", "history_train.png", "steps_train.png",
+        "confusion_answer.png", "precision_tags.png", "predicted_size.png", "answers_reply.png",
+        "found_find.png",
     }  # fmt: skip
