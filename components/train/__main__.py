@@ -82,7 +82,7 @@ def train(arguments: argparse.Namespace, settings: View) -> None:
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     logs = fit(
         Recipe(
-            module=balance,
+            module=balance.module,
             batches=balance.steps,
             share=balance.share,
             losses=partial(losses, course),

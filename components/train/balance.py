@@ -27,24 +27,23 @@ class Step:
     tasks: tuple[str, ...]
 
 
-class Balance(nn.Module):
-    """The model with what weighs its tasks, chooses among them, and holds modalities back.
-
-    It is what a checkpoint holds: whatever changes from step to step is in the parts' buffers.
+class Balance:
+    """What a training run does beside the course: weigh tasks, choose some, hold modalities back.
 
     Attributes:
-        model: the course's.
         weighting: of the losses.
         choice: of the tasks that a step trains.
+        module: both and the model; what changes from step to step is in its buffers.
     """
 
     def __init__(self, course: Course, options: TrainSettings):
-        super().__init__()
         self._course, self._options = course, options
-        self.model, kinds = course.model, course.model.kinds
-        self.weighting = WEIGHTINGS[options.weighting](course.tasks, kinds, options)
+        kinds = course.model.kinds
         counts = {task: len(labelled(course, task)) for task in course.tasks}
+        self.weighting = WEIGHTINGS[options.weighting](course.tasks, kinds, options)
         self.choice = CHOICES[options.tasks](course.tasks, kinds, counts, options)
+        parts = {"model": course.model, "weighting": self.weighting, "choice": self.choice}
+        self.module = nn.ModuleDict(parts).to(course.device)
         self._step: Step | None = None
         self._leads: dict[str, float] = {}
 
@@ -72,7 +71,7 @@ class Balance(nn.Module):
 
     def total(self, losses: dict[str, Tensor]) -> Tensor:
         """What is minimised."""
-        return self.weighting(losses, self.model.last_shared)
+        return self.weighting(losses, self._course.model.last_shared)
 
     def before_step(self) -> None:
         """Learn how to weigh the next step, and hold back the modality that leads."""
@@ -81,7 +80,7 @@ class Balance(nn.Module):
             scores = scores_alone(self._course, self._step.index, self._step.tasks)
             weights = {name: task.weight for name, task in self._course.tasks.items()}
             self._leads = discrepancies(scores, weights)
-            modulate(self.model, self._leads, self._options.ogm_alpha)
+            modulate(self._course.model, self._leads, self._options.ogm_alpha)
 
     def after_epoch(self, measured: Measured) -> None:
         """Choose the tasks of the next epoch by what validation measured."""

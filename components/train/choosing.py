@@ -46,7 +46,7 @@ class Choice(nn.Module):
         """The one task that each step of an epoch trains; None if each trains all."""
         if self.shares is None:
             return None
-        places = torch.multinomial(self.shares, steps, replacement=True)
+        places = torch.multinomial(self.shares.cpu(), steps, replacement=True)
         return [self.tasks[place] for place in places.tolist()]
 
 
@@ -101,7 +101,7 @@ class Lagging(Choice):
                 before = float(self.progress[place])
                 mean = now if math.isnan(before) else RECENT * now + (1 - RECENT) * before
                 self.progress[place] = mean
-        reached = self.progress.clamp(min=LEAST)
+        reached = self.progress.cpu().clamp(min=LEAST)
         difficulty = -((1 - reached) ** self.focus) * reached.log()
         self.shares.copy_(self._mixed(difficulty.nan_to_num(float(difficulty.nanmean()))))
 

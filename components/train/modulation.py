@@ -40,7 +40,7 @@ def scores_alone(course: Course, index: Tensor, tasks: Sequence[str]) -> Scores:
             continue
         logits = predict(course, alone)
         for task in tasks:
-            kind, targets = model.kinds[task], alone.targets[task]
+            kind, targets = model.kinds[task], alone.targets[task].to(course.device)
             known = kind.known(targets)
             if known.any() and model.config.answerable(task, only[None]).item():
                 result[task][m] = kind.certainty(logits[task][known], targets[known])

@@ -51,12 +51,13 @@ def train(course: Course, way: str, path, stop: int | None = None):
 
     options = small_settings({"train.epochs": EPOCHS, **WAYS[way]}).train
     recipe = Recipe(
-        module=balance,
+        module=balance.module,
         batches=balance.steps,
         share=balance.share,
         losses=counted,
         measure=partial(measure, course),
         options=options,
+        loop=options,
         seed=0,
         checkpoint=Checkpoint(path, "a"),
         label="train",
@@ -78,7 +79,7 @@ def test_a_run_that_was_stopped_in_mid_epoch_ends_in_the_same_bits(way, tmp_path
         train(make_course(fresh=True), way, tmp_path / "c", stop=steps // 2 + 1)
     torch.manual_seed(99)  # what another process would have
     resumed, again = train(make_course(fresh=True), way, tmp_path / "c")
-    states = whole.state_dict(), resumed.state_dict()
+    states = whole.module.state_dict(), resumed.module.state_dict()
     assert states[0].keys() == states[1].keys()
     assert [name for name in states[0] if not states[0][name].equal(states[1][name])] == []
     assert again.history.equals(logs.history)

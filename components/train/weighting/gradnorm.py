@@ -62,8 +62,8 @@ class GradNorm(Weighting):
         if not self._seen:
             return
         places = self._seen[0].places
-        losses = torch.stack([part.losses for part in self._seen]).mean(0)  # [n]
-        gradients = torch.stack([part.gradients for part in self._seen]).mean(0)  # [n, …]
+        losses = self.mean([part.losses for part in self._seen])  # [n]
+        gradients = self.mean([part.gradients for part in self._seen])  # [n, …]
         self._seen = []
         first = self.initial[places]
         first = torch.where(first.isnan(), losses, first)

@@ -37,7 +37,7 @@ class Uncertainty(Weighting):
         """See `Weighting`; each s descends its own likelihood, whatever its prior."""
         if not self._seen:
             return
-        places, losses = self._seen[0][0], torch.stack([v for _, v in self._seen]).mean(0)
+        places, losses = self._seen[0][0], self.mean([losses for _, losses in self._seen])
         self._seen = []
         slopes = 0.5 - self.weights[places] * losses  # ∂/∂s (c e^(−s) L + s / 2)
         self.log_variances[places] -= RATE * slopes.clamp(-STEEPEST, STEEPEST)

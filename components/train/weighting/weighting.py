@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from components.config.settings import TaskSettings, TrainSettings
+from components.model.base import parallel
 from components.model.tasks.kind import Kind
 
 Losses = Mapping[str, Tensor]  # by task its mean loss, a scalar; only tasks that the step trains
@@ -58,6 +59,13 @@ class Weighting(nn.Module):
     def places(self, losses: Losses) -> Tensor:
         """int64 [n]: which of the tasks the losses are of."""
         return torch.tensor([self.tasks.index(task) for task in losses], device=self.prior.device)
+
+    @staticmethod
+    def mean(parts: list[Tensor]) -> Tensor:
+        """The mean over the parts of a batch: these, and as many in each of the other processes."""
+        total = torch.stack(parts).sum(0)
+        parallel.add_up([total])
+        return total / (len(parts) * parallel.count())
 
     @abstractmethod
     def update(self) -> None:
