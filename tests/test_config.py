@@ -99,6 +99,12 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("model.fusion", "bilinar", "found 'bilinar'. Did you mean 'bilinear'?"),
         ("train.encoders", "frosen", "Did you mean 'frozen'? Valid here: frozen, finetune"),
         ("tasks", {}, "at least 1 item"),
+        ("tasks.shape", SHAPE | {"goal": 0.0}, "kind is classification, goal is 0.0; expected"),
+        ("tasks.shape", SEARCH | {"goal": 0.5}, "kind is retrieval, goal is 0.5; expected"),
+        ("tasks.shape", SHAPE | {"goal": 1.5}, "less than or equal to 1, found 1.5"),
+        ("train.weighting", "kendall", "Valid here: fixed, uncertainty, gradnorm"),
+        ("train.tasks", "largest", "Valid here: all, size, lagging"),
+        ("train.modulation", "ogm", "Did you mean 'ogm-ge'? Valid here: none, ogm-ge"),
         ("tasks.shape.decided_by", ["picture"], "found 'picture'. Valid here: image, text, audio"),
         ("tasks.shape.column", "split", "columns split are the pipeline's own"),
         ("tasks.shape.kind", "multilable", "found 'multilable'. Did you mean 'multilabel'?"),
@@ -178,6 +184,12 @@ def test_a_column_of_words_serves_classification_retrieval_and_slices(tmp_path):
 def test_what_retrieval_shares_may_be_an_id_of_the_samples(tmp_path, column):
     params = edited("tasks", lambda tasks: tasks.update(find=SEARCH | {"column": column}))
     assert load_settings(write_params(tmp_path / "params.yaml", params)).tasks["find"].column
+
+
+@pytest.mark.parametrize("other", [{"train.tasks": "size"}, {"train.compile": True}], ids=str)
+def test_gradnorm_needs_every_task_and_a_model_that_is_not_compiled(tmp_path, other):
+    (line,) = problems(tmp_path, change(shipped(), {"train.weighting": "gradnorm", **other}))
+    assert line.startswith("train: weighting is gradnorm, ")
 
 
 @pytest.mark.parametrize("tokenizer", ["mine.json", f"gpt2@{'0a' * 20}", f"a/b-c.d@{'9' * 40}"])

@@ -296,12 +296,18 @@ class TrainSettings(OptimiserSettings, LoopSettings):
         return self
 
     @model_validator(mode="after")
-    def _gradnorm_compares_tasks(self):
+    def _gradnorm_sees_every_task(self):
         if self.weighting == "gradnorm" and self.tasks != "all":
             raise ValueError(
                 f"weighting is gradnorm, tasks is {self.tasks}: GradNorm compares the gradients of "
                 "the tasks of one step, which would have one task only. Set tasks: all, or another "
                 "weighting"
+            )
+        if self.weighting == "gradnorm" and self.compile:
+            raise ValueError(
+                "weighting is gradnorm, compile is true: GradNorm goes back from each task's loss, "
+                "and a compiled model can be gone back through only once. Set compile: false, or "
+                "another weighting"
             )
         return self
 
