@@ -173,14 +173,15 @@ def test_the_last_shared_layer_is_what_every_head_reads_through():
 
 @pytest.mark.parametrize("way", WAYS)
 def test_batches_in_parts_are_balanced_as_whole_ones(way, tmp_path, monkeypatch):
-    """The gradient of each part is another one; their mean, and what follows from it, is the same."""
+    """Each part has a gradient of its own; their mean, and what follows from it, is the same."""
     runs = []
     for parts in (1, 3):
         monkeypatch.setitem(WAYS, way, WAYS[way] | {"train.accumulate": parts})
         course = make_course(fresh=True, dropout=0.0)
         runs.append(train(course, way, tmp_path / str(parts)))
-    (whole, logs), (parts, other) = runs
-    torch.testing.assert_close(parts.weighting.weights, whole.weighting.weights, rtol=1e-2, atol=1e-3)
+    (whole, logs), (added, other) = runs
+    found, expected = added.weighting.weights, whole.weighting.weights
+    torch.testing.assert_close(found, expected, rtol=1e-2, atol=1e-3)
     assert other.steps[["step", "series", "task"]].equals(logs.steps[["step", "series", "task"]])
     first = logs.steps["step"] == 0
     found, expected = other.steps["value"][first].tolist(), logs.steps["value"][first].tolist()
