@@ -18,6 +18,7 @@ from components.config.section import (
 
 Fusion = Literal["bilinear", "gated", "tensor", "concat", "attention", "bottleneck", "late"]
 Norm = Literal["pre", "post"]
+Rate = Annotated[float, Field(gt=0, le=1)]
 TaskKind = Literal["classification", "multilabel", "regression", "vqa", "retrieval"]
 
 RESERVED = {  # no names for tasks
@@ -31,6 +32,18 @@ def _encoder_file(name: str) -> str:
         raise ValueError(
             f"found {name!r}, expected the name of a .safetensors file that lies in the modality's "
             "folder of pretrained/, or null"
+        )
+    return name
+
+
+def _encoder_source(name: str) -> str:
+    word = r"\w[\w.-]*"
+    if not re.fullmatch(rf"{word}|({word}/)?{word}@[0-9a-f]{{40}}|package:[\w.]+(/{word})*", name):
+        raise ValueError(
+            f"found {name!r}, expected the name of an encoder or of a folder that lies in the "
+            "modality's folder of pretrained/, package:<module>/<folder>, or name@revision on the "
+            "Hugging Face Hub, the revision as the 40 hexadecimal digits of a commit, since any "
+            "other can change unseen"
         )
     return name
 
@@ -146,13 +159,17 @@ class OptimiserSettings(Section):
 
     epochs: Count
     batch: Annotated[int, Field(ge=2)]
-    learning_rate: Annotated[float, Field(gt=0, le=1)]
+    learning_rate: Rate
     weight_decay: Annotated[float, Field(ge=0, le=1)]
 
 
 class EncoderSettings(OptimiserSettings):
-    """The size of a modality's encoder and its own training, or the file that it is taken from."""
+    """A modality's encoder, its size and its own training, or the file that it is taken from.
 
+    Sizes and training are those of encoders that are built here.
+    """
+
+    encoder: Annotated[str, AfterValidator(_encoder_source)]
     pretrained: Annotated[str, AfterValidator(_encoder_file)] | None
     width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
     dropout: Dropout
@@ -270,10 +287,27 @@ class LoopSettings(Section):
     early_stopping: StoppingSettings | None
 
 
-class TrainSettings(OptimiserSettings, LoopSettings):
-    """Joint training of everything after the encoders, or of the encoders too."""
+class EncoderModes(Section):
+    """Which encoders joint training changes."""
 
-    encoders: Literal["frozen", "finetune"]
+    image: Literal["frozen", "finetune"]
+    text: Literal["frozen", "finetune"]
+    audio: Literal["frozen", "finetune"]
+
+
+class EncoderRates(Section):
+    """Learning rates of the encoders in joint training."""
+
+    image: Rate
+    text: Rate
+    audio: Rate
+
+
+class TrainSettings(OptimiserSettings, LoopSettings):
+    """Joint training of everything after the encoders, or of some encoders too."""
+
+    encoders: EncoderModes
+    encoder_learning_rates: EncoderRates
     modality_dropout: Dropout
     weighting: Literal["fixed", "uncertainty", "gradnorm"]
     gradnorm_alpha: Annotated[float, Field(ge=0, le=10)]
@@ -394,7 +428,14 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _text_encoder_knows_its_tokens(self):
-        if self.features.text.pretrained and self.preprocess.text.tokenizer is None:
+        text, tokenizer = self.features.text, self.preprocess.text.tokenizer
+        brings_its_own = text.encoder != "transformer"
+        if brings_its_own and tokenizer is not None:
+            raise ValueError(
+                f"features.text.encoder {text.encoder} brings its tokenizer, so set "
+                f"preprocess.text.tokenizer to null, found {tokenizer}"
+            )
+        if text.pretrained and tokenizer is None and not brings_its_own:
             raise ValueError(
                 "features.text.pretrained needs preprocess.text.tokenizer: name the one that the "
                 "encoder was taught with, since a new one would number other words"

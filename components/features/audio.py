@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from torch import nn
 from torchaudio.transforms import FrequencyMasking, TimeMasking
 
 from components.config.command import Stage, View
 from components.features import teach
 from components.features.words import Words, most_frequent, words_of
 from components.model.base.assets import AssetTensors
-from components.model.encoders.audio import AudioEncoder
+from components.model.encoders.audio.build import build_audio
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
 
@@ -75,7 +76,7 @@ class Augment:
         return {"mels": masked, "lengths": (lengths + shift).clamp(max=frames)}
 
 
-def lesson(arguments: argparse.Namespace, settings: View, encoder: AudioEncoder) -> teach.Lesson:
+def lesson(arguments: argparse.Namespace, settings: View, encoder: nn.Module) -> teach.Lesson:
     """What a sound decides and what is said in it, or else what two views of it share."""
     samples = read_table(arguments.samples, SAMPLES)
     vocabulary = read_json(arguments.vocabulary)
@@ -93,7 +94,7 @@ def lesson(arguments: argparse.Namespace, settings: View, encoder: AudioEncoder)
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
-    teach.run("audio", STAGE, AudioEncoder, lesson, arguments, settings)
+    teach.run("audio", STAGE, build_audio, lesson, arguments, settings)
 
 
 if __name__ == "__main__":

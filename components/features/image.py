@@ -4,11 +4,12 @@ import argparse
 import math
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from components.config.command import Stage, View
 from components.features import teach
-from components.model.encoders.image import ImageEncoder
+from components.model.encoders.image.build import build_image
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
 
@@ -67,7 +68,7 @@ def view(batch: teach.Batch) -> teach.Batch:
     return {"pixels": part.round().clamp(0, 255).to(torch.uint8)}
 
 
-def lesson(arguments: argparse.Namespace, settings: View, encoder: ImageEncoder) -> teach.Lesson:
+def lesson(arguments: argparse.Namespace, settings: View, encoder: nn.Module) -> teach.Lesson:
     """What an image decides, or else what two views of it share."""
     samples = read_table(arguments.samples, SAMPLES)
     vocabulary = read_json(arguments.vocabulary)
@@ -80,7 +81,7 @@ def lesson(arguments: argparse.Namespace, settings: View, encoder: ImageEncoder)
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
-    teach.run("image", STAGE, ImageEncoder, lesson, arguments, settings)
+    teach.run("image", STAGE, build_image, lesson, arguments, settings)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ from components.model.base.features import encode
 from components.model.base.fit import fit, skip
 from components.model.base.heads import Heads
 from components.model.base.recipe import Recipe
+from components.model.encoders.file import save_encoder
+from components.model.encoders.huggingface import models
+from components.model.encoders.huggingface.description import Description, describe
+from components.model.encoders.huggingface.places import is_built_here, locate
 from components.model.labels.labels import Vocabulary
 from components.model.tasks import KINDS, with_heads
 from components.model.tasks.classification import Classification
@@ -241,8 +245,29 @@ def _measure(lesson: Lesson, teacher: Teacher) -> dict[str, dict[str, float]]:
     return result
 
 
+def take_published(encoder: nn.Module, name: str, folder: Path, modality: Modality) -> pd.DataFrame:
+    """Give a model of Transformers the weights that it was published with.
+
+    Args:
+        encoder: with fresh weights; changed in place.
+        name: the setting that names the model.
+        folder: where the setting may name a folder.
+        modality: of the encoder.
+
+    Returns:
+        Its history, which is empty.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+    place = locate(name, folder, modality)
+    with models.explained(place, modality):
+        encoder.model.load_state_dict(models.weights(place, modality))
+    return skip(f"features_{modality}", f"the encoder is {name}, taken as it is")
+
+
 def take(encoder: nn.Module, path: Path, modality: Modality) -> pd.DataFrame:
-    """Give an encoder the weights that an earlier run left, as they are.
+    """Give an encoder the weights of a file, as they are: an earlier run's or torchvision's.
 
     Returns:
         Its history, which is empty.
@@ -259,6 +284,8 @@ def take(encoder: nn.Module, path: Path, modality: Modality) -> pd.DataFrame:
             "of an earlier run there, or set null to teach an encoder here"
         ) from error
     needed = encoder.state_dict()
+    if hasattr(encoder, "renamed"):  # torchvision's own files are of whole classifiers
+        weights = encoder.renamed(weights)
     for name in [*needed, *sorted(weights)]:
         found, expected = _form(weights.get(name)), _form(needed.get(name))
         if found != expected:
@@ -302,6 +329,11 @@ def encode_all(
     log.info("%s: %d shards computed", features.name, computed)
 
 
+def described(name: str, folder: Path, modality: Modality) -> Description | None:
+    """What rebuilds the encoder that a setting names; None if it is built here."""
+    return None if is_built_here(name, folder, modality) else describe(name, folder, modality)
+
+
 def run(
     modality: Modality,
     stage: Stage,
@@ -315,21 +347,24 @@ def run(
     Args:
         modality: of the stage.
         stage: its command line.
-        build: gives the encoder with fresh weights.
+        build: gives the encoder with fresh weights, from what it reads, its settings and, if it
+            is a model of Transformers, its description.
         lesson: says what the encoder is taught; not asked where it is taken as it is.
         arguments: of the command.
         settings: those that the stage may read.
     """
     make_deterministic(settings.seed, settings.threads)
     options: EncoderSettings = getattr(settings, f"features_{modality}")
-    encoder = build(getattr(settings, f"preprocess_{modality}"), options)
+    description = described(options.encoder, arguments.pretrained, modality)
+    encoder = build(getattr(settings, f"preprocess_{modality}"), options, description)
     if options.pretrained:
         history = take(encoder, arguments.pretrained / options.pretrained, modality)
+    elif description:
+        history = take_published(encoder, options.encoder, arguments.pretrained, modality)
     else:
         checkpoint = Checkpoint.of(arguments, settings, stage)
         history = teach(lesson(arguments, settings, encoder), settings.seed, checkpoint)
-    with replacing(arguments.encoder) as temporary:
-        save_file(encoder.state_dict(), temporary)
+    save_encoder(arguments.encoder, encoder, description)
     write_table(arguments.history, history, HISTORY)
     # What the weights do not show, such as heads. Where they are from is left out: taught here or
     # taken, the same weights give the same features.

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from components.config.command import Stage, View
 from components.features import teach
 from components.model.base.features import length_mask
-from components.model.encoders.text import TextEncoder
+from components.model.encoders.text.build import build_text
 from components.model.processors.text import MASK
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
@@ -47,7 +47,7 @@ def self_supervised(encoder: nn.Module, batch: teach.Batch) -> dict[str, Tensor]
     }
 
 
-def lesson(arguments: argparse.Namespace, settings: View, encoder: TextEncoder) -> teach.Lesson:
+def lesson(arguments: argparse.Namespace, settings: View, encoder: nn.Module) -> teach.Lesson:
     """What texts teach of themselves and what each of them decides."""
     samples = read_table(arguments.samples, SAMPLES)
     vocabulary = read_json(arguments.vocabulary)
@@ -66,7 +66,7 @@ def lesson(arguments: argparse.Namespace, settings: View, encoder: TextEncoder) 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
-    teach.run("text", STAGE, TextEncoder, lesson, arguments, settings)
+    teach.run("text", STAGE, build_text, lesson, arguments, settings)
 
 
 if __name__ == "__main__":

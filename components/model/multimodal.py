@@ -1,6 +1,7 @@
 """The whole model: encoders, projections, fusion, Transformer and one head a task."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from components.model.base.heads import Heads
 from components.model.base.projection import Projections
 from components.model.base.transformer import Transformer
 from components.model.encoders.build import build_encoder
+from components.model.encoders.huggingface.description import Description
 from components.model.fusion import FUSIONS
 from components.model.fusion.fused import FeaturesByModality, RowsByModality
 from components.model.labels.labels import Vocabulary
@@ -45,6 +47,7 @@ class ModelConfig(Section):
     Attributes:
         preprocess: how raw media become inputs.
         features: the encoders.
+        descriptions: what rebuilds those that are models of Transformers.
         aligned_width: width of the space that all modalities share.
         model: fusion and Transformer.
         tasks: by name.
@@ -53,6 +56,7 @@ class ModelConfig(Section):
 
     preprocess: PreprocessSettings
     features: FeatureSettings
+    descriptions: dict[Modality, Description]
     aligned_width: int
     model: ModelSettings
     tasks: dict[str, TaskConfig]
@@ -64,11 +68,13 @@ class ModelConfig(Section):
         settings: View | Settings,
         vocabulary: Mapping[str, Vocabulary],
         learnt: Sequence[Modality],
+        descriptions: Mapping[Modality, Description] = MappingProxyType({}),
     ) -> "ModelConfig":
         """Of the model that the settings describe, with this vocabulary a task."""
         return cls(
             preprocess=settings.preprocess,
             features=settings.features,
+            descriptions=dict(descriptions),
             aligned_width=settings.align.width,
             model=settings.model,
             tasks={
@@ -116,7 +122,10 @@ class MultimodalModel(nn.Module):
         self.config, self.kinds = config, config.kinds()
         options = config.model
         self.encoders = nn.ModuleDict(
-            {m: build_encoder(m, config.preprocess, config.features) for m in MODALITIES}
+            {
+                m: build_encoder(m, config.preprocess, config.features, config.descriptions.get(m))
+                for m in MODALITIES
+            }
         )
         widths = {m: self.encoders[m].width for m in MODALITIES}
         self.projections = Projections(widths, config.aligned_width)

@@ -1,39 +1,60 @@
 """Stage `preprocess_image`: images of any size become uint8 tensors [N, 3, H, W]."""
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 from components.config.command import Stage, View
+from components.model.encoders.huggingface.places import is_built_here
+from components.model.processors import image
 from components.model.processors.image import ImageProcessor
 from components.preprocess.shards import Convert, preprocess
 from components.store.files import replacing
+from components.store.hashing import file_hash
 from components.store.shards import Shard, read_media
 from components.store.tensors import save_rows
 
 STAGE = Stage(
     description="Decode and resize images.",
-    inputs={"media": "folder, the media shard set of the ingest stage"},
+    inputs={
+        "media": "folder, the media shard set of the ingest stage",
+        "pretrained": "folder, where the setting may name an encoder, which says what it reads",
+    },
     outputs={"tensors": "folder, the tensor shard set"},
-    params=("workers", "preprocess.image"),
+    params=("workers", "preprocess.image", "features.image.encoder"),
 )
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
-    options = settings.preprocess_image
-    processor = ImageProcessor(options)
-    recipe = [options.model_dump()]
+    options, encoder = settings.preprocess_image, settings.features_image_encoder
+    if is_built_here(encoder, arguments.pretrained, "image"):
+        processor, recipe = ImageProcessor(options), [options.model_dump()]
+    else:
+        processor, recipe = _as_trained(encoder, arguments.pretrained)
     folders = arguments.media, arguments.tensors
     preprocess(*folders, processor, recipe, settings.workers, ConvertImages)
+
+
+def _as_trained(encoder: str, folder: Path) -> tuple[Callable, list]:
+    """What makes the images that a model of Transformers reads, and its recipe."""
+    import torch  # here, since it takes longer than to preprocess some data sets
+
+    from components.model.encoders.huggingface.description import describe
+    from components.model.processors.image_huggingface import HuggingFaceImageProcessor
+
+    torch.set_num_threads(1)  # the pool's processes are the parallelism
+    inputs = describe(encoder, folder, "image").inputs
+    return HuggingFaceImageProcessor(inputs), [inputs, file_hash(Path(image.__file__))]
 
 
 class ConvertImages(Convert):
     """Writes the images of one media shard one by one."""
 
     def __call__(self, shard: Shard, path: Path) -> None:
-        contents, size = read_media(self.media, shard), self.processor.size
+        contents = read_media(self.media, shard)
         with replacing(path) as temporary:
-            shape = (len(contents), 3, size, size)
+            shape = (len(contents), *self.processor.shape)
             save_rows(temporary, "pixels", shape, self.processor.rows(contents))
 
 

@@ -4,9 +4,18 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from tokenizers import Tokenizer
+
 from components.config.command import Stage, View
+from components.config.settings import TextSettings
+from components.model.encoders.huggingface.places import fetched, is_built_here, locate
 from components.model.processors import decode_text
-from components.model.processors.text import TextProcessor, load_tokenizer, train_tokenizer
+from components.model.processors.text import (
+    TextProcessor,
+    complete,
+    load_tokenizer,
+    train_tokenizer,
+)
 from components.preprocess.shards import preprocess
 from components.store.errors import InputError
 from components.store.files import write_text
@@ -17,20 +26,22 @@ STAGE = Stage(
     description="Train a byte-level BPE tokenizer on the corpus, or read one; encode every text.",
     inputs={
         "media": "folder, the media shard set of the ingest stage",
-        "pretrained": "folder, where the setting may name a tokenizer.json",
+        "pretrained": "folder, where the settings may name a tokenizer.json or an encoder",
     },
     outputs={
         "tensors": "folder, the tensor shard set",
         "tokenizer": "JSON, the tokenizer",
     },
-    params=("workers", "preprocess.text"),
+    params=("workers", "preprocess.text", "features.text.encoder"),
 )
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
-    options = settings.preprocess_text
-    if options.tokenizer is None:
+    options, encoder = settings.preprocess_text, settings.features_text_encoder
+    if not is_built_here(encoder, arguments.pretrained, "text"):
+        tokenizer = own_tokenizer(encoder, arguments.pretrained, options)
+    elif options.tokenizer is None:
         tokenizer = train_tokenizer(_texts(arguments.media), options)
     else:
         tokenizer = load_tokenizer(find_tokenizer(options.tokenizer, arguments.pretrained), options)
@@ -58,14 +69,37 @@ def find_tokenizer(source: str, folder: Path) -> Path:
     from huggingface_hub import hf_hub_download
 
     name, commit = source.split("@")
-    try:
-        return Path(hf_hub_download(name, "tokenizer.json", revision=commit))
-    except Exception as error:  # those of its network library pass through
+    return fetched(
+        lambda: Path(hf_hub_download(name, "tokenizer.json", revision=commit)),
+        f"preprocess.text.tokenizer: the tokenizer.json of {name} at {commit}",
+        f"hf download {name} tokenizer.json --revision {commit}",
+    )
+
+
+def own_tokenizer(encoder: str, folder: Path, options: TextSettings) -> Tokenizer:
+    """The tokenizer that a model of Transformers was trained with.
+
+    Args:
+        encoder: the setting that names the model.
+        folder: where the setting may name a folder.
+        options: how long texts may be.
+
+    Raises:
+        InputError: that is longer than the model reads.
+    """
+    # Here, since torch takes longer to import than ten thousand texts to encode.
+    from components.model.encoders.huggingface.description import describe
+    from components.model.encoders.huggingface.models import tokenizer_of
+
+    longest = describe(encoder, folder, "text").inputs["max_tokens"]
+    if options.max_tokens > longest:
         raise InputError(
-            f"preprocess.text.tokenizer: the tokenizer.json of {name} at {commit} cannot be had: "
-            f"{error}\nIt is needed in the cache of the Hugging Face Hub (HF_HOME), where this "
-            f"leaves it: hf download {name} tokenizer.json --revision {commit}"
-        ) from error
+            f"preprocess.text.max_tokens: found {options.max_tokens}, but the encoder {encoder} "
+            f"reads {longest}. Set that or less"
+        )
+    tokenizer = tokenizer_of(locate(encoder, folder, "text"))
+    complete(tokenizer.backend_tokenizer, tokenizer.pad_token_id or 0, options.max_tokens)
+    return tokenizer.backend_tokenizer
 
 
 def _texts(media: Path) -> Iterator[str]:

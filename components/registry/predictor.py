@@ -9,9 +9,7 @@ from PIL import Image
 from components.config.section import MODALITIES, Modality
 from components.model.base.assets import MISSING
 from components.model.folder import load_model
-from components.model.processors.audio import AudioProcessor
-from components.model.processors.image import ImageProcessor
-from components.model.processors.text import TextProcessor
+from components.model.processors.build import build_processors
 from components.store.errors import InputError
 
 UNDECODABLE = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
@@ -27,12 +25,8 @@ class Predictor:
             InputError: the folder holds no model.
         """
         self.model, tokenizer = load_model(folder)
-        inputs = self.model.config.preprocess
-        self.processors = {
-            "image": ImageProcessor(inputs.image),
-            "text": TextProcessor(inputs.text, tokenizer),
-            "audio": AudioProcessor(inputs.audio),
-        }
+        config = self.model.config
+        self.processors = build_processors(config.preprocess, config.descriptions, tokenizer)
 
     @torch.no_grad()
     def __call__(self, table: pd.DataFrame) -> pd.DataFrame:

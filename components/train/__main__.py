@@ -15,6 +15,7 @@ from components.model.base.chance import make_deterministic
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit
 from components.model.base.recipe import Recipe
+from components.model.encoders.file import load_description
 from components.model.folder import save_model
 from components.model.labels.labels import Vocabulary
 from components.model.multimodal import ModelConfig, MultimodalModel
@@ -55,10 +56,12 @@ def build(
     projections: Path,
 ) -> MultimodalModel:
     """The model with the weights of the stages before; frozen encoders do not learn."""
-    model = MultimodalModel(ModelConfig.of(settings, vocabulary, learnt))
+    found = {m: load_description(encoders[m]) for m in MODALITIES}
+    descriptions = {m: description for m, description in found.items() if description}
+    model = MultimodalModel(ModelConfig.of(settings, vocabulary, learnt, descriptions))
     for m in MODALITIES:
         model.encoders[m].load_state_dict(load_file(encoders[m]))
-    model.encoders.requires_grad_(settings.train.encoders == "finetune")
+        model.encoders[m].requires_grad_(getattr(settings.train.encoders, m) == "finetune")
     aligned = load_file(projections)  # of a modality that no sample has there is none
     model.projections.load_state_dict(model.projections.state_dict() | aligned)
     return model
@@ -96,6 +99,10 @@ def train(arguments: argparse.Namespace, settings: View) -> None:
             seed=settings.seed,
             checkpoint=checkpoint,
             label="train",
+            rates={
+                f"encoders.{m}.": getattr(settings.train.encoder_learning_rates, m)
+                for m in MODALITIES
+            },
         )
     )
     if not parallel.first():

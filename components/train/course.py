@@ -1,6 +1,6 @@
 """What the model is trained on: samples, their assets, and how they become batches."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +26,8 @@ class Course:
 
     Attributes:
         model: trained in place.
-        assets: by modality, feature tensors if the encoders are frozen, else their inputs.
-        frozen: whether the encoders are.
+        assets: by modality, feature tensors if the encoder is frozen, else its inputs.
+        frozen: the modalities whose encoders are.
         samples: by split.
         tasks: by name, those that a head learns.
         dropout: chance that a training sample loses a modality.
@@ -36,7 +36,7 @@ class Course:
 
     model: MultimodalModel
     assets: Mapping[Modality, AssetTensors]
-    frozen: bool
+    frozen: Set[Modality]
     samples: Mapping[str, Samples]
     tasks: Mapping[str, TaskSettings]
     dropout: float
@@ -56,8 +56,9 @@ def prepare(
     features: Mapping[Modality, Path],
 ) -> Course:
     """What `model` is trained on: the samples in `table`, and their shard sets."""
-    frozen = settings.train.encoders == "frozen"
-    assets = {m: load_assets((features if frozen else tensors)[m]) for m in model.config.learnt}
+    frozen = {m for m in MODALITIES if getattr(settings.train.encoders, m) == "frozen"}
+    learnt = model.config.learnt
+    assets = {m: load_assets((features if m in frozen else tensors)[m]) for m in learnt}
     tasks = with_heads(settings.tasks)
     samples = {
         split: make_samples(table[table["split"] == split], assets, tasks, model.kinds)
@@ -122,11 +123,10 @@ def predict(course: Course, samples: Samples) -> dict[str, Tensor]:
 
 
 def features(course: Course, distinct: Mapping[Modality, Tensor]) -> FeaturesByModality:
-    """Features of some assets: from the cache, or from the encoders that are being trained."""
+    """Features of some assets: from the cache, or from an encoder that is being trained."""
     picked = {
         m: {name: value[rows].to(course.device) for name, value in course.assets[m].tensors.items()}
         for m, rows in distinct.items()
     }
-    if course.frozen:
-        return {m: features_of(tensors) for m, tensors in picked.items()}
-    return course.model.encode(picked)
+    encoded = course.model.encode({m: v for m, v in picked.items() if m not in course.frozen})
+    return {m: encoded[m] if m in encoded else features_of(picked[m]) for m in picked}

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+AT_ONCE = 256  # assets that are encoded together
+
 
 @dataclass(frozen=True)
 class Features:
@@ -39,19 +41,16 @@ class Features:
 
 
 @torch.no_grad()
-def encode(
-    encoder: nn.Module, inputs: Mapping[str, Tensor], rows: Tensor, batch: int = 256
-) -> Features:
-    """Features of some assets, `batch` at a time; `encoder` is in evaluation mode.
+def encode(encoder: nn.Module, inputs: Mapping[str, Tensor], rows: Tensor) -> Features:
+    """Features of some assets, a few hundred at a time; `encoder` is in evaluation mode.
 
     Args:
-        encoder: of one modality.
+        encoder: of one modality; `at_once` says how many assets it takes, if it is a large one.
         inputs: what it takes, a row an asset.
         rows: int64 [n], the assets.
     """
-    return Features.cat(
-        [encoder(**{k: v[part] for k, v in inputs.items()}) for part in rows.split(batch)]
-    )
+    parts = rows.split(getattr(encoder, "at_once", AT_ONCE))
+    return Features.cat([encoder(**{k: v[part] for k, v in inputs.items()}) for part in parts])
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from components.config.settings import OptimiserSettings
 from components.model.base import checkpoint, parallel
 from components.model.base.average import exchange, moving_average, standing_in
 from components.model.base.chance import random_states, set_random_states
@@ -60,7 +59,7 @@ class _Run:
     def __init__(self, recipe: Recipe):
         self.recipe, self.options, self.loop = recipe, recipe.options, recipe.loop
         self.optimiser = torch.optim.AdamW(
-            _groups(recipe.module, self.options), lr=self.options.learning_rate, fused=True
+            _groups(recipe), lr=self.options.learning_rate, fused=True
         )
         decay, stopping = self.loop.average, self.loop.early_stopping
         self.average = moving_average(recipe.module, decay) if decay else None
@@ -107,7 +106,7 @@ class _Run:
         progress = (self.epoch + self.step / steps) / self.options.epochs
         pace = SCHEDULES[self.loop.schedule](progress, self.options.epochs * steps)
         for group in self.optimiser.param_groups:
-            group["lr"] = self.options.learning_rate * pace.rate
+            group["lr"] = group["rate"] * pace.rate
             group["betas"] = (pace.momentum, group["betas"][1])
 
     def _step(self, batch: Any) -> None:
@@ -239,12 +238,17 @@ class _Run:
         return True
 
 
-def _groups(module: nn.Module, options: OptimiserSettings) -> list[dict]:
-    """Matrices are decayed; gains, biases and single vectors are not."""
-    parameters = [p for p in module.parameters() if p.requires_grad]
+def _groups(recipe: Recipe) -> list[dict]:
+    """Matrices are decayed; gains, biases and single vectors are not. `rate` is at full pace."""
+    groups: dict[tuple[bool, float], list] = {}
+    rates, options = recipe.rates, recipe.options
+    for name, parameter in recipe.module.named_parameters():
+        rate = next((rates[part] for part in rates if name.startswith(part)), options.learning_rate)
+        if parameter.requires_grad:
+            groups.setdefault((parameter.ndim <= 1, rate), []).append(parameter)
     return [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": options.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": params, "weight_decay": 0.0 if single else options.weight_decay, "rate": rate}
+        for (single, rate), params in sorted(groups.items(), key=lambda item: item[0])
     ]
 
 

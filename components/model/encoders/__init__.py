@@ -1,1 +1,1 @@
-"""One encoder a modality; each gives `Features`."""
+"""Encoders, several for each modality; each gives `Features`."""

@@ -218,6 +218,7 @@ class ImageProcessor:
 
     def __init__(self, settings: ImageSettings):
         self.size = settings.size
+        self.shape = (3, settings.size, settings.size)
 
     def __call__(self, contents: list[bytes]) -> dict[str, np.ndarray]:
         """Decode image files: the square in the middle of each, resized.

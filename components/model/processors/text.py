@@ -60,20 +60,31 @@ def load_tokenizer(path: Path, settings: TextSettings) -> Tokenizer:
     return tokenizer
 
 
+def complete(tokenizer: Tokenizer, pad_id: int, max_tokens: int) -> None:
+    """Let the tokenizer of a model of Transformers make texts as the model knows them.
+
+    It will cut and pad them by itself and add its special tokens; its JSON says so too.
+    """
+    tokenizer.enable_truncation(max_tokens)
+    tokenizer.enable_padding(pad_id=pad_id, length=max_tokens)
+
+
 class TextProcessor:
-    """Encodes texts with a tokenizer."""
+    """Encodes texts with a tokenizer: one of `complete` does it all itself."""
 
     def __init__(self, settings: TextSettings, tokenizer: Tokenizer):
         self.max_tokens = settings.max_tokens
         self.tokenizer = tokenizer
-        self._shift = _shift(tokenizer)
-        tokenizer.encode_special_tokens = True  # "<mask>" in a text is four letters and two signs
+        self._complete = tokenizer.padding is not None
+        self._shift = 0 if self._complete else _shift(tokenizer)
+        # "<mask>" in a text is four letters and two signs.
+        tokenizer.encode_special_tokens = not self._complete
 
     def __call__(self, contents: list[bytes]) -> dict[str, np.ndarray]:
         """Encode UTF-8 texts.
 
         Returns:
-            `tokens`: int64 [N, max_tokens], padded with 0; `lengths`: int64 [N], at least 1.
+            `tokens`: int64 [N, max_tokens], padded; `lengths`: int64 [N], at least 1.
 
         Raises:
             UnicodeDecodeError: a text is not UTF-8.
@@ -81,11 +92,11 @@ class TextProcessor:
         texts = [decode(content) for content in contents]
         tokens = np.full((len(texts), self.max_tokens), PAD, np.int64)  # [N, L]
         lengths = np.ones(len(texts), np.int64)
-        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)
+        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=self._complete)
         for row, encoding in enumerate(encodings):
             ids = encoding.ids[: self.max_tokens]
             tokens[row, : len(ids)] = np.array(ids, np.int64) + self._shift
-            lengths[row] = max(1, len(ids))
+            lengths[row] = max(1, sum(encoding.attention_mask[: self.max_tokens]))
         return {"tokens": tokens, "lengths": lengths}
 
 

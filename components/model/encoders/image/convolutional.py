@@ -21,7 +21,7 @@ def _stage(channels_in: int, channels_out: int) -> nn.Sequential:
     )
 
 
-class ImageEncoder(nn.Module):
+class ConvolutionalImageEncoder(nn.Module):
     """Four stages, each halving the image: a token for every 16 × 16 pixels.
 
     The pooled features are the largest over the tokens: a small object fills one token only, and

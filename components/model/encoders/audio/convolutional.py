@@ -10,7 +10,7 @@ from components.model.base.transformer import Transformer
 STRIDES = (2, 2, 2)  # of the convolutions over time
 
 
-class AudioEncoder(nn.Module):
+class ConvolutionalAudioEncoder(nn.Module):
     """Convolutions over time, each halving it, then a Transformer.
 
     The stem of Whisper (Radford et al. 2022), one convolution longer and with batch

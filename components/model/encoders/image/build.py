@@ -1,0 +1,20 @@
+"""The encoder of images that the settings name."""
+
+from torch import nn
+
+from components.config.settings import EncoderSettings, ImageSettings
+from components.model.encoders.huggingface.description import Description
+from components.model.encoders.image.convolutional import ConvolutionalImageEncoder
+from components.model.encoders.image.huggingface import HuggingFaceImageEncoder
+from components.model.encoders.image.torchvision import TorchvisionEncoder
+
+BUILT_HERE = {"convolutional": ConvolutionalImageEncoder}
+
+
+def build_image(
+    inputs: ImageSettings, options: EncoderSettings, description: Description | None
+) -> nn.Module:
+    """The encoder with fresh weights; a description says that it is a model of Transformers."""
+    if description:
+        return HuggingFaceImageEncoder(description)
+    return BUILT_HERE.get(options.encoder, TorchvisionEncoder)(inputs, options)
