@@ -24,7 +24,7 @@ from torchaudio.transforms import MelSpectrogram
 from torchvision.transforms.v2 import functional as vision
 
 from components.config.section import MODALITIES
-from components.config.settings import Settings
+from components.config.settings import EncoderModes, Settings
 from components.model.base.assets import MISSING
 from components.model.base.batch import Samples
 from components.model.base.chance import make_deterministic
@@ -112,8 +112,8 @@ def textbook_steps(
     settings: Settings, model: MultimodalModel, table: pd.DataFrame, files: Path
 ) -> Steps:
     """The textbook loop over the training samples of `table`, whose media lie in `files`."""
-    if settings.train.encoders == "frozen":
-        model.encoders.eval()
+    for m in settings.train.frozen:
+        model.encoders[m].eval()
     data = Textbook(table[table["split"] == "train"], files, settings, model)
     dropout = settings.train.modality_dropout
     while True:
@@ -164,7 +164,8 @@ def measure(settings: Settings) -> dict[str, dict[str, float]]:
         files = Path(name)
         unpack(files, table[table["split"] == "train"])
         for mode in ("frozen", "finetune"):
-            train = settings.train.model_copy(update={"encoders": mode})
+            modes = EncoderModes(**dict.fromkeys(MODALITIES, mode))
+            train = settings.train.model_copy(update={"encoders": modes})
             chosen = settings.model_copy(update={"train": train})
             turns = []
             for _ in range(TURNS):

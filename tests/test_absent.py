@@ -76,7 +76,8 @@ def read(folder, name: str) -> dict:
 
 @pytest.mark.parametrize("encoders", ["frozen", "finetune"])
 def test_images_and_texts_without_any_sound(run, encoders):
-    done = run({"image": SPLITS, "text": SPLITS}, **{"train.encoders": encoders})
+    modes = {f"train.encoders.{m}": encoders for m in MODALITIES}
+    done = run({"image": SPLITS, "text": SPLITS}, **modes)
     assert read_index(done / "data" / "tensors" / "audio") == []
     assert [p.name for p in (done / "data" / "features" / "audio").iterdir()] == ["index.parquet"]
     assert history(done, "features_audio").empty

@@ -73,11 +73,11 @@ SEARCH = {
 
 
 def test_every_problem_is_named_at_once(tmp_path):
-    params = change(shipped(), {"seed": -1, "model.rank": "high", "train.encoders": "frosen"})
+    params = change(shipped(), {"seed": -1, "model.rank": "high", "train.encoders.text": "frosen"})
     del params["align"]
     lines = problems(tmp_path, params)
     assert {line.split(":")[0] for line in lines} == {
-        "seed", "model.rank", "train.encoders", "align",
+        "seed", "model.rank", "train.encoders.text", "align",
     }  # fmt: skip
 
 
@@ -97,7 +97,13 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("ingest.slices", "voice", "found 'voice'"),
         ("ingest.source", "demoo", "found 'demoo'. Did you mean 'demo'?"),
         ("model.fusion", "bilinar", "found 'bilinar'. Did you mean 'bilinear'?"),
-        ("train.encoders", "frosen", "Did you mean 'frozen'? Valid here: frozen, finetune"),
+        ("train.encoders.image", "frosen", "Did you mean 'frozen'? Valid here: frozen, finetune"),
+        ("train.encoders", "frozen", "found 'frozen'"),
+        ("train.encoder_learning_rates.text", 0, "greater than 0, found 0"),
+        ("features.image.encoder", "google/vit@main", "40 hexadecimal digits of a commit"),
+        ("features.image.encoder", "../vit", "found '../vit', expected the name of an encoder"),
+        ("features.image.encoder", "/tmp/vit", "found '/tmp/vit', expected the name of an encoder"),
+        ("features.text.encoder", "package:a/../b", "found 'package:a/../b', expected the name"),
         ("tasks", {}, "at least 1 item"),
         ("tasks.shape", SHAPE | {"goal": 0.0}, "kind is classification, goal is 0.0; expected"),
         ("tasks.shape", SEARCH | {"goal": 0.5}, "kind is retrieval, goal is 0.5; expected"),
@@ -197,6 +203,21 @@ def test_a_pretrained_encoder_and_tokenizer_may_be_named(tmp_path, tokenizer):
     named = {f"features.{m}.pretrained": f"{m}.safetensors" for m in ("image", "text", "audio")}
     params = change(shipped(), named | {"preprocess.text.tokenizer": tokenizer})
     assert load_settings(write_params(tmp_path / "params.yaml", params))
+
+
+@pytest.mark.parametrize(
+    "encoder",
+    ["resnet18", f"google/vit-b.16@{'0a' * 20}", f"gpt2@{'9' * 40}", "package:a.b/c/d-e", "mine"],
+)
+def test_an_encoder_may_be_named_in_every_way(tmp_path, encoder):
+    named = {f"features.{m}.encoder": encoder for m in ("image", "text", "audio")}
+    assert load_settings(write_params(tmp_path / "params.yaml", change(shipped(), named)))
+
+
+def test_a_text_encoder_that_brings_its_tokenizer_takes_no_other(tmp_path):
+    both = {"features.text.encoder": "mine", "preprocess.text.tokenizer": "mine.json"}
+    (line,) = problems(tmp_path, change(shipped(), both))
+    assert "features.text.encoder mine brings its tokenizer, so set preprocess.text.tok" in line
 
 
 def test_a_voice_listed_twice_is_named(tmp_path):

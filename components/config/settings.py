@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field, model_serializer, model_validator
 from components.config.ingest import IngestSettings
 from components.config.section import (
     IDS,
+    MODALITIES,
     Count,
     Dropout,
     Modality,
@@ -344,6 +345,11 @@ class TrainSettings(OptimiserSettings, LoopSettings):
                 "another weighting"
             )
         return self
+
+    @property
+    def frozen(self) -> set[Modality]:
+        """The modalities whose encoders stay as they are."""
+        return {m for m in MODALITIES if getattr(self.encoders, m) == "frozen"}
 
 
 def _template(text: str) -> str:

@@ -32,6 +32,7 @@ from components.model.base.features import encode
 from components.model.base.fit import fit, skip
 from components.model.base.heads import Heads
 from components.model.base.recipe import Recipe
+from components.model.encoders import huggingface
 from components.model.encoders.file import save_encoder
 from components.model.encoders.huggingface import models
 from components.model.encoders.huggingface.description import Description, describe
@@ -370,5 +371,7 @@ def run(
     # taken, the same weights give the same features.
     form = options.model_dump(exclude={"pretrained", *OptimiserSettings.model_fields})
     recipe = [form, settings.threads]
+    if description:
+        recipe.append(file_hash(*sorted(Path(huggingface.__path__[0]).glob("*.py"))))
     encode_all(encoder, arguments.encoder, recipe, arguments.tensors, arguments.features)
     arguments.checkpoint.unlink(missing_ok=True)

@@ -200,7 +200,7 @@ def register(arguments: argparse.Namespace, settings: View, fingerprint: str):
             code_paths=[components.__path__[0]],
             signature=signature(mlflow, predictor),
             input_example=input_example(samples, arguments.media, predictor.model.config.learnt),
-            pip_requirements=[f"{package}=={version(package)}" for package in REQUIREMENTS],
+            pip_requirements=[f"{name}=={version(name)}" for name in requirements(predictor)],
             registered_model_name=options.model,
         )
         number = logged.registered_model_version
@@ -208,6 +208,12 @@ def register(arguments: argparse.Namespace, settings: View, fingerprint: str):
             client.set_model_version_tag(options.model, str(number), key, value)
         client.set_registered_model_alias(options.model, options.alias, str(number))
     return client.get_model_version(options.model, str(number))
+
+
+def requirements(predictor: Predictor) -> tuple[str, ...]:
+    """The packages that a model needs to answer."""
+    foreign = predictor.model.config.descriptions
+    return (*REQUIREMENTS, *(["transformers"] if foreign else []))
 
 
 def log_run(mlflow, client, run_id: str, arguments: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ def build(
     model = MultimodalModel(ModelConfig.of(settings, vocabulary, learnt, descriptions))
     for m in MODALITIES:
         model.encoders[m].load_state_dict(load_file(encoders[m]))
-        model.encoders[m].requires_grad_(getattr(settings.train.encoders, m) == "finetune")
+        model.encoders[m].requires_grad_(m not in settings.train.frozen)
     aligned = load_file(projections)  # of a modality that no sample has there is none
     model.projections.load_state_dict(model.projections.state_dict() | aligned)
     return model

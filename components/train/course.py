@@ -56,8 +56,7 @@ def prepare(
     features: Mapping[Modality, Path],
 ) -> Course:
     """What `model` is trained on: the samples in `table`, and their shard sets."""
-    frozen = {m for m in MODALITIES if getattr(settings.train.encoders, m) == "frozen"}
-    learnt = model.config.learnt
+    frozen, learnt = settings.train.frozen, model.config.learnt
     assets = {m: load_assets((features if m in frozen else tensors)[m]) for m in learnt}
     tasks = with_heads(settings.tasks)
     samples = {

@@ -1,6 +1,7 @@
 """An encoder from a file is taken as it is, or the file is refused."""
 
 import argparse
+import inspect
 import logging
 from pathlib import Path
 
@@ -161,7 +162,8 @@ def test_an_edit_of_the_encoder_s_code_encodes_every_asset_again(tmp_path, monke
     encoder = build_encoder("text", small_settings().preprocess, small_settings().features)
     teach.encode_all(encoder, tmp_path / "weights", [], tmp_path, tmp_path)
     names = {path.name for path in taken}
-    assert {"weights", "teach.py", "text.py", "features.py", "transformer.py"} <= names
+    assert {"weights", "teach.py", "features.py", "transformer.py"} <= names
+    assert Path(inspect.getfile(type(encoder))) in taken
 
 
 def damaged(weights: dict, how: str) -> dict:

@@ -16,7 +16,7 @@ from components.features.words import Words, words
 from components.model.base.assets import AssetTensors, load_assets
 from components.model.base.checkpoint import Checkpoint
 from components.model.encoders.build import build_encoder
-from components.model.encoders.image import ImageEncoder
+from components.model.encoders.image.convolutional import ConvolutionalImageEncoder
 from components.model.tasks.multilabel import Multilabel
 from components.store.errors import InputError
 from components.store.hashing import content_id
@@ -103,7 +103,7 @@ def test_without_labels_images_teach_their_encoder_what_two_views_share(tmp_path
     changes = {"width": 16, "epochs": 40, "batch": 20, "learning_rate": 0.005}
     options = course.options.model_copy(update=changes)
     torch.manual_seed(0)
-    encoder = ImageEncoder(SETTINGS.preprocess.image, options)
+    encoder = ConvolutionalImageEncoder(SETTINGS.preprocess.image, options)
     pixels = course.assets.tensors["pixels"]
     plain = {"pixels": pixels[:, :, :1, :1].expand_as(pixels)}  # each image of one colour
     course.assets.tensors.update(plain)

@@ -18,7 +18,7 @@ WORDS = ["is", "shape", "red", "blue", "a", "circle", "there", "?", *"0123456789
 LONGEST = 24  # tokens
 
 
-def tokenizer() -> hf.PreTrainedTokenizerFast:
+def tokenizer(**options) -> hf.PreTrainedTokenizerFast:
     """Words in lower case between [CLS] and [SEP], as BERT has them."""
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]"]
     words = {word: number for number, word in enumerate([*special, *WORDS])}
@@ -36,6 +36,7 @@ def tokenizer() -> hf.PreTrainedTokenizerFast:
         cls_token="[CLS]",
         sep_token="[SEP]",
         model_max_length=LONGEST,
+        **options,
     )
 
 

@@ -5,11 +5,16 @@ import torch
 
 from components.config.section import MODALITIES
 from components.model.base.features import length_mask, masked_mean
+from components.model.encoders.audio import build as audio
 from components.model.encoders.build import build_encoder
+from components.model.encoders.huggingface.places import BUILT_HERE
+from components.model.encoders.image import build as image
+from components.model.encoders.text import build as text
 from tests.model.worlds import make_inputs
 from tests.shrunk import small_settings
 
 SETTINGS = small_settings()
+PATCHES = small_settings({"features.audio.encoder": "patches", "preprocess.audio.mels": 40})
 COUNT = 5
 TOKENS = {"image": 4, "text": 16, "audio": -(-SETTINGS.preprocess.audio.frames // 8)}
 
@@ -108,3 +113,53 @@ def test_the_mean_over_nothing_is_zero():
     mean = masked_mean(tokens, mask)
     torch.testing.assert_close(mean[0], tokens[0, :2].mean(0))
     assert (mean[1] == 0).all()
+
+
+@pytest.fixture(scope="module")
+def patches():
+    torch.manual_seed(0)
+    return build_encoder("audio", PATCHES.preprocess, PATCHES.features).eval()
+
+
+def sounds(lengths: list[int]) -> dict[str, torch.Tensor]:
+    inputs, lengths = PATCHES.preprocess.audio, torch.tensor(lengths)
+    mels = torch.randn(len(lengths), inputs.mels, inputs.frames)
+    return {
+        "mels": mels.masked_fill(~length_mask(lengths, inputs.frames)[:, None], 0.0),
+        "lengths": lengths,
+    }
+
+
+@torch.no_grad()
+def test_patches_overlap_and_cover_a_sound_to_its_end(patches):
+    """16 × 16 every 10 frames and bands: 40 bands take 4, and 17 frames 2."""
+    frames = PATCHES.preprocess.audio.frames
+    features = patches(**sounds([1, 16, 17, frames]))
+    most = -(-(frames - 16) // 10) + 1
+    assert features.mask.sum(1).tolist() == [4, 4, 8, 4 * most]
+    assert features.tokens.shape[1] == 4 * most
+    for row, mask in enumerate(features.mask):
+        torch.testing.assert_close(features.pooled[row], features.tokens[row][mask].mean(0))
+
+
+@torch.no_grad()
+def test_what_lies_beyond_a_sound_s_last_patch_changes_no_bit(patches):
+    inputs = sounds([5, 30])
+    beyond = torch.arange(inputs["mels"].shape[2]) >= inputs["lengths"][:, None] + 15
+    changed = inputs | {"mels": inputs["mels"].masked_fill(beyond[:, None], 9.0)}
+    assert patches(**inputs).pooled.equal(patches(**changed).pooled)
+
+
+@pytest.mark.parametrize(("mels", "seconds"), [(8, 0.1), (16, 0.5), (64, 3.0)])
+def test_patches_are_made_of_spectrograms_of_any_size(mels, seconds):
+    changes = {"preprocess.audio.mels": mels, "preprocess.audio.max_seconds": seconds}
+    settings = small_settings({"features.audio.encoder": "patches"} | changes)
+    encoder = build_encoder("audio", settings.preprocess, settings.features)
+    frames = settings.preprocess.audio.frames
+    features = encoder(torch.randn(2, mels, frames), torch.tensor([1, frames]))
+    assert features.mask.any(1).all() and features.mask[1].all()
+
+
+def test_the_names_that_the_settings_know_are_those_that_are_built():
+    built = {"image": image.BUILT_HERE, "text": text.BUILT_HERE, "audio": audio.BUILT_HERE}
+    assert {m: tuple(names) for m, names in built.items()} == BUILT_HERE

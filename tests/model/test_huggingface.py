@@ -2,28 +2,30 @@
 
 import io
 import json
-import shutil
 import socket
+import sys
 from pathlib import Path
 
+import huggingface_hub
 import numpy as np
 import pytest
 import soundfile
 import torch
 import transformers as hf
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from components.config.settings import AudioSettings
 from components.model.base.features import Features
 from components.model.encoders.build import build_encoder
 from components.model.encoders.huggingface import models
 from components.model.encoders.huggingface.description import Description, describe
 from components.model.processors.build import build_processors
+from components.model.processors.image_huggingface import HuggingFaceImageProcessor
 from components.preprocess.text import own_tokenizer
 from components.store.errors import InputError
 from tests.model import published
-from tests.shrunk import encoded, picture, small_settings
+from tests.shrunk import encoded, picture, run_python, small_settings
 
 SECONDS, RATE = 1.5, 16_000
 MODELS = {
@@ -161,3 +163,193 @@ def test_a_sound_gives_what_its_own_extractor_and_model_give(folder, name):
         close(found.tokens[row][found.mask[row]], tokens)
         own = expected.get("pooler_output")
         close(found.pooled[row], tokens.mean(0) if own is None else own[0])
+
+
+@pytest.mark.parametrize(("modality", "name"), EVERY)
+def test_the_rebuilt_encoder_knows_the_width_and_learns(folder, modality, name):
+    encoder = encoder_of(name, folder, modality).train()
+    contents = {"image": IMAGES, "text": TEXTS, "audio": [wav(WAVES[0], RATE)] * 2}[modality]
+    torch.manual_seed(0)
+    features = encoder(**tensors_of(contents, name, folder, modality))
+    assert encoder.width == features.tokens.shape[2] == features.pooled.shape[1]
+    features.pooled.square().sum().backward()
+    assert any(p.grad is not None and p.grad.abs().sum() > 0 for p in encoder.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS["audio"])
+def test_a_sound_of_a_single_sample_has_a_token_and_neighbours_change_nothing(folder, name):
+    encoder = encoder_of(name, folder, "audio")
+    samples = torch.zeros(2, int(SECONDS * encoder.rate))
+    samples[1] = torch.randn(samples.shape[1], generator=torch.Generator().manual_seed(0))
+    lengths = torch.tensor([1, samples.shape[1]])
+    with torch.no_grad():
+        together = encoder(samples, lengths)
+        alone = encoder(samples[:1], lengths[:1])
+    assert together.mask.any(1).all() and together.pooled.isfinite().all()
+    close(alone.pooled[0], together.pooled[0])
+    assert alone.mask.sum() == together.mask[0].sum()
+
+
+def test_training_draws_from_the_seeded_generator_only(folder):
+    encoder = encoder_of("wav2vec2", folder, "audio").train()  # its config asks for random masks
+    samples, lengths = torch.randn(2, 8_000), torch.tensor([8_000, 8_000])
+    found = []
+    for seed in (1, 2):
+        np.random.seed(seed)
+        torch.manual_seed(0)
+        found.append(encoder(samples, lengths).pooled)
+    assert found[0].equal(found[1])
+
+
+def folder_with(tmp_path: Path, make, **files: str) -> Path:
+    """A folder of a model in which some files have other contents; None: the file is removed."""
+    published.save(tmp_path / "mine", make)
+    for name, content in files.items():
+        path = tmp_path / "mine" / name.replace("__", ".")
+        path.unlink(missing_ok=True)
+        if content is not None:
+            path.write_text(content)
+    return tmp_path
+
+
+def refused(message: str, folder: Path, modality: str, name: str = "mine") -> None:
+    with pytest.raises(InputError, match=rf"features.{modality}.encoder: .*{message}"):
+        describe(name, folder, modality)
+
+
+@pytest.mark.parametrize(
+    ("modality", "name", "message"),
+    [
+        ("image", "resnet81", "'resnet81' is unknown. Did you mean 'resnet18'"),
+        ("image", "cilp", r"Did you mean 'clip' .*\? Valid here: convolutional, a classific"),
+        ("text", "brt", r"Did you mean 'bert'.*found: .*bert, .*package:<module>/<folder>"),
+        ("audio", "patch", "Did you mean 'patches'"),
+        ("audio", "package:no_such_module/model", "no Python package 'no_such_module' is installed"),
+        ("audio", "package:no_such.module/model", "no Python package 'no_such.module' is installed"),
+        ("audio", "package:json/model", "json/model is no folder. Name one that the package json"),
+    ],
+)
+def test_a_name_that_is_unknown_is_refused_with_the_nearest(folder, modality, name, message):
+    refused(message, folder, modality, name)
+
+
+@pytest.mark.parametrize(
+    ("modality", "name", "message"),
+    [
+        ("image", "bert", "no encoder of image: its BertModel reads input_ids, expected pixel_v"),
+        ("image", "clap", "no encoder of image: its ClapModel reads input_ids"),
+        ("text", "vit", "no encoder of text: its ViTModel reads pixel_values"),
+        ("text", "whisper", "no encoder of text: its WhisperEncoder reads input_features"),
+        ("audio", "clip", "no encoder of audio: its CLIPModel reads input_ids"),
+    ],
+)
+def test_a_model_of_another_modality_is_refused(folder, modality, name, message):
+    refused(message, folder, modality, name)
+
+
+def test_pickled_weights_are_refused(tmp_path):
+    folder = folder_with(tmp_path, published.vit, model__safetensors=None, pytorch_model__bin="x")
+    refused("no .*safetensors, only pytorch_model.bin; pickles are not loaded", folder, "image")
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("config__json", None, "its config.json cannot be read"),
+        ("config__json", "{", "its config.json cannot be read"),
+        ("config__json", "{}", "has the model_type None, which Transformers .* does not know"),
+        ("config__json", '{"model_type": "mine", "auto_map": {}}', "code that a model brings along"),
+        ("config__json", '{"model_type": "vit", "hidden_size": "wide"}', "cannot be used"),
+        ("preprocessor_config__json", None, "cannot be used: .*preprocessor_config.json"),
+    ],
+)
+def test_a_folder_that_lacks_something_is_refused(tmp_path, file, content, message):
+    refused(message, folder_with(tmp_path, published.vit, **{file: content}), "image")
+
+
+def test_weights_that_lack_a_tensor_are_refused(tmp_path):
+    published.save(tmp_path / "mine", published.dinov2)
+    path = tmp_path / "mine/model.safetensors"
+    tensors = load_file(path)
+    lost = tensors.pop("layernorm.weight")
+    save_file(tensors, path, {"format": "pt"})
+    with pytest.raises(InputError, match="its weights lack 1 tensors, the first is layernorm.weig"):
+        models.weights(path.parent, "image")
+    save_file(tensors | {"layernorm.weight": lost}, path, {"format": "pt"})
+    assert models.weights(path.parent, "image")["layernorm.weight"].equal(lost)
+
+
+def test_a_processor_that_leaves_images_of_several_sizes_is_refused(tmp_path):
+    uncut = hf.CLIPImageProcessor(size={"shortest_edge": 36}, do_center_crop=False)
+    with pytest.raises(InputError, match="its processor leaves images of several sizes"):
+        HuggingFaceImageProcessor(json.loads(uncut.to_json_string()))
+
+
+def test_a_tokenizer_that_has_more_tokens_than_the_model_is_refused(tmp_path):
+    def small():
+        return hf.BertModel(hf.BertConfig(**published.TEXT | {"vocab_size": 9})), tokenizer()
+
+    tokenizer = published.tokenizer
+    refused("its tokenizer has 22 tokens, but the model 9", folder_with(tmp_path, small), "text")
+
+
+def test_a_tokenizer_without_an_attention_mask_is_refused(tmp_path):
+    def blind():
+        tokenizer = published.tokenizer(model_input_names=["input_ids"])
+        return hf.BertModel(hf.BertConfig(**published.TEXT)), tokenizer
+
+    refused("gives no attention mask", folder_with(tmp_path, blind), "text")
+
+
+def test_texts_longer_than_the_model_reads_are_refused(folder):
+    longer = settings(**{"preprocess.text.max_tokens": published.LONGEST + 1}).preprocess.text
+    with pytest.raises(InputError, match=r"max_tokens: found 25, but the encoder bert reads 24"):
+        own_tokenizer("bert", folder, longer)
+
+
+@pytest.mark.parametrize(("name", "longest"), [("whisper", 30), ("ast", 2), ("clap", 10)])
+def test_sounds_longer_than_the_model_hears_are_refused(folder, name, longest):
+    longer = settings(**{"preprocess.audio.max_seconds": longest + 0.5})
+    given = describe(name, folder, "audio")
+    with pytest.raises(InputError, match=rf"max_seconds: found {longest}.5, .* hears {longest} se"):
+        build_encoder("audio", longer.preprocess, longer.features, given)
+
+
+def test_without_the_library_the_way_out_is_named(folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    refused(r"cannot be imported: .*pip install 'synesthesia\[huggingface\]'", folder, "text", "bert")
+
+
+def test_a_model_of_the_hub_that_cannot_be_had_is_refused_with_the_way_out(folder, monkeypatch):
+    def unreachable(*_, **__):
+        raise OSError("no route")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", unreachable)
+    commit = "0a" * 20
+    refused(f"team/model at {commit} cannot be had: no route", folder, "text", f"team/model@{commit}")
+    with pytest.raises(InputError, match=f"hf download team/model --revision {commit} --include"):
+        describe(f"team/model@{commit}", folder, "text")
+
+
+def test_a_model_of_the_hub_is_read_at_its_commit(folder, monkeypatch):
+    asked = []
+
+    def give(repository, revision, allow_patterns):
+        asked.append((repository, revision))
+        assert not [pattern for pattern in allow_patterns if ".bin" in pattern or "*" == pattern]
+        return str(folder / "bert")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", give)
+    name = f"team/model@{'0a' * 20}"
+    assert describe(name, folder, "text") == describe("bert", folder, "text")
+    assert asked == [("team/model", "0a" * 20)]
+
+
+def test_the_demo_does_not_import_the_library(tmp_path):
+    done = run_python(
+        "-c",
+        "import sys; from components.model import multimodal; from components.features import text;"
+        "from components.preprocess import image, audio; assert 'transformers' not in sys.modules",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr

@@ -177,8 +177,6 @@ def test_an_edit_of_the_decoding_converts_every_asset_again(tmp_path, monkeypatc
 def test_another_setting_converts_every_asset_again(tmp_path):
     write_media(tmp_path / "media", CONTENTS["image"])
     run("image", tmp_path / "media", tmp_path)
-    arguments = argparse.Namespace(media=tmp_path / "media", tensors=tmp_path / "tensors")
-    view = View(small_settings({"preprocess.image.size": 16}), image.STAGE.params)
-    image.work(arguments, view)
+    run("image", tmp_path / "media", tmp_path, **{"preprocess.image.size": 16})
     for path in (tmp_path / "tensors").glob("*.safetensors"):
         assert load_file(path)["pixels"].shape == (3, 3, 16, 16)

@@ -26,6 +26,7 @@ from tests.model.worlds import (
 )
 
 ASSETS = 20
+FROZEN = pytest.mark.parametrize("frozen", [MODALITIES, ()], ids=["frozen", "finetune"])
 WIDE = {
     "model.size": {"width": 32, "layers": 1, "heads": 4},
     "model.rank": 32,
@@ -34,10 +35,14 @@ WIDE = {
 }
 
 
-def make_course(frozen=True, dropout=0.3, batch=4, count=60, missing=0.3, **changes) -> Course:
+def make_course(
+    frozen=MODALITIES, dropout=0.3, batch=4, count=60, missing=0.3, **changes
+) -> Course:
     model = make_model(**changes)
-    model.encoders.requires_grad_(not frozen)
-    assets = make_assets(ASSETS, model if frozen else None)
+    for m in MODALITIES:
+        model.encoders[m].requires_grad_(m not in frozen)
+    cached, inputs = make_assets(ASSETS, model), make_assets(ASSETS)
+    assets = {m: (cached if m in frozen else inputs)[m] for m in MODALITIES}
     table = make_table(count, ASSETS, missing=missing)
     samples = {
         split: make_samples(table[table["split"] == split], assets, TASKS, model.kinds)
@@ -97,7 +102,7 @@ def test_batches_come_in_another_order_each_epoch():
 
 def test_frozen_training_reads_what_the_encoders_would_give():
     """The cache and the encoders agree, so `frozen` may read the cache."""
-    cached, live = make_course(frozen=True), make_course(frozen=False)
+    cached, live = make_course(), make_course(frozen=())
     live.model.eval()
     part = cached.samples["train"]
     one, other = predict(cached, part), predict(live, part)
@@ -142,7 +147,7 @@ def test_what_training_samples_have_is_what_can_be_learnt():
         learnt_from(table[table["split"] != "train"])
 
 
-@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "finetune"])
+@FROZEN
 def test_without_sound_the_model_learns_from_what_is_there(frozen):
     course = make_course(frozen, learnt=("image", "text"))
     assets = {m: course.assets[m] for m in ("image", "text")}
@@ -161,7 +166,7 @@ def test_without_sound_the_model_learns_from_what_is_there(frozen):
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "finetune"])
+@FROZEN
 def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
     course = make_course(
         frozen, dropout=0.0, batch=10, count=90, missing=0.0, fusion=fusion, fresh=True, **WIDE
@@ -187,7 +192,35 @@ def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
     for task, scores in logits.items():
         assert (scores.argmax(1) == samples.targets[task]).float().mean() > 0.95, task
     after = course.model.encoders.state_dict()
-    assert all(after[name].equal(value) for name, value in before.items()) == frozen
+    assert all(after[name].equal(value) for name, value in before.items()) == bool(frozen)
+
+
+def test_each_encoder_is_frozen_or_learns_at_its_own_rate(tmp_path):
+    course = make_course(frozen=("image",), count=90, missing=0.0)
+    before = {name: p.detach().clone() for name, p in course.model.named_parameters()}
+    options = OptimiserSettings(epochs=1, batch=1000, learning_rate=0.01, weight_decay=0.0)
+    fit(
+        Recipe(
+            module=course.model,
+            batches=lambda: [torch.arange(30)],
+            losses=lambda index: losses(course, index),
+            measure=dict,
+            options=options,
+            seed=0,
+            checkpoint=Checkpoint(tmp_path / "c", "a"),
+            label="train",
+            rates={"encoders.image.": 0.5, "encoders.text.": 0.001, "encoders.audio.": 0.0001},
+        )
+    )
+    moved = {"image": 0.0, "text": 0.0, "audio": 0.0, "rest": 0.0}
+    for name, parameter in course.model.named_parameters():
+        part = name.split(".")[1] if name.startswith("encoders.") else "rest"
+        moved[part] = max(moved[part], float((parameter.detach() - before[name]).abs().max()))
+    # AdamW's first step moves by the learning rate, which begins at a thousandth of the warm-up.
+    assert moved["image"] == 0
+    first = moved["rest"] / 0.01
+    assert moved["text"] == pytest.approx(0.001 * first, rel=0.05)
+    assert moved["audio"] == pytest.approx(0.0001 * first, rel=0.05)
 
 
 def test_training_never_reads_the_test_split():
@@ -212,7 +245,7 @@ def every_course(count: int) -> Course:
         split: make_samples(table[table["split"] == split], assets, EVERY_TASK, model.kinds)
         for split in ("train", "validation", "test")
     }
-    return Course(model, assets, True, samples, EVERY_TASK, 0.0, 10)
+    return Course(model, assets, set(MODALITIES), samples, EVERY_TASK, 0.0, 10)
 
 
 def test_tasks_of_every_kind_are_learnt_by_heart_together(tmp_path):

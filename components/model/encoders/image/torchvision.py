@@ -28,7 +28,7 @@ class TorchvisionEncoder(nn.Module):
         try:
             model = _model(options.encoder, inputs.size)
             last, self.width = _last_features(model, inputs.size)
-        except (RuntimeError, ValueError) as error:  # too small, or not the multiple that it needs
+        except (AssertionError, RuntimeError, ValueError) as error:  # too small, or no multiple
             raise InputError(
                 f"features.image.encoder: {options.encoder} cannot take images of preprocess.image."
                 f"size {inputs.size}: {error}. Most take 64 or more, all but a few 224"
