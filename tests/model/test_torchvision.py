@@ -85,7 +85,7 @@ def test_a_file_of_an_earlier_run_is_taken_too(tmp_path):
 
 def test_the_weights_of_another_model_are_refused(tmp_path):
     save_file(models.get_model("resnet18").state_dict(), tmp_path / "theirs.safetensors")
-    with pytest.raises(InputError, match=r"features.image.pretrained: .*tensor .*: found none, exp"):
+    with pytest.raises(InputError, match=r"features.image.pretrained: .*found none, exp"):
         teach.take(build("mobilenet_v3_small", 32), tmp_path / "theirs.safetensors", "image")
 
 
