@@ -142,7 +142,7 @@ def test_encoders_that_are_kept_as_the_how_to_says_leave_features_as_they_are(cl
         return sorted(re.findall(r"\w+: \d+ shards computed", output))
 
     idle = ["audio: 0 shards computed", "image: 0 shards computed"]
-    assert computed() == [*idle, *["text: 0 shards computed"] * 2]
+    assert computed() == sorted([*idle, "text: 0 shards computed"] * 2)
     with open(kept.path / "source/more.csv", "w", encoding="utf-8") as file:
         file.write("id,photo,caption,colour,tags,price,shop\n")
         file.writelines(f"n{n},,neu {n},red,warm,{n},Ost\n" for n in range(20))
