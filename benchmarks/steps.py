@@ -25,7 +25,7 @@ from torch.utils.data import DataLoader
 
 from benchmarks.throughput import start
 from components.config.section import MODALITIES
-from components.config.settings import Settings, TrainSettings
+from components.config.settings import EncoderModes, Settings, TrainSettings
 from components.model.base.fit import Checkpoint, Recipe, add, fit
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
@@ -200,7 +200,8 @@ def measure(settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
     """By mode of the encoders and loop: seconds of a step, and our time as a share of theirs."""
     result = {}
     for mode in ("frozen", "finetune"):
-        train = settings.train.model_copy(update={"encoders": mode})
+        modes = EncoderModes(**dict.fromkeys(MODALITIES, mode))
+        train = settings.train.model_copy(update={"encoders": modes})
         chosen = settings.model_copy(update={"train": train})
         names = list(LOOPS)
         orders = [names[n % len(names) :] + names[: n % len(names)] for n in range(TURNS)]
