@@ -242,8 +242,9 @@ def _groups(recipe: Recipe) -> list[dict]:
     """Matrices are decayed; gains, biases and single vectors are not. `rate` is at full pace."""
     groups: dict[tuple[bool, float], list] = {}
     rates, options = recipe.rates, recipe.options
-    for name, parameter in recipe.module.named_parameters():
-        rate = next((rates[part] for part in rates if name.startswith(part)), options.learning_rate)
+    for place, parameter in recipe.module.named_parameters():
+        own = (rate for prefix, rate in rates.items() if place.startswith(prefix))
+        rate = next(own, options.learning_rate)
         if parameter.requires_grad:
             groups.setdefault((parameter.ndim <= 1, rate), []).append(parameter)
     return [
