@@ -31,6 +31,7 @@ CHANGES = {
     "ingest.splits.validation": 0.2,
     "ingest.splits.test": 0.3,
     "ingest.slices": ["shop"],
+    "evaluate.prompts": {"colour": {"templates": ["das ist {}"], "words": {}}},
     "tasks": {
         "colour": {
             "kind": "classification",
@@ -97,6 +98,8 @@ def test_each_kind_of_task_has_its_metrics(clone):
     assert metrics["mean_absolute_error"].keys() == {"price"}
     assert metrics["accuracy"]["colour"].keys() == {"image", "image+text"}
     assert "shop" in metrics["slices"]["colour"]
+    assert metrics["zero_shot_accuracy"].keys() == {"colour"}
+    assert metrics["zero_shot_accuracy"]["colour"].keys() == {"image"}  # which decides it
     for metric in ("recall_at_1", "recall_at_5", "recall_at_10", "median_rank"):
         assert metrics[metric]["find_photo"].keys() == {"text→image"}
 

@@ -292,10 +292,11 @@ def test_mlflow_knows_what_made_the_model(done, recorded):
 
 def test_mlflow_and_the_json_files_hold_the_same_numbers(done, recorded):
     metrics = json.loads(done.read("reports/metrics.json"))
-    for task, values in metrics["accuracy"].items():
-        for subset, value in values.items():
-            name = f"accuracy/{task}/{subset.replace('+', '_')}"
-            assert recorded["metrics"][name] == value
+    for metric in ("accuracy", "zero_shot_accuracy", "zero_shot_chance"):
+        for task, values in metrics[metric].items():
+            for subset, value in values.items():
+                name = f"{metric}/{task}/{subset.replace('+', '_')}"
+                assert recorded["metrics"][name] == value
     for measure, values in json.loads(done.read("reports/retrieval.json")).items():
         for direction, value in values.items():
             assert recorded["metrics"][f"{measure}/{direction.replace('→', '_to_')}"] == value
