@@ -2,7 +2,7 @@
 
 Our loop is `fit`, as the train stage calls it. The others are a loop written by hand, Lightning's
 and that of Transformers' `Trainer`, wrapped as their guides say and with everything off that only
-costs time: logging, checkpoints, progress, clipping. A step lasts from one call of the loss to the
+costs time: logging, checkpoints, progress, clipping. A step lasts from its beginning to that of the
 next, so that what a loop does before its first step and after its last does not count. Counted is
 processor time, all of it one thread's, since the clock of a shared machine counts others' work too.
 The loops take turns in one process, each in each place once, and ratios are taken within a turn.
@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -26,11 +27,13 @@ from torch.utils.data import DataLoader
 from benchmarks.throughput import start
 from components.config.section import MODALITIES
 from components.config.settings import EncoderModes, Settings, TrainSettings
-from components.model.base.fit import Checkpoint, Recipe, add, fit
+from components.model.base.checkpoint import Checkpoint
+from components.model.base.fit import fit
+from components.model.base.recipe import Recipe, Share, add
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
 from components.train.course import Course, batches, prepare
-from components.train.objective import losses
+from components.train.objective import losses, share
 
 STEPS = 100
 TURNS = 4
@@ -53,10 +56,15 @@ class Work:
     options: TrainSettings
     began: list[float] = field(default_factory=list)
 
-    def losses(self, index: Tensor) -> dict[str, Tensor]:
-        """The losses of a batch, by task."""
+    def share(self, index: Tensor, count: int) -> list[Share]:
+        """A batch as a step sees it: here the step begins."""
         self.began.append(time.process_time())
-        return losses(self.course, index)
+        return share(self.course, index, count)
+
+    def loss(self, index: Tensor) -> Tensor:
+        """Of a batch, all tasks together."""
+        (whole,) = self.share(index, 1)
+        return add(losses(self.course, whole.batch))
 
     def optimiser(self) -> AdamW:
         """As a guide has it."""
@@ -77,9 +85,11 @@ def ours(work: Work, folder: Path) -> None:
         Recipe(
             module=work.course.model,
             batches=lambda: work.batches,
-            losses=work.losses,
+            share=work.share,
+            losses=partial(losses, work.course),
             measure=dict,
             options=work.options,
+            loop=work.options,
             seed=0,
             checkpoint=Checkpoint(folder / "checkpoint", ""),
             label="steps",
@@ -94,7 +104,7 @@ def by_hand(work: Work, folder: Path) -> None:
     work.course.model.train()
     for index in work.batches:
         optimiser.zero_grad()
-        add(work.losses(index)).backward()
+        work.loss(index).backward()
         optimiser.step()
         schedule.step()
 
@@ -109,7 +119,7 @@ def lightning(work: Work, folder: Path) -> None:
             self.model = work.course.model
 
         def training_step(self, index):
-            return add(work.losses(index))
+            return work.loss(index)
 
         def configure_optimizers(self):
             optimiser = work.optimiser()
@@ -139,7 +149,7 @@ def transformers(work: Work, folder: Path) -> None:
             self.model = work.course.model
 
         def forward(self, index):
-            return {"loss": add(work.losses(index))}
+            return {"loss": work.loss(index)}
 
     arguments = TrainingArguments(
         output_dir=str(folder),
