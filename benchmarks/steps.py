@@ -14,10 +14,10 @@ import logging
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from torch import Tensor, nn
 from torch.optim import AdamW
@@ -26,14 +26,14 @@ from torch.utils.data import DataLoader
 
 from benchmarks.throughput import start
 from components.config.section import MODALITIES
-from components.config.settings import EncoderModes, Settings, TrainSettings
+from components.config.settings import EncoderModes, Settings
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit
-from components.model.base.recipe import Recipe, Share, add
+from components.model.base.recipe import Recipe, Share
 from components.store.files import read_json
 from components.store.tables import SAMPLES, read_table
-from components.train.course import Course, batches, prepare
-from components.train.objective import losses, share
+from components.train.__main__ import recipe
+from components.train.course import prepare
 
 STEPS = 100
 TURNS = 4
@@ -45,32 +45,32 @@ class Work:
     """What every loop is given.
 
     Attributes:
-        course: a fresh model and its data.
+        recipe: of the train stage, with a fresh model.
         batches: those of the run.
-        options: of the optimiser.
         began: when each step did, in processor time.
     """
 
-    course: Course
-    batches: list[Tensor]
-    options: TrainSettings
+    recipe: Recipe
+    batches: list
     began: list[float] = field(default_factory=list)
 
-    def share(self, index: Tensor, count: int) -> list[Share]:
+    def share(self, batch: Any, count: int) -> list[Share]:
         """A batch as a step sees it: here the step begins."""
         self.began.append(time.process_time())
-        return share(self.course, index, count)
+        return self.recipe.share(batch, count)
 
-    def loss(self, index: Tensor) -> Tensor:
+    def loss(self, batch: Any) -> Tensor:
         """Of a batch, all tasks together."""
-        (whole,) = self.share(index, 1)
-        return add(losses(self.course, whole.batch))
+        (whole,) = self.share(batch, 1)
+        return self.recipe.total(self.recipe.losses(whole.batch))
 
     def optimiser(self) -> AdamW:
         """As a guide has it."""
-        learning = [p for p in self.course.model.parameters() if p.requires_grad]
-        rate, decay = self.options.learning_rate, self.options.weight_decay
-        return AdamW(learning, lr=rate, weight_decay=decay, fused=True)
+        learning = [p for p in self.recipe.module.parameters() if p.requires_grad]
+        options = self.recipe.options
+        return AdamW(
+            learning, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
+        )
 
     def seconds(self) -> float:
         """Of a step, their mean."""
@@ -81,30 +81,17 @@ class Work:
 
 def ours(work: Work, folder: Path) -> None:
     """The loop of all stages, without what is measured after an epoch."""
-    fit(
-        Recipe(
-            module=work.course.model,
-            batches=lambda: work.batches,
-            share=work.share,
-            losses=partial(losses, work.course),
-            measure=dict,
-            options=work.options,
-            loop=work.options,
-            seed=0,
-            checkpoint=Checkpoint(folder / "checkpoint", ""),
-            label="steps",
-        )
-    )
+    fit(replace(work.recipe, batches=lambda: work.batches, share=work.share, measure=dict))
 
 
 def by_hand(work: Work, folder: Path) -> None:
     """Nothing but what it takes to learn."""
     optimiser = work.optimiser()
     schedule = CosineAnnealingLR(optimiser, len(work.batches))
-    work.course.model.train()
-    for index in work.batches:
+    work.recipe.module.train()
+    for batch in work.batches:
         optimiser.zero_grad()
-        work.loss(index).backward()
+        work.loss(batch).backward()
         optimiser.step()
         schedule.step()
 
@@ -116,10 +103,10 @@ def lightning(work: Work, folder: Path) -> None:
     class Module(lightning.LightningModule):
         def __init__(self):
             super().__init__()
-            self.model = work.course.model
+            self.module = work.recipe.module
 
-        def training_step(self, index):
-            return work.loss(index)
+        def training_step(self, batch):
+            return work.loss(batch)
 
         def configure_optimizers(self):
             optimiser = work.optimiser()
@@ -146,10 +133,10 @@ def transformers(work: Work, folder: Path) -> None:
     class Module(nn.Module):
         def __init__(self):
             super().__init__()
-            self.model = work.course.model
+            self.module = work.recipe.module
 
-        def forward(self, index):
-            return {"loss": work.loss(index)}
+        def forward(self, batch):
+            return {"loss": work.loss(batch)}
 
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -157,8 +144,8 @@ def transformers(work: Work, folder: Path) -> None:
         num_train_epochs=1,
         per_device_train_batch_size=1,  # a batch of ours
         optim="adamw_torch_fused",
-        learning_rate=work.options.learning_rate,
-        weight_decay=work.options.weight_decay,
+        learning_rate=work.recipe.options.learning_rate,
+        weight_decay=work.recipe.options.weight_decay,
         lr_scheduler_type="cosine",
         max_grad_norm=0.0,
         logging_strategy="no",
@@ -168,7 +155,7 @@ def transformers(work: Work, folder: Path) -> None:
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    data = [{"index": index} for index in work.batches]
+    data = [{"batch": batch} for batch in work.batches]
     Trainer(Module(), arguments, data_collator=lambda rows: rows[0], train_dataset=data).train()
 
 
@@ -194,13 +181,15 @@ def turn(settings: Settings, order: list[str]) -> dict[str, float]:
     tensors, features = (
         {m: Path("data") / kind / m for m in MODALITIES} for kind in ("tensors", "features")
     )
-    options = settings.train.model_copy(update={"epochs": 1})
+    train = settings.train.model_copy(update={"epochs": 1})
+    settings = settings.model_copy(update={"train": train})
     found = {}
     for name in order:
         model = start(settings, read_json(Path("data/vocabulary.json")))
         course = prepare(settings, table, model, tensors, features)
-        work = Work(course, batches(course)[:STEPS], options)
         with TemporaryDirectory() as folder, quietly():
+            chosen = recipe(course, settings, Checkpoint(Path(folder) / "checkpoint", ""))
+            work = Work(chosen, list(chosen.batches())[:STEPS])
             LOOPS[name](work, Path(folder))
         found[name] = work.seconds()
     return found

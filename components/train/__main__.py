@@ -22,7 +22,7 @@ from components.model.multimodal import ModelConfig, MultimodalModel
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, STEPS, read_table, write_table
 from components.train.balance import Balance
-from components.train.course import learnt_from, prepare
+from components.train.course import Course, learnt_from, prepare
 from components.train.launch import device, together
 from components.train.objective import losses, measure
 
@@ -67,6 +67,30 @@ def build(
     return model
 
 
+def recipe(course: Course, settings: View | Settings, checkpoint: Checkpoint) -> Recipe:
+    """What a training run does with a course."""
+    balance = Balance(course, settings.train)
+    return Recipe(
+        module=balance.module,
+        batches=balance.steps,
+        share=balance.share,
+        losses=partial(losses, course),
+        measure=partial(measure, course),
+        total=balance.total,
+        before_step=balance.before_step,
+        after_epoch=balance.after_epoch,
+        note=balance.note,
+        options=settings.train,
+        loop=settings.train,
+        seed=settings.seed,
+        checkpoint=checkpoint,
+        label="train",
+        rates={
+            f"encoders.{m}.": getattr(settings.train.encoder_learning_rates, m) for m in MODALITIES
+        },
+    )
+
+
 def train(arguments: argparse.Namespace, settings: View) -> None:
     """Build the model, train it and write it; one of the processes that train together."""
     make_deterministic(settings.seed, settings.threads)
@@ -81,30 +105,8 @@ def train(arguments: argparse.Namespace, settings: View) -> None:
     if settings.train.compile:
         model.compile()
     course = prepare(settings, table, model, tensor_sets, feature_sets)
-    balance = Balance(course, settings.train)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    logs = fit(
-        Recipe(
-            module=balance.module,
-            batches=balance.steps,
-            share=balance.share,
-            losses=partial(losses, course),
-            measure=partial(measure, course),
-            total=balance.total,
-            before_step=balance.before_step,
-            after_epoch=balance.after_epoch,
-            note=balance.note,
-            options=settings.train,
-            loop=settings.train,
-            seed=settings.seed,
-            checkpoint=checkpoint,
-            label="train",
-            rates={
-                f"encoders.{m}.": getattr(settings.train.encoder_learning_rates, m)
-                for m in MODALITIES
-            },
-        )
-    )
+    logs = fit(recipe(course, settings, checkpoint))
     if not parallel.first():
         return
     write_table(arguments.history, logs.history, HISTORY)
