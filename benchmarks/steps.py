@@ -2,10 +2,11 @@
 
 Our loop is `fit`, as the train stage calls it. The others are a loop written by hand, Lightning's
 and that of Transformers' `Trainer`, wrapped as their guides say and with everything off that only
-costs time: logging, checkpoints, progress, clipping. A step lasts from its beginning to that of the
-next, so that what a loop does before its first step and after its last does not count. Counted is
-processor time, all of it one thread's, since the clock of a shared machine counts others' work too.
-The loops take turns in one process, each in each place once, and ratios are taken within a turn.
+costs time: logging, checkpoints, progress, clipping. All have the batches ready, and their loaders
+hand out the places of these. A step lasts from its beginning to that of the next, so that what a
+loop does before its first step and after its last does not count. Counted is processor time, all
+of it one thread's, since the clock of a shared machine counts others' work too. The loops take
+turns in one process, each in each place once, and ratios are taken within a turn.
 """
 
 import contextlib
@@ -105,8 +106,8 @@ def lightning(work: Work, folder: Path) -> None:
             super().__init__()
             self.module = work.recipe.module
 
-        def training_step(self, batch):
-            return work.loss(batch)
+        def training_step(self, place):
+            return work.loss(work.batches[place])
 
         def configure_optimizers(self):
             optimiser = work.optimiser()
@@ -123,7 +124,7 @@ def lightning(work: Work, folder: Path) -> None:
         enable_model_summary=False,
         default_root_dir=folder,
     )
-    trainer.fit(Module(), DataLoader(work.batches, batch_size=None))
+    trainer.fit(Module(), DataLoader(range(len(work.batches)), batch_size=None))
 
 
 def transformers(work: Work, folder: Path) -> None:
@@ -135,8 +136,8 @@ def transformers(work: Work, folder: Path) -> None:
             super().__init__()
             self.module = work.recipe.module
 
-        def forward(self, batch):
-            return {"loss": work.loss(batch)}
+        def forward(self, place):
+            return {"loss": work.loss(work.batches[place])}
 
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -155,7 +156,7 @@ def transformers(work: Work, folder: Path) -> None:
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    data = [{"batch": batch} for batch in work.batches]
+    data = [{"place": place} for place in range(len(work.batches))]
     Trainer(Module(), arguments, data_collator=lambda rows: rows[0], train_dataset=data).train()
 
 
