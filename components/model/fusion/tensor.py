@@ -15,14 +15,15 @@ class TensorFusion(nn.Module):
     modality is the vector [0; 1]. W is a sum of R products of one vector a modality and one for
     what comes out, W = Σ_r p_r ⊗ u_1r ⊗ u_2r ⊗ …, so that h = P (U_1 [x_1; 1] ∘ U_2 [x_2; 1] ∘ …)
     + b without the product being made, as Liu et al. 2018 (low-rank multimodal fusion, section
-    3.2); where they have vectors u of its own for each number of h, it is P that tells them apart.
+    3.2); they have other vectors u for each number of h, here P tells those apart.
     """
 
     def __init__(self, width_in: int, options: ModelSettings):
         super().__init__()
         self.factors = nn.ModuleDict({m: nn.Linear(width_in, options.rank) for m in MODALITIES})
         self.out = nn.Linear(options.rank, options.width)
-        for factor in self.factors.values():  # the 1 at first leaves the others as they are
+        for factor in self.factors.values():  # around 1: products neither vanish nor explode
+            nn.init.normal_(factor.weight, std=width_in**-0.5)
             nn.init.ones_(factor.bias)
 
     def forward(self, features: FeaturesByModality, rows: RowsByModality) -> Fused:
