@@ -101,6 +101,8 @@ class Lagging(Choice):
                 before = float(self.progress[place])
                 mean = now if math.isnan(before) else RECENT * now + (1 - RECENT) * before
                 self.progress[place] = mean
+        if self.progress.isnan().all():
+            return
         reached = self.progress.cpu().clamp(min=LEAST)
         difficulty = -((1 - reached) ** self.focus) * reached.log()
         self.shares.copy_(self._mixed(difficulty.nan_to_num(float(difficulty.nanmean()))))

@@ -101,6 +101,12 @@ def test_a_task_that_validation_cannot_measure_gets_the_mean_of_the_others():
     assert choice.shares.tolist() == pytest.approx([0.25] * 4)
 
 
+def test_without_validation_all_tasks_stay_alike():
+    choice = make("lagging", ALIKE)
+    choice.learn({})
+    assert choice.shares.tolist() == pytest.approx([0.25] * 4)
+
+
 def test_it_goes_on_from_its_buffers():
     choice = make("lagging", ALIKE)
     choice.learn(measured(0.2, 0.5, 0.7, 0.5))
