@@ -45,6 +45,11 @@ SMALL = {
     "train.batch": 16,
 }
 
+EXAMPLES = {  # each configuration in examples/: what makes its data few
+    "digits": {"ingest.digits.images": 15},
+    "minilm": {"ingest.demo.images": SMALL["ingest.demo.images"]},
+}
+
 
 def shipped() -> dict:
     """params.yaml as it is in the repository."""
@@ -72,6 +77,13 @@ def small_params(changes: dict | None = None) -> dict:
     changes = changes or {}
     prompts = {"evaluate.prompts": {}} if "tasks" in changes else {}
     return change(shipped(), SMALL | prompts | changes)
+
+
+def small_example(name: str) -> dict:
+    """The parameters of an example, made small as the shipped ones are."""
+    params = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text())
+    sizes = {key: value for key, value in SMALL.items() if not key.startswith("ingest.demo.")}
+    return change(params, sizes | EXAMPLES[name])
 
 
 def small_settings(changes: dict | None = None) -> Settings:

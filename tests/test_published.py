@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import yaml
 from safetensors.torch import load_file
 
 from components.config.section import MODALITIES
@@ -14,7 +13,7 @@ from components.registry.predictor import Predictor
 from components.store.tables import HISTORY, read_table
 from tests.clone import Clone
 from tests.model import published
-from tests.shrunk import ROOT, SMALL, change, png, wav, write_params
+from tests.shrunk import png, wav
 from tests.stages import run_by_hand
 from tests.test_absent import SPLITS, STAGES_OF_LEARNING, write_world
 
@@ -131,14 +130,3 @@ def test_an_edit_of_a_pretrained_folder_is_seen(clone, tmp_path):
     with open(edited.path / "pretrained/audio/wav2vec2/model.safetensors", "ab") as file:
         file.write(b"edited")
     assert "pretrained/audio" in edited.run("flows.why")
-
-
-def test_the_example_with_minilm_runs(tmp_path):
-    made = Clone.fresh(tmp_path / "clone")
-    example = yaml.safe_load((ROOT / "examples/minilm.yaml").read_text())
-    write_params(made.path / "params.yaml", change(example, SMALL))
-    made.run("dvc", "repro", "-q")
-    config = json.loads(made.read("models/synesthesia/config.json"))
-    assert config["descriptions"]["text"]["normalised"]
-    answer = made.run("components.registry.predict", "--text", "is there a red shape?")
-    assert "question_type" in answer

@@ -31,6 +31,7 @@ class Voice(Section):
         return f"{self.accent}/{self.speed}/{self.pitch}"
 
 
+Decibels = Annotated[float, Field(ge=-60, le=60)]
 Voices = Annotated[tuple[Voice, ...], Field(min_length=1, strict=False)]
 
 
@@ -56,6 +57,23 @@ class DemoSettings(Section):
 
     images: Count | None
     voices: VoiceSettings
+
+
+class DigitsSettings(Section):
+    """The digits source."""
+
+    images: Count | None
+    energy_removed: Annotated[float, Field(ge=0, lt=1)]
+    snr: Annotated[tuple[Decibels, Decibels], Field(strict=False)]
+    babble: Share
+    voices: VoiceSettings
+
+    @model_validator(mode="after")
+    def _snr_is_a_range(self):
+        lowest, highest = self.snr
+        if lowest > highest:
+            raise ValueError(f"snr: found {list(self.snr)}, expected the lower bound first")
+        return self
 
 
 class ColumnSettings(Section):
@@ -190,7 +208,7 @@ class SplitSettings(Section):
     test: Annotated[float, Field(ge=0, le=0.5)]  # of the groups without a split
 
 
-Source = Literal["demo", "table", "coco", "flickr30k", "vqa", "huggingface"]
+Source = Literal["demo", "digits", "table", "coco", "flickr30k", "vqa", "huggingface"]
 
 
 class IngestSettings(Section):
@@ -203,6 +221,7 @@ class IngestSettings(Section):
     max_bad_fraction: Share
     slices: Annotated[tuple[str, ...], Field(strict=False)]
     demo: DemoSettings | None = None
+    digits: DigitsSettings | None = None
     table: TableSettings | None = None
     coco: CocoSettings | None = None
     flickr30k: Flickr30kSettings | None = None

@@ -21,7 +21,7 @@ from components.ingest.media import TYPES, Library
 from components.ingest.quarantine import Quarantine
 from components.ingest.record import BadRow, Record, Rows
 from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
-from components.ingest.sources import coco, demo, flickr30k, huggingface, table, vqa
+from components.ingest.sources import coco, demo, digits, flickr30k, huggingface, table, vqa
 from components.ingest.sources.with_speech import with_speech
 from components.ingest.sources.with_voices import with_voices
 from components.ingest.splits import choose
@@ -54,6 +54,9 @@ STAGE = Stage(
 SOURCES: dict[Source, Callable[[View, Path], Rows]] = {
     "demo": lambda settings, root: demo.read(
         settings.ingest.demo, settings.ingest.splits, settings.seed
+    ),
+    "digits": lambda settings, root: digits.read(
+        settings.ingest.digits, settings.ingest.splits, settings.seed
     ),
     "table": lambda settings, root: table.read(settings.ingest.table, root),
     "coco": lambda settings, root: coco.read(settings.ingest.coco, root),
