@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run flow test bench ui clean
+.PHONY: help setup run flow test bench experiments ui clean
 
 VENV := .venv
 PYTHON ?= python3
@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 15
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(VENV)/.complete ## make .venv and install everything, at the versions in requirements.lock
 
@@ -36,6 +36,9 @@ test: setup ## run the tests
 bench: setup ## measure every figure of the README and print the table
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[bench]'
 	@python -m benchmarks.table
+
+experiments: run ## measure fusions, losses and schedules and print the tables of docs/experiments.md
+	@python -m benchmarks.experiments
 
 ui: setup ## open MLflow on http://127.0.0.1:5000 (and Prefect on :4200 if its server runs)
 	@python -m flows.ui
