@@ -46,7 +46,11 @@ GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 GROUPS = {  # name → key of params.yaml; its rows are the words that the key takes
     "fusion": "model.fusion",
     "loss": "align.loss",
+    "modulation": "train.modulation",
+    "weighting": "train.weighting",
+    "scheduling": "train.tasks",
 }
+OF_TASKS = ("weighting", "scheduling")  # groups that say nothing where there is one task
 PARAMS = {"demo": ROOT / "params.yaml", "digits": ROOT / "examples/digits.yaml"}
 READ = sorted(  # by the stages that run here: files and folders
     {
@@ -192,7 +196,7 @@ def evaluate(folder: Path, an_epoch: float, epochs: int) -> Outcome:
     tasks = with_heads(settings.tasks)
     assets = {m: load_assets(folder / "data/tensors" / m) for m in model.config.learnt}
     predictions = predict(model, samples[samples["split"] == "test"], assets, tasks)
-    frozen = "encoders." if settings.train.encoders == "frozen" else ()
+    frozen = tuple(f"encoders.{m}." for m in settings.train.frozen)
     return Outcome(
         accuracy=metrics(predictions, model.kinds)["accuracy"][next(iter(tasks))],
         parameters=sum(
@@ -249,7 +253,10 @@ def main() -> None:
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         for data in options.data:
             made = made_for(data, options.seeds, pool)
+            several = len(made[0][0]["tasks"]) > 1
             for group in options.groups or GROUPS:
+                if group in OF_TASKS and not several:
+                    continue
                 runs = [
                     (variant, [pool.submit(run, variant, *m, options.seconds) for m in made])
                     for variant in variants(group)
