@@ -61,7 +61,7 @@ READ = sorted(  # by the stages that run here: files and folders
     }
 )
 SECONDS = 15.0  # of processor time a run trains
-TIMED = 3  # epochs of the run that says what an epoch takes
+TIMED = 2  # epochs of the run that says what an epoch takes
 PROCESSES = 2
 
 
@@ -166,26 +166,33 @@ def train(folder: Path, params: dict, epochs: int) -> float:
     return time.process_time() - began
 
 
-def run(variant: Variant, params: dict, made: Path, seconds: float) -> Outcome:
-    """Train a variant for some seconds of processor time and evaluate it.
+def run(variant: Variant, prepared: Sequence[tuple[dict, Path]], seconds: float) -> list[Outcome]:
+    """Train a variant for some seconds of processor time and evaluate it, once a seed.
 
     Args:
         variant: what to change.
-        params: of everything else, the seed included.
-        made: the folder where the stages before training ran.
+        prepared: for each seed all other settings, and where the stages before training ran.
         seconds: of training, without what surrounds it.
     """
-    params = changed(params, variant.changes)
-    with workplace(made) as folder:
-        if any(key.startswith("align.") for key in variant.changes):
-            (folder / "params.yaml").write_text(yaml.safe_dump(params))
-            run_stage("align", folder)
-        train(folder, params, 1)  # the first run pays for imports
-        around, timed = train(folder, params, 1), train(folder, params, 1 + TIMED)
-        an_epoch = (timed - around) / TIMED
-        epochs = max(1, round(seconds / an_epoch))
-        train(folder, params, epochs)
-        return evaluate(folder, an_epoch, epochs)
+    outcomes, an_epoch = [], None
+    for params, made in prepared:
+        params = changed(params, variant.changes)
+        with workplace(made) as folder:
+            if any(key.startswith("align.") for key in variant.changes):
+                (folder / "params.yaml").write_text(yaml.safe_dump(params))
+                run_stage("align", folder)
+            an_epoch = an_epoch or seconds_an_epoch(folder, params)
+            epochs = max(1, round(seconds / an_epoch))
+            train(folder, params, epochs)
+            outcomes.append(evaluate(folder, an_epoch, epochs))
+    return outcomes
+
+
+def seconds_an_epoch(folder: Path, params: dict) -> float:
+    """Processor time of an epoch, its validation included."""
+    train(folder, params, 1)  # the first run pays for imports
+    around = train(folder, params, 1)
+    return (train(folder, params, 1 + TIMED) - around) / TIMED
 
 
 def evaluate(folder: Path, an_epoch: float, epochs: int) -> Outcome:
@@ -218,19 +225,18 @@ def made_for(data: str, seeds: Sequence[int], pool: Executor) -> list[tuple[dict
     return list(zip(seeded, folders, strict=True))
 
 
-def table(runs: Sequence[tuple[Variant, Sequence[Future]]]) -> Iterator[str]:
+def table(runs: Sequence[tuple[Variant, Future]]) -> Iterator[str]:
     """The lines of a Markdown table, each as soon as its runs are done."""
     heads: list[str] = []
-    for variant, futures in runs:
-        outcomes = [future.result() for future in futures]
+    for variant, future in runs:
+        outcomes: list[Outcome] = future.result()
         if not heads:
             heads = list(outcomes[0].accuracy)
             yield f"| {' | '.join([variant.group, *heads, 'parameters', 'samples/s', 'epochs'])} |"
             yield "|---" * (len(heads) + 4) + "|"
         cells = [spread([outcome.accuracy[head] for outcome in outcomes]) for head in heads]
-        rate = statistics.mean(outcome.rate for outcome in outcomes)
-        epochs = statistics.mean(outcome.epochs for outcome in outcomes)
-        counts = [f"{outcomes[0].parameters:,}", f"{rate:,.0f}", f"{epochs:.0f}"]
+        first = outcomes[0]
+        counts = [f"{first.parameters:,}", f"{first.rate:,.0f}", f"{first.epochs}"]
         yield f"| {' | '.join([variant.name, *cells, *counts])} |"
 
 
@@ -252,13 +258,13 @@ def main() -> None:
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that follow
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         for data in options.data:
-            made = made_for(data, options.seeds, pool)
-            several = len(made[0][0]["tasks"]) > 1
+            prepared = made_for(data, options.seeds, pool)
+            several = len(prepared[0][0]["tasks"]) > 1
             for group in options.groups or GROUPS:
                 if group in OF_TASKS and not several:
                     continue
                 runs = [
-                    (variant, [pool.submit(run, variant, *m, options.seconds) for m in made])
+                    (variant, pool.submit(run, variant, prepared, options.seconds))
                     for variant in variants(group)
                 ]
                 print(f"\n{data}, {options.seconds:.0f} s of training:\n")

@@ -65,7 +65,7 @@ def test_a_key_that_is_not_there_is_an_error(params):
 def test_variants_train_what_they_name_and_leave_what_was_made(params, made, ran):
     before = files(made)
     for variant in variants("fusion")[:2]:
-        outcome = run(variant, params, made, seconds=0.1)
+        (outcome,) = run(variant, [(params, made)], seconds=0.1)
         assert set(ran) == {variant.name}
         assert list(outcome.accuracy) == SUBSETS
         assert all(0 <= value <= 1 for value in outcome.accuracy.values())
@@ -76,7 +76,7 @@ def test_variants_train_what_they_name_and_leave_what_was_made(params, made, ran
 
 def test_a_change_to_alignment_aligns_anew(params, made, ran):
     before = files(made)
-    run(Variant("loss", "sigmoid", {"align.loss": "sigmoid"}), params, made, seconds=0.1)
+    run(Variant("loss", "sigmoid", {"align.loss": "sigmoid"}), [(params, made)], seconds=0.1)
     assert ran[0] == "align" and ran.count("align") == 1 and len(ran) > 1
     assert files(made) == before
 
@@ -84,19 +84,20 @@ def test_a_change_to_alignment_aligns_anew(params, made, ran):
 def test_more_time_is_more_epochs(params, made, monkeypatch):
     monkeypatch.setattr(experiments, "train", lambda folder, params, epochs: 2 + 0.5 * epochs)
     monkeypatch.setattr(experiments, "evaluate", lambda folder, *timing: timing)
-    variant = variants("fusion")[0]
-    assert run(variant, params, made, seconds=10.0) == (0.5, 20)
-    assert run(variant, params, made, seconds=0.1) == (0.5, 1)
+    variant, seeds = variants("fusion")[0], [(params | {"seed": seed}, made) for seed in (0, 1)]
+    assert run(variant, seeds, seconds=10.0) == [(0.5, 20)] * 2
+    assert run(variant, seeds, seconds=0.1) == [(0.5, 1)] * 2
 
 
 def test_a_table_has_a_row_a_variant_with_mean_and_range():
-    def done(accuracy: float) -> Future:
+    def done(*accuracies: float) -> Future:
         future = Future()
-        future.set_result(Outcome({"image": accuracy, "audio": 0.5}, 1234, 2000.0, 7))
+        found = [{"image": accuracy, "audio": 0.5} for accuracy in accuracies]
+        future.set_result([Outcome(accuracy, 1234, 2000.0, 7) for accuracy in found])
         return future
 
     one, other = (Variant("fusion", name, {}) for name in ("concat", "late"))
-    lines = list(table([(one, [done(0.7), done(0.8)]), (other, [done(1.0)])]))
+    lines = list(table([(one, done(0.7, 0.8)), (other, done(1.0))]))
     assert lines == [
         "| fusion | image | audio | parameters | samples/s | epochs |",
         "|---|---|---|---|---|---|",
