@@ -262,6 +262,19 @@ def test_sigkill_in_mid_training_loses_nothing(done, again):
     assert changed(again) == set()
 
 
+def test_two_processes_train_what_one_does(done, again):
+    """By one setting; but for rounding, so to the same losses, and in turn the same answers."""
+    again.set(**{"train.processes": 2})
+    again.run("dvc", "repro", "-q", "train")
+    one, two = (pd.read_csv(clone.path / "reports/history/train.csv") for clone in (done, again))
+    assert two[["epoch", "series", "task"]].equals(one[["epoch", "series", "task"]])
+    loss = one["series"] == "loss"
+    assert two[loss]["value"].tolist() == pytest.approx(one[loss]["value"].tolist(), rel=1e-3)
+    assert two[~loss]["value"].tolist() == pytest.approx(one[~loss]["value"].tolist(), abs=0.1)
+    steps = [pd.read_parquet(clone.path / "reports/steps/train.parquet") for clone in (done, again)]
+    assert steps[0].drop(columns="value").equals(steps[1].drop(columns="value"))
+
+
 def test_shards_that_a_killed_stage_left_are_taken_over_and_leftovers_go(done, again):
     forget(again, "preprocess_image")
     shard = next((done.path / "data/tensors/image").glob("*.safetensors"))

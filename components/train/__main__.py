@@ -1,6 +1,8 @@
 """Stage `train`: fusion, Transformer and heads learn every task at once."""
 
 import argparse
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,6 +21,7 @@ from components.model.encoders.file import load_description
 from components.model.folder import save_model
 from components.model.labels.labels import Vocabulary
 from components.model.multimodal import ModelConfig, MultimodalModel
+from components.store.errors import InputError
 from components.store.files import read_json
 from components.store.tables import HISTORY, SAMPLES, STEPS, read_table, write_table
 from components.train.balance import Balance
@@ -67,6 +70,21 @@ def build(
     return model
 
 
+def compile_model(model: MultimodalModel) -> None:
+    """Let torch.compile make the model faster from its first step on.
+
+    Raises:
+        InputError: there is no C++ compiler.
+    """
+    names = [os.environ.get("CXX", ""), "g++", "clang++"]
+    if not any(map(shutil.which, names)):
+        raise InputError(
+            "train.compile: true takes a C++ compiler; neither $CXX nor g++ nor clang++ was found. "
+            "Install one, or set train.compile to false"
+        )
+    model.compile(dynamic=True)  # batches differ in their numbers of samples and assets
+
+
 def recipe(course: Course, settings: View | Settings, checkpoint: Checkpoint) -> Recipe:
     """What a training run does with a course."""
     balance = Balance(course, settings.train)
@@ -103,7 +121,7 @@ def train(arguments: argparse.Namespace, settings: View) -> None:
     model = build(settings, vocabulary, learnt_from(table), encoders, arguments.projections)
     model.to(device(settings.train))
     if settings.train.compile:
-        model.compile()
+        compile_model(model)
     course = prepare(settings, table, model, tensor_sets, feature_sets)
     checkpoint = Checkpoint.of(arguments, settings, STAGE)
     logs = fit(recipe(course, settings, checkpoint))

@@ -214,6 +214,7 @@ def test_a_batch_in_parts_gives_the_gradient_of_the_whole(tmp_path):
 
 def test_the_average_is_what_is_measured_and_kept(tmp_path):
     net_, after = net(), []
+    start = {name: value.clone() for name, value in net_.state_dict().items()}
 
     def note():
         after.append({name: value.clone() for name, value in net_.state_dict().items()})
@@ -221,8 +222,8 @@ def test_the_average_is_what_is_measured_and_kept(tmp_path):
 
     kept, logs, _ = train(tmp_path / "c", net=lambda: net_, loop={"average": 0.8}, note=note)
     for name in (name for name, value in kept.items() if value.is_floating_point()):
-        expected = after[0][name]
-        for weights in after[1:]:
+        expected = start[name]
+        for weights in after:
             expected = 0.8 * expected + 0.2 * weights[name]
         torch.testing.assert_close(kept[name], expected, msg=name)
         assert not kept[name].equal(after[-1][name])

@@ -1,7 +1,7 @@
 """Joint training: which modalities are dropped, what a batch holds, and that it learns."""
 
 from dataclasses import replace
-from functools import partial
+from functools import partial, partialmethod
 
 import pytest
 import torch
@@ -14,6 +14,7 @@ from components.model.base.fit import fit
 from components.model.base.recipe import Recipe, add
 from components.model.fusion import FUSIONS
 from components.store.errors import InputError
+from components.train.__main__ import compile_model
 from components.train.course import Course, batches, learnt_from, predict
 from components.train.objective import drop_modalities, losses, measure, share
 from tests.model.worlds import (
@@ -26,6 +27,7 @@ from tests.model.worlds import (
 )
 
 ASSETS = 20
+COMPILE = torch.nn.Module.compile
 FROZEN = pytest.mark.parametrize("frozen", [MODALITIES, ()], ids=["frozen", "finetune"])
 WIDE = {
     "model.size": {"width": 32, "layers": 1, "heads": 4},
@@ -330,3 +332,27 @@ def test_in_bfloat16_losses_and_gradients_are_nearly_the_same(frozen, fusion):
     add(rounded).backward()
     learnt = [p for p in course.model.parameters() if p.grad is not None]
     assert learnt and all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() for p in learnt)
+
+
+def test_a_compiled_model_has_the_same_losses_and_names(monkeypatch):
+    plain, compiled = make_course(), make_course()
+    # Traced as ever, but not turned into C++, which takes minutes.
+    traced = partialmethod(COMPILE, backend="eager")
+    monkeypatch.setattr(torch.nn.Module, "compile", traced)
+    compile_model(compiled.model)
+    for size in (20, 13):
+        torch.manual_seed(0)
+        one = losses_of(plain, torch.arange(size))
+        torch.manual_seed(0)
+        other = losses_of(compiled, torch.arange(size))
+        for task, loss in one.items():
+            torch.testing.assert_close(other[task], loss)
+    add(other).backward()
+    assert plain.model.state_dict().keys() == compiled.model.state_dict().keys()
+
+
+def test_without_a_compiler_it_says_what_is_missing(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("CXX", raising=False)
+    with pytest.raises(InputError, match="train.compile: true takes a C\\+\\+ compiler"):
+        compile_model(make_model())

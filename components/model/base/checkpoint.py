@@ -17,8 +17,8 @@ from components.config.command import Stage, View
 from components.store.files import replacing
 from components.store.hashing import file_hash, fingerprint
 
-SECONDS_BETWEEN = 5.0  # two checkpoints, after any step; it changes no bytes …
-PATIENCE = 20.0  # … and as many times as long as writing one takes: large ones cost 5 % at most
+SECONDS_BETWEEN = 10.0  # two checkpoints, after any step; it changes no bytes …
+PATIENCE = 50.0  # … and so many times as long as writing one takes: it costs 2 % at most
 
 Groups = dict[str, dict[str, Tensor]]  # tensors by name, by what they are: a dot ends the latter
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from components.model.base import checkpoint, parallel
-from components.model.base.average import exchange, moving_average, standing_in
+from components.model.base.average import MovingAverage
 from components.model.base.chance import random_states, set_random_states
 from components.model.base.recipe import Measured, Recipe, Share
 from components.model.base.schedule import SCHEDULES
@@ -62,7 +62,7 @@ class _Run:
             _groups(recipe), lr=self.options.learning_rate, fused=True
         )
         decay, stopping = self.loop.average, self.loop.early_stopping
-        self.average = moving_average(recipe.module, decay) if decay else None
+        self.average = MovingAverage(recipe.module, decay) if decay else None
         self.watch = Watch(stopping.metric, stopping.patience) if stopping else None
         self.best: dict[str, Tensor] = {}  # weights of the best epoch, if it is watched
         self.epoch = self.step = self.done = 0
@@ -113,7 +113,7 @@ class _Run:
         recipe, module = self.recipe, self.recipe.module
         self.optimiser.zero_grad(set_to_none=True)
         shares = recipe.share(batch, self.loop.accumulate * parallel.count())
-        with parallel.own_chance(self.device, self._own_seed()):
+        with parallel.own_chance(self.device, recipe.seed, recipe.label, self.done):
             losses = self._backward(shares)
         parallel.merge(module, losses)
         recipe.before_step()
@@ -121,23 +121,26 @@ class _Run:
             nn.utils.clip_grad_norm_(module.parameters(), self.loop.clip)
         self.optimiser.step()
         if self.average is not None:
-            self.average.update_parameters(module)
+            self.average.update()
         self.steps.add(self.done, {"loss": losses, **recipe.note()})
 
     def _backward(self, shares: list[Share]) -> dict[str, Tensor]:
         """This process's part of the gradient of the mean over the shares, and of the losses."""
+        if len(shares) == 1:
+            return self._descend(shares[0], 1)
         sums: dict[str, Tensor] = {}
         for share in shares[parallel.rank() :: parallel.count()]:
-            with self._precision():
-                losses = share.weighted(self.recipe.losses(share.batch))
-                total = self.recipe.total(losses) / len(shares)
-            total.backward()
-            for task, loss in losses.items():
+            for task, loss in self._descend(share, len(shares)).items():
                 sums[task] = sums.get(task, 0) + loss.detach() / len(shares)
         return sums
 
-    def _own_seed(self) -> int:
-        return number_from(self.recipe.seed, self.recipe.label, self.done, parallel.rank())
+    def _descend(self, share: Share, count: int) -> dict[str, Tensor]:
+        """Add the gradient of one of so many shares to what is there; give its losses."""
+        with self._precision():
+            losses = share.weighted(self.recipe.losses(share.batch))
+            total = self.recipe.total(losses)
+        (total / count if count > 1 else total).backward()
+        return losses
 
     def _precision(self) -> AbstractContextManager:
         if self.loop.precision == "float32":
@@ -179,7 +182,7 @@ class _Run:
         """Meanwhile the module has the weights that are validated and saved."""
         if self.average is None:
             return nullcontext()
-        return standing_in(self.average, self.recipe.module)
+        return self.average.standing_in()
 
     @property
     def over(self) -> bool:
@@ -194,7 +197,7 @@ class _Run:
             self.bar.close()
         module = self.recipe.module.eval()
         if self.average is not None:
-            exchange(self.average, module)
+            self.average.exchange()
         if self.watch is not None:
             module.load_state_dict(self.best)
         table = pd.DataFrame(self.history, columns=list(HISTORY.columns))
@@ -211,7 +214,7 @@ class _Run:
                 "moments": checkpoint.moments(self.optimiser),
                 "chance": random_states(self.device),
                 "steps": self.steps.state(),
-                "average": self.average.state_dict() if self.average is not None else {},
+                "average": self.average.state() if self.average is not None else {},
                 "best": self.best,
             }
             position = {"epoch": self.epoch, "step": self.step, "done": self.done}
@@ -233,7 +236,7 @@ class _Run:
         if self.step:
             self.chance = tensors["chance"]
         if self.average is not None:
-            self.average.load_state_dict(tensors["average"])
+            self.average.restore(tensors["average"])
         self.best = tensors.get("best", {})
         return True
 

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch import distributed as dist
 
+from components.store.hashing import number_from
+
 SECONDS_TO_BE_ENDED = 30.0  # by the launcher, after another process has failed
 
 
@@ -38,14 +40,17 @@ def meet() -> None:
 
 
 @contextmanager
-def own_chance(device: torch.device, seed: int) -> Iterator[None]:
-    """What is drawn inside differs between processes; what is drawn afterwards does not."""
+def own_chance(device: torch.device, *origin: int | str) -> Iterator[None]:
+    """What is drawn inside follows from `origin` and the process; what is drawn after it does not.
+
+    Then processes drop other places of their parts, and draw alike what concerns the whole batch.
+    """
     if count() == 1:
         yield
         return
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(seed)
+        torch.manual_seed(number_from(*origin, rank()))
         yield
 
 
