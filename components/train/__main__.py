@@ -104,7 +104,8 @@ def recipe(course: Course, settings: View | Settings, checkpoint: Checkpoint) ->
         checkpoint=checkpoint,
         label="train",
         rates={
-            f"encoders.{m}.": getattr(settings.train.encoder_learning_rates, m) for m in MODALITIES
+            course.model.encoders[m]: getattr(settings.train.encoder_learning_rates, m)
+            for m in MODALITIES
         },
     )
 

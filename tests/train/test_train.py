@@ -191,7 +191,7 @@ def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
     assert len(samples) == 30
     with torch.no_grad():
         logits = predict(course, samples)
-    for task in ["shape"] if fusion == "late" else tasks:  # the others take several modalities
+    for task in ["shape"] if fusion == "late" else logits:  # the others take several modalities
         assert (logits[task].argmax(1) == samples.targets[task]).float().mean() > 0.95, task
     after = course.model.encoders.state_dict()
     assert all(after[name].equal(value) for name, value in before.items()) == bool(frozen)
@@ -201,17 +201,19 @@ def test_each_encoder_is_frozen_or_learns_at_its_own_rate(tmp_path):
     course = make_course(frozen=("image",), count=90, missing=0.0)
     before = {name: p.detach().clone() for name, p in course.model.named_parameters()}
     options = OptimiserSettings(epochs=1, batch=1000, learning_rate=0.01, weight_decay=0.0)
+    rates = {"image": 0.5, "text": 0.001, "audio": 0.0001}
     fit(
         Recipe(
-            module=course.model,
+            module=torch.nn.ModuleDict({"model": course.model}),  # as the stage, among other parts
             batches=lambda: [torch.arange(30)],
-            losses=lambda index: losses(course, index),
+            share=partial(share, course),
+            losses=partial(losses, course),
             measure=dict,
             options=options,
             seed=0,
             checkpoint=Checkpoint(tmp_path / "c", "a"),
             label="train",
-            rates={"encoders.image.": 0.5, "encoders.text.": 0.001, "encoders.audio.": 0.0001},
+            rates={course.model.encoders[m]: rate for m, rate in rates.items()},
         )
     )
     moved = {"image": 0.0, "text": 0.0, "audio": 0.0, "rest": 0.0}
@@ -320,7 +322,7 @@ def test_a_step_with_fewer_samples_than_parts_says_what_to_change():
 
 
 @pytest.mark.parametrize("fusion", FUSIONS)
-@pytest.mark.parametrize("frozen", [True, False], ids=["frozen", "finetune"])
+@FROZEN
 def test_in_bfloat16_losses_and_gradients_are_nearly_the_same(frozen, fusion):
     course = make_course(frozen, dropout=0.0, fusion=fusion)
     plain = losses_of(course, torch.arange(20))

@@ -244,10 +244,10 @@ class _Run:
 def _groups(recipe: Recipe) -> list[dict]:
     """Matrices are decayed; gains, biases and single vectors are not. `rate` is at full pace."""
     groups: dict[tuple[bool, float], list] = {}
-    rates, options = recipe.rates, recipe.options
-    for place, parameter in recipe.module.named_parameters():
-        own = (rate for prefix, rate in rates.items() if place.startswith(prefix))
-        rate = next(own, options.learning_rate)
+    options = recipe.options
+    own = {p: rate for part, rate in recipe.rates.items() for p in part.parameters()}
+    for parameter in recipe.module.parameters():
+        rate = own.get(parameter, options.learning_rate)
         if parameter.requires_grad:
             groups.setdefault((parameter.ndim <= 1, rate), []).append(parameter)
     return [

@@ -75,7 +75,7 @@ class Recipe:
         loop: how steps are made, and when the run ends.
         share: shares a batch out in so many parts. What is drawn for the whole step (which
             modalities are dropped, which tasks are trained) is drawn here.
-        rates: learning rates other than that of the options, by the prefix of a parameter's name.
+        rates: learning rates other than that of the options, by the part of the module.
         total: from the losses what is minimised. It is a weighted sum of the losses plus what
             does not depend on them (a · loss + b): then its mean over the shares is that of the
             whole batch, and so is its gradient.
@@ -97,7 +97,7 @@ class Recipe:
     label: str
     loop: LoopSettings = PLAIN
     share: Callable[[Any, int], list[Share]] = whole
-    rates: Mapping[str, float] = field(default_factory=dict)
+    rates: Mapping[nn.Module, float] = field(default_factory=dict)
     total: Callable[[dict[str, Tensor]], Tensor] = add
     before_step: Callable[[], None] = lambda: None
     after_epoch: Callable[[Measured], None] = lambda measured: None
