@@ -263,7 +263,9 @@ def take_published(encoder: nn.Module, name: str, folder: Path, modality: Modali
     """
     place = locate(name, folder, modality)
     with models.explained(place, modality):
-        encoder.model.load_state_dict(models.weights(place, modality))
+        found, needed = models.weights(place, modality), encoder.model.state_dict()
+        # What is over can only be a pooler that is not used.
+        encoder.model.load_state_dict({k: v for k, v in found.items() if k in needed})
     return skip(f"features_{modality}", f"the encoder is {name}, taken as it is")
 
 

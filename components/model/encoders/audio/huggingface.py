@@ -69,7 +69,8 @@ class HuggingFaceAudioEncoder(nn.Module):
         for length in lengths.unique():
             rows = (lengths == length).nonzero().squeeze(1)
             given = self.model(self._extract(samples[rows], lengths[rows])).last_hidden_state
-            tokens = tokens.index_copy(0, rows, pad(given, (0, 0, 0, size - given.shape[1])))
+            given = pad(given, (0, 0, 0, size - given.shape[1])).to(tokens.dtype)
+            tokens = tokens.index_copy(0, rows, given)
         mask = length_mask(count(lengths), size)
         return Features(tokens, mask, masked_mean(tokens, mask))
 
@@ -80,15 +81,14 @@ class HuggingFaceAudioEncoder(nn.Module):
             given = self.model(extracted, is_longer=longer)
         else:
             given = self.model(extracted)
-        seconds = lengths / self.rate
-        tokens, counts = self._in_time(given.last_hidden_state, seconds)
-        most = int(self._in_time(given.last_hidden_state, torch.tensor([self.seconds]))[1])
-        tokens = tokens[:, :most]
+        tokens, counts = self._in_time(given.last_hidden_state, lengths)
+        longest = torch.tensor([int(self.seconds * self.rate)])
+        tokens = tokens[:, : int(self._in_time(given.last_hidden_state, longest)[1])]
         mask = length_mask(counts, tokens.shape[1])
         own = given.get("pooler_output")
         return Features(tokens, mask, masked_mean(tokens, mask) if own is None else own)
 
-    def _in_time(self, tokens: Tensor, seconds: Tensor) -> tuple[Tensor, Tensor]:
+    def _in_time(self, tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Tokens in the order of time [N, T, D], and how many of them a sound fills [N].
 
         Whisper has one for two frames. AST has patches, after a class and a distillation token;
@@ -96,10 +96,11 @@ class HuggingFaceAudioEncoder(nn.Module):
 
         Args:
             tokens: the last hidden state.
-            seconds: lengths of the sounds [N].
+            lengths: of the sounds, in samples [N].
         """
         config = self.model.config
-        frames = (seconds / FRAME).ceil().long()
+        hop = round(self.rate * FRAME)
+        frames = (lengths + hop - 1) // hop
         if config.model_type == "whisper":
             return tokens, (frames + 1) // 2
         if config.model_type == AST:
