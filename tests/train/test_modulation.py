@@ -80,7 +80,7 @@ def test_only_who_leads_is_held_back():
 
 def test_a_modality_s_parameters_bear_its_name():
     for fusion in ("concat", "attention", "bilinear"):
-        model = make_course(frozen=False, fusion=fusion).model
+        model = make_course(frozen=(), fusion=fusion).model
         owned = {m: {id(p) for p in own_parameters(model, m)} for m in MODALITIES}
         for m in MODALITIES:
             assert {id(p) for p in model.encoders[m].parameters()} < owned[m]
