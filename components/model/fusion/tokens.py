@@ -5,15 +5,18 @@ from torch import Tensor, nn
 
 from components.config.section import MODALITIES, Modality
 
+GAIN = 0.1  # of the positions, at first
+
 
 class Tokens(nn.Module):
     """A linear map of a modality's tokens, plus its embedding, plus where each token stands.
 
     Attention sees a set: without the embedding it cannot tell modalities apart, without positions
-    not left from right. Text and sound had positions before they were encoded; the tokens of an
-    image have none but what a convolution sees of its edge. Positions are the sinusoids of section
-    3.5 of Vaswani et al. 2017, which have no longest sequence, times a learnt gain (Li et al. 2019,
-    section 3.2), so that they need not drown what they are added to.
+    not left from right. Most encoders add positions to what they read; of one that does not, as a
+    convolutional network, the tokens have none but what it sees of an image's edge. Positions are
+    the sinusoids of section 3.5 of Vaswani et al. 2017, which have no longest sequence, times a
+    learnt gain (Li et al. 2019, neural speech synthesis with Transformer network), so that they
+    need not drown what they are added to.
     """
 
     def __init__(self, width_in: int, width: int):
@@ -29,9 +32,6 @@ class Tokens(nn.Module):
         mapped = self.maps[modality](tokens)
         places = sinusoids(*mapped.shape[1:]).to(mapped)  # [T, D]
         return mapped + self.modality[modality] + self.position[modality] * places
-
-
-GAIN = 0.1  # of the positions, at first
 
 
 def sinusoids(length: int, width: int) -> Tensor:
