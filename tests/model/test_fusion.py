@@ -292,7 +292,7 @@ def test_bottlenecks_are_their_equation(norm):
     for n, subset in enumerate(SUBSETS):
         own = {m: marked(fusion, m, features[m][rows[m][n]]) for m in subset}
         shared = fusion.bottlenecks
-        for layer in fusion.layers:
+        for layer in (fusion.first, fusion.second):
             said = []
             for m in subset:
                 both = written_out.block(layer[m], torch.cat([own[m], shared]))

@@ -99,6 +99,9 @@ def test_packed_tokens_find_their_places_again():
     assert packed.equal(x[present])
     assert places.spread(packed).equal(x * present[..., None])
     assert packed[places.last()].equal(x[:, -1])
+    present[:, -3:] = True
+    places = Places.of(present)
+    assert places.pack(x)[places.last(3)].equal(x[:, -3:].flatten(0, 1))
 
 
 def test_each_sample_is_as_if_its_tokens_were_all_there_is(transformer):

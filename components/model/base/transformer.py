@@ -36,11 +36,12 @@ class Places:
         whole = x.new_zeros(size * length, width).index_copy(0, self.rows, x)
         return whole.view(size, length, width)
 
-    def last(self) -> Tensor:
-        """int64 [B]: which of the n is the last token of each sample; it must be there."""
+    def last(self, count: int = 1) -> Tensor:
+        """int64 [B · count]: which of the n are each sample's last tokens; they must be there."""
         size, length = self.shape
-        ends = torch.arange(1, size + 1, device=self.rows.device) * length - 1
-        return torch.searchsorted(self.rows, ends)
+        ends = torch.arange(1, size + 1, device=self.rows.device)[:, None] * length
+        ends = ends + torch.arange(-count, 0, device=self.rows.device)  # [B, count]
+        return torch.searchsorted(self.rows, ends.flatten())
 
 
 class Attention(nn.Module):
@@ -91,19 +92,21 @@ class Block(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, places: Places, mask: Tensor, last: bool = False) -> Tensor:
+    def forward(self, x: Tensor, places: Places, mask: Tensor, last: int = 0) -> Tensor:
         """The tokens at `places` [n, D] → the same.
 
         Args:
             mask: bool [B, 1, T or 1, T], true where a query (row) may see a key (column).
-            last: only the last token of each sample is computed: [n, D] → [B, D].
+            last: only so many last tokens of each sample are computed: [n, D] → [B · last, D];
+                0: all.
         """
         read = x if self.post else self.attention_norm(x)
         key_value = places.spread(self.attention.key_value(read))  # [B, T, 2 D]
         if last:
-            ends = places.last()
-            query = self.attention.query(read[ends])[:, None]  # [B, 1, D]
-            x, attended = x[ends], self.attention.attend(query, key_value, mask[:, :, -1:])[:, 0]
+            ends = places.last(last)
+            query = self.attention.query(read[ends]).unflatten(0, (-1, last))  # [B, last, D]
+            attended = self.attention.attend(query, key_value, mask[:, :, -last:])
+            x, attended = x[ends], attended.flatten(0, 1)  # [B · last, D]
         else:
             query = places.spread(self.attention.query(read))  # [B, T, D]
             attended = places.pack(self.attention.attend(query, key_value, mask))  # [n, D]
@@ -151,5 +154,5 @@ class Transformer(nn.Module):
         places = Places.of(present)
         x = places.pack(x)  # [n, D]
         for number, block in enumerate(self.blocks, start=1):
-            x = block(x, places, mask, last=last and number == len(self.blocks))
+            x = block(x, places, mask, last=int(last and number == len(self.blocks)))
         return self.norm(x)[:, None] if last else places.spread(self.norm(x))

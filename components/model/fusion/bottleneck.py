@@ -6,10 +6,8 @@ from torch import Tensor, nn
 from components.config.section import MODALITIES
 from components.config.settings import ModelSettings
 from components.model.base.transformer import Block, Places
-from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality, pick
+from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality
 from components.model.fusion.tokens import Tokens
-
-LAYERS = 2  # the fewest: in the first modalities tell, in the second they answer what they heard
 
 
 class BottleneckFusion(nn.Module):
@@ -17,8 +15,10 @@ class BottleneckFusion(nn.Module):
     2021, attention bottlenecks for multimodal fusion.
 
     z_m are the tokens of modality m, f the bottleneck tokens, learnt where they start; the mean is
-    over the modalities present. Each layer has weights of its own for each modality. The bottleneck
-    tokens are what comes out: if the z_m did, the Transformer would let modalities exchange all.
+    over the modalities present. Each layer has weights of its own for each modality. Two layers are
+    the fewest: in the first modalities tell, in the second they answer what they heard. The
+    bottleneck tokens are what comes out: if the z_m did, the Transformer would let modalities
+    exchange all.
     """
 
     def __init__(self, width_in: int, options: ModelSettings):
@@ -27,49 +27,53 @@ class BottleneckFusion(nn.Module):
         self.bottlenecks = nn.Parameter(torch.empty(options.bottlenecks, options.width))
         nn.init.normal_(self.bottlenecks, std=0.02)
         size = options.width, options.heads, options.dropout, options.norm
-        self.layers = nn.ModuleList(
-            nn.ModuleDict({m: Block(*size) for m in MODALITIES}) for _ in range(LAYERS)
+        self.first, self.second = (
+            nn.ModuleDict({m: Block(*size) for m in MODALITIES}) for _ in range(2)
         )
 
     def forward(self, features: FeaturesByModality, rows: RowsByModality) -> Fused:
         """Features [N, T, E] and rows [B] → the bottleneck tokens, K a sample."""
-        here = {m: features[m] for m in MODALITIES if m in features}
-        there = torch.stack([rows[m] >= 0 for m in here])  # [M, B]
-        first, *rest = self.layers
-        own, said = {}, {}
-        for m, f in here.items():  # all samples start alike: each asset is read once
-            shared = self.bottlenecks.expand(len(f.mask), -1, -1)  # [N, K, D]
-            tokens, told = exchange(first[m], self.tokens(m, f.tokens), f.mask, shared)
-            own[m], said[m] = pick(tokens, rows[m]), pick(told, rows[m])  # [B, T or K, D]
-        shared = mean(said, there)
-        masks = {m: pick(f.mask, rows[m]) for m, f in here.items()}  # [B, T]
-        for layer in rest:
-            for m, present in zip(here, there, strict=True):
-                own[m], said[m] = exchange(layer[m], own[m], masks[m], shared, present)
-            shared = mean(said, there)
-        return Fused(shared, there.any(0)[:, None].expand(shared.shape[:2]))
+        there = {m: rows[m] >= 0 for m in MODALITIES if m in features}  # [B]
+        assets = {m: rows[m][there[m]] for m in there}  # [b], of the samples that have it
+        count, own, told = len(self.bottlenecks), {}, {}
+        for m in there:  # all samples start alike, so each asset is read once
+            tokens, mask = self.tokens(m, features[m].tokens), features[m].mask  # [N, T, D]
+            start = self.bottlenecks.expand(len(tokens), -1, -1)  # [N, K, D]
+            both = exchange(self.first[m], tokens, mask, start)  # [N, T + K, D]
+            own[m], told[m] = both[:, :-count], both[assets[m], -count:]
+        shared = mean(told, there)  # [B, K, D]
+        for m in there:  # nothing reads the z_m that would come of this layer
+            tokens, mask = own[m][assets[m]], features[m].mask[assets[m]]  # [b, T, D]
+            told[m] = exchange(self.second[m], tokens, mask, shared[there[m]], told_only=True)
+        present = torch.stack(list(there.values())).any(0)[:, None]  # [B, 1]
+        return Fused(mean(told, there), present.expand(-1, count))
 
 
 def exchange(
-    block: Block, own: Tensor, mask: Tensor, shared: Tensor, present: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
-    """A layer over a modality's tokens [B, T, D] and the bottleneck tokens [B, K, D].
+    block: Block, own: Tensor, mask: Tensor, shared: Tensor, told_only: bool = False
+) -> Tensor:
+    """A layer over a modality's tokens [b, T, D] and the bottleneck tokens [b, K, D].
 
     Args:
         block: of the modality.
         own: the modality's tokens.
-        mask: bool [B, T], true where such a token is there.
+        mask: bool [b, T], true where such a token is there.
         shared: the bottleneck tokens.
-        present: bool [B], whose modality is there; None: all are. Of the others come zeros.
+        told_only: whether only the bottleneck tokens are computed, [b, K, D]; else [b, T + K, D].
     """
-    whole = torch.cat([mask, mask.new_ones(shared.shape[:2])], 1)  # [B, T + K]
-    whole = whole if present is None else whole & present[:, None]
+    whole = torch.cat([mask, mask.new_ones(shared.shape[:2])], 1)  # [b, T + K]
     places = Places.of(whole)
-    x = block(places.pack(torch.cat([own, shared], 1)), places, whole[:, None, None, :])
-    return places.spread(x).split([own.shape[1], shared.shape[1]], 1)
+    last = shared.shape[1] if told_only else 0
+    x = places.pack(torch.cat([own, shared], 1))  # [n, D]
+    x = block(x, places, whole[:, None, None, :], last)
+    return x.view_as(shared) if told_only else places.spread(x)
 
 
-def mean(said: dict[str, Tensor], there: Tensor) -> Tensor:
-    """The mean over the modalities that are there, bool [M, B]: [B, K, D] each → [B, K, D]."""
-    weights = there / there.sum(0).clamp(min=1)  # [M, B]
-    return (torch.stack(list(said.values())) * weights[..., None, None]).sum(0)
+def mean(told: dict[str, Tensor], there: dict[str, Tensor]) -> Tensor:
+    """The mean over the modalities of a sample, bool [B] each: [b, K, D] each → [B, K, D]."""
+    total, count = 0, 0
+    for m, present in there.items():
+        spread = told[m].new_zeros(len(present), *told[m].shape[1:])
+        spread[present] = told[m]
+        total, count = total + spread, count + present.float()
+    return total / count.clamp(min=1)[:, None, None]
