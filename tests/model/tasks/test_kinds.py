@@ -154,6 +154,7 @@ def test_what_is_recorded_holds_all_that_the_metrics_need():
         table = pd.DataFrame({"target": targets, "prediction": recorded.values})
         assert all(isinstance(value, str) for value in recorded.values)
         assert all(0 <= value < math.inf for value in kind.metrics(table).values()), name
+    assert KINDS_OF["vqa"].record(LOGITS).values == ["2", "yes", "no"]
     recorded = KINDS_OF["multilabel"].record(LOGITS).values[0]
     assert json.loads(recorded) == pytest.approx(LOGITS[0].sigmoid().tolist(), rel=1e-5)
 
