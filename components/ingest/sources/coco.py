@@ -1,7 +1,7 @@
 """COCO: the captions and the categories of images, as `captions_*.json` and `instances_*.json`."""
 
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,12 +37,26 @@ class Part:
         return self.captions or self.instances
 
 
+@dataclass(frozen=True)
+class Said:
+    """What the files of a split say about its images, by their ids.
+
+    Attributes:
+        categories: the name of each instance's category; None if it is not known.
+        captions: the captions.
+    """
+
+    categories: Lookup
+    captions: Lookup
+
+
 def read(settings: CocoSettings, root: Path) -> Rows:
     """One record a caption, split by split, in the order of the captions file.
 
     After them the images without captions, in the order of the images. Each has the columns
     `categories` (the names of what is seen on the image; None if no instances file was given, or
-    one that cannot be trusted about this image), `image_id` and `caption_id`.
+    one that cannot be trusted about this image), `captions` (all those of the image; None if there
+    is none), `image_id` and `caption_id`.
 
     Raises:
         InputError: a file or folder is missing, is not JSON, or lists no images or no categories.
@@ -61,17 +75,20 @@ def read(settings: CocoSettings, root: Path) -> Rows:
 
 
 def _read_part(part: Part) -> Rows:
-    with closing(Lookup()) as images, closing(Lookup()) as categories:
+    with ExitStack() as stack:
+        images, categories, captions = (stack.enter_context(closing(Lookup())) for _ in range(3))
+        said = Said(categories, captions)
         for path in filter(None, (part.captions, part.instances)):
             yield from _list_images(path, images)
         if part.instances:
             yield from _find_categories(part.instances, images, categories)
         if part.captions:
-            yield from _read_captions(part, images, categories)
+            _find_captions(part.captions, captions)
+            yield from _read_captions(part, images, said)
         for image_id, file_name in images.rest():
             line = f"{part.named_by().name}:image {image_id}"
             try:
-                yield _record(part, line, image_id, file_name, categories)
+                yield _record(part, line, image_id, file_name, said)
             except RowError as error:
                 yield error.at(line)
 
@@ -130,22 +147,29 @@ def _find_category(item: Any, names: dict[str, str], images: Lookup, categories:
         categories.add(image_id, name)
 
 
-def _read_captions(part: Part, images: Lookup, categories: Lookup) -> Rows:
+def _find_captions(path: Path, captions: Lookup) -> None:
+    """Note every caption by its image; what is wrong with one is told where it becomes a row."""
+    for _, item in items(path, "annotations", required=False):
+        with suppress(RowError):
+            captions.add(identity(item, "image_id"), string(item, "caption"))
+
+
+def _read_captions(part: Part, images: Lookup, said: Said) -> Rows:
     for place, item in items(part.captions, "annotations", required=False):  # a test split's
         line = line_of(part.captions, item, "id", place)
         try:
-            yield _captioned(part, line, item, images, categories)
+            yield _captioned(part, line, item, images, said)
         except RowError as error:
             yield error.at(line)
 
 
-def _captioned(part: Part, line: str, item: Any, images: Lookup, categories: Lookup) -> Record:
+def _captioned(part: Part, line: str, item: Any, images: Lookup, said: Said) -> Record:
     image_id = identity(item, "image_id")
     found = images.take(image_id)
     if not found:
         raise _unlisted(image_id)
     caption_id, caption = identity(item, "id"), string(item, "caption")
-    return _record(part, line, image_id, found[0], categories, caption_id, caption)
+    return _record(part, line, image_id, found[0], said, caption_id, caption)
 
 
 def _record(
@@ -153,16 +177,17 @@ def _record(
     line: str,
     image_id: str,
     file_name: str,
-    categories: Lookup,
+    said: Said,
     caption_id: str | None = None,
     caption: str | None = None,
 ) -> Record:
     media = {"image": part.images.media(file_name)}
     if caption is not None:
         media["text"] = Media(caption, caption.encode)
-    seen = set(categories.get(image_id)) if part.instances else {None}
+    seen = set(said.categories.get(image_id)) if part.instances else {None}
     columns = {
         "categories": None if None in seen else tuple(sorted(seen)),
+        "captions": tuple(said.captions.get(image_id)) or None,
         "image_id": image_id,
         "caption_id": caption_id,
     }

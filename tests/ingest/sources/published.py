@@ -34,10 +34,11 @@ def documented(title: str, place: int = 0) -> IngestSettings:
     return IngestSettings.model_validate(found[place])
 
 
-def documented_task(title: str) -> TaskSettings:
-    """The task of a chapter."""
-    (task,) = [t for block in blocks(title) for t in block.get("tasks", {}).values()]
-    return TaskSettings.model_validate(task)
+def documented_tasks(title: str) -> list[TaskSettings]:
+    """The tasks of a chapter."""
+    found = [task for block in blocks(title) for task in block.get("tasks", {}).values()]
+    assert found, title
+    return [TaskSettings.model_validate(task) for task in found]
 
 
 def write(root: Path, name: str, content: bytes | str | dict | list) -> Path:

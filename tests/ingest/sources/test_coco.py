@@ -12,7 +12,7 @@ from components.store.files import read_json
 from tests.ingest.sources.published import (
     assert_memory_is_flat,
     documented,
-    documented_task,
+    documented_tasks,
     texts,
     told,
     write,
@@ -101,6 +101,7 @@ def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_pat
     ]
     assert rows[0].columns == {
         "categories": ("dog", "person"),
+        "captions": ("A dog.", "A dog."),
         "image_id": "9",
         "caption_id": "90",
     }
@@ -108,7 +109,7 @@ def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_pat
     assert rows[0].media["image"].key == "coco/train2017/000000000009.jpg"
     assert rows[0].media["image"].load() == png(0)
     assert rows[2].media["image"].key == rows[0].media["image"].key
-    assert documented_task("COCO").column in rows[0].columns
+    assert {task.column for task in documented_tasks("COCO")} <= rows[0].columns.keys()
 
 
 def test_a_caption_is_taken_as_published(tmp_path):
@@ -130,7 +131,21 @@ def test_images_without_captions_come_last_and_have_no_text(tmp_path):
         "captions.json:image 7": None,
         "captions.json:image 8": None,
     }
-    assert rows[2].columns == {"categories": ("bicycle",), "image_id": "8", "caption_id": None}
+    assert rows[2].columns == {
+        "categories": ("bicycle",), "captions": None, "image_id": "8", "caption_id": None,
+    }  # fmt: skip
+
+
+def test_each_row_has_all_captions_of_its_image(tmp_path):
+    captions = [caption(1, 9, "One."), caption(2, 7, "Two."), caption(3, 9, "Three.")]
+    captions += [{**caption(4, 9), "caption": 5}, caption(5, 404)]
+    rows = rows_of(tmp_path, [image(9), image(7)], captions)
+    assert told(rows[3:]) == [
+        ("captions.json:4", "field_invalid"), ("captions.json:5", "image_unlisted"),
+    ]  # fmt: skip
+    assert [row.columns["captions"] for row in rows[:3]] == [
+        ("One.", "Three."), ("Two.",), ("One.", "Three."),
+    ]  # fmt: skip
 
 
 def test_without_instances_the_categories_are_not_known(tmp_path):

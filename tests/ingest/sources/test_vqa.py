@@ -9,7 +9,7 @@ from components.store.errors import InputError
 from tests.ingest.sources.published import (
     assert_memory_is_flat,
     documented,
-    documented_task,
+    documented_tasks,
     texts,
     told,
     write,
@@ -93,7 +93,7 @@ def test_the_how_to_reads_every_question_with_its_ten_answers(tmp_path):
     assert rows[0].media["image"].key == "coco/train2014/COCO_train2014_000000458752.jpg"
     assert rows[0].media["image"].load() == png(0)
     assert rows[0].media["text"].load() == b"What is this photo taken looking through?"
-    task = documented_task("VQA v2")
+    (task,) = documented_tasks("VQA v2")
     assert task.kind == "vqa"
     assert len(rows[0].columns[task.column]) == 10
 
