@@ -7,6 +7,8 @@ from components.config.load import load_settings
 from components.store.errors import InputError
 from tests.shrunk import ROOT, assert_refused, change, run_python, shipped, write_params
 
+WRITING = ("vocabulary", "max_tokens", "decoding")  # keys of the kind generation
+
 
 def problems(tmp_path, params) -> list[str]:
     """The lines of the message that refuses `params`."""
@@ -30,7 +32,7 @@ def edited(key: str, edit) -> dict:
 
 def test_the_shipped_file_is_valid_and_complete():
     settings = load_settings(ROOT / "params.yaml")
-    left_out = {"tasks": {"__all__": {"answers", "query", "target", "goal"}}}
+    left_out = {"tasks": {"__all__": {"answers", "query", "target", "goal", *WRITING}}}
     dumped = settings.model_dump(mode="json", by_alias=True, exclude=left_out)
     assert dumped == shipped()
 
@@ -69,6 +71,9 @@ SHAPE = shipped()["tasks"]["shape"]
 PROMPTS = shipped()["evaluate"]["prompts"]
 SEARCH = {
     "kind": "retrieval", "column": "shape", "query": "text", "target": "image", "weight": 1.0,
+}  # fmt: skip
+WRITE = SHAPE | {
+    "kind": "generation", "vocabulary": 300, "max_tokens": 16, "decoding": "greedy",
 }  # fmt: skip
 
 
@@ -133,6 +138,19 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("tasks.shape", SEARCH | {"decided_by": ["image"]}, "decided_by is ['image']; kind retri"),
         ("tasks.shape", SEARCH | {"answers": 9}, "kind is retrieval, answers is 9"),
         ("tasks.shape", SHAPE | {"query": "text"}, "query is text, target is None; only kind retr"),
+        ("tasks.shape", SHAPE | {"decoding": "greedy"}, "no other kind has them"),
+        ("tasks.shape", SHAPE | {"kind": "generation"}, "vocabulary is None, max_tokens is None, "),
+        ("tasks.shape", WRITE | {"max_tokens": None}, "kind generation needs all three"),
+        ("tasks.shape", WRITE | {"max_tokens": 0}, "greater than or equal to 1, found 0"),
+        ("tasks.shape", WRITE | {"vocabulary": 256}, "greater than or equal to 257, found 256"),
+        ("tasks.shape", WRITE | {"decoding": "beem/4"}, "found 'beem/4', expected greedy, beam"),
+        ("tasks.shape", WRITE | {"decoding": "beam"}, "found 'beam', expected greedy, beam/WIDTH"),
+        ("tasks.shape", WRITE | {"decoding": "beam/65"}, "found 'beam/65'"),
+        ("tasks.shape", WRITE | {"decoding": "nucleus/1.1"}, "found 'nucleus/1.1'"),
+        ("tasks.shape", WRITE | {"max_token": 9}, "unknown key. Did you mean 'max_tokens'?"),
+        ("tasks.shape", WRITE | {"answers": 9}, "kind is generation, answers is 9"),
+        ("tasks.shape", WRITE | {"decided_by": None}, "kind is generation, decided_by is missing"),
+        ("tasks.shape", WRITE | {"column": "voice"}, "columns voice are read by tasks of several"),
         ("tasks.shape.decided_by", None, "kind is classification, decided_by is missing"),
         ("tasks", {"shape": SEARCH}, "tasks are all of kind retrieval"),
         ("preprocess.image.size", 40, "multiple of 16, found 40"),
@@ -184,6 +202,15 @@ def test_a_column_of_words_serves_classification_retrieval_and_slices(tmp_path):
     load_settings(write_params(tmp_path / "params.yaml", params))
     params["tasks"]["shape"]["kind"] = "multilabel"
     assert "columns shape are read by tasks of several kinds" in "".join(problems(tmp_path, params))
+
+
+@pytest.mark.parametrize(
+    "decoding", ["greedy", "beam/1", "beam/64", "nucleus/0.9", "nucleus/.95", "nucleus/1"]
+)
+def test_how_a_text_is_chosen_is_one_word(tmp_path, decoding):
+    params = edited("tasks", lambda tasks: tasks.update(write=WRITE | {"decoding": decoding}))
+    params["tasks"]["write"]["column"] = "text"
+    assert load_settings(write_params(tmp_path / "params.yaml", params)).tasks["write"].decoding
 
 
 @pytest.mark.parametrize("column", ["sample_id", "image_id", "text_id", "audio_id"])

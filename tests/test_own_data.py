@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from components.store.tables import QUARANTINE, SAMPLES, read_table
+from components.store.tables import PREDICTIONS, QUARANTINE, SAMPLES, read_table
 from tests.clone import Clone
 from tests.shrunk import ROOT
 from tests.stages import STAGES
@@ -41,6 +41,24 @@ CHANGES = {
         },
         "tags": {"kind": "multilabel", "column": "tags", "decided_by": [], "weight": 0.5},
         "price": {"kind": "regression", "column": "price", "decided_by": [], "weight": 0.5},
+        "note": {
+            "kind": "generation",
+            "column": "note",
+            "decided_by": ["image"],
+            "weight": 0.5,
+            "vocabulary": 280,
+            "max_tokens": 6,
+            "decoding": "beam/2",
+        },
+        "copy": {
+            "kind": "generation",
+            "column": "text",
+            "decided_by": ["text"],
+            "weight": 0.5,
+            "vocabulary": 300,
+            "max_tokens": 12,
+            "decoding": "nucleus/0.9",
+        },
         "find_photo": {
             "kind": "retrieval",
             "column": "image_id",
@@ -58,7 +76,7 @@ def write_source(folder: Path) -> None:
     (folder / "photos").mkdir(parents=True)
     with open(folder / "things.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["id", "photo", "caption", "colour", "tags", "price", "shop"])
+        table.writerow(["id", "photo", "caption", "colour", "tags", "price", "shop", "note"])
         for row in range(ROWS):
             colour = list(COLOURS)[row % 3]
             pixels = np.clip(np.array(COLOURS[colour]) + random.normal(0, 20, (40, 50, 3)), 0, 255)
@@ -66,8 +84,11 @@ def write_source(folder: Path) -> None:
             caption = f"das ist {colour}, 第{row}号" if row % 5 else ""
             tags = "|".join(["warm"] * (colour == "red") + ["even"] * (row % 2 == 0))
             name = ["Ost", "West"][row % 2]
-            table.writerow([f"t{row}", f"photos/{row}.jpg", caption, colour, tags, row / 4, name])
-        table.writerow(["broken", "photos/broken.jpg", "kaputt", "red", "warm", 1, "Ost"])
+            # A text, several that are right, one that is cut, a number, or nothing.
+            note = [colour, f'["{colour}", "{colour}!"]', f"{colour} " * 9, row, " "][row % 5]
+            cells = [f"t{row}", f"photos/{row}.jpg", caption, colour, tags, row / 4, name, note]
+            table.writerow(cells)
+        table.writerow(["broken", "photos/broken.jpg", "kaputt", "red", "warm", 1, "Ost", "red"])
     (folder / "photos/broken.jpg").write_bytes(b"no photo")
 
 
@@ -96,6 +117,10 @@ def test_each_kind_of_task_has_its_metrics(clone):
     assert metrics["accuracy"].keys() == {"colour"}
     assert metrics["f1"].keys() == {"tags"}
     assert metrics["mean_absolute_error"].keys() == {"price"}
+    for metric in ("bleu_4", "rouge_l", "cider"):
+        assert metrics[metric].keys() == {"note", "copy"}
+        assert metrics[metric]["note"].keys() == {"image", "image+text"}
+        assert metrics[metric]["copy"].keys() == {"text", "image+text"}
     assert metrics["accuracy"]["colour"].keys() == {"image", "image+text"}
     assert "shop" in metrics["slices"]["colour"]
     assert metrics["zero_shot_accuracy"].keys() == {"colour"}
@@ -108,7 +133,23 @@ def test_afterwards_nothing_is_left_to_do_and_the_model_answers(clone):
     assert "up to date" in clone.run("dvc", "status")
     photo = str(clone.path / "source/photos/0.jpg")
     answer = clone.run("components.registry.predict", "--image", photo, "--text", "das ist rot")
-    assert {line.split()[0] for line in answer.splitlines()} == {"colour", "tags", "price"}
+    told = {line.split()[0] for line in answer.splitlines()}
+    assert told == {"colour", "tags", "price", "note", "copy"}
+
+
+def test_texts_that_the_model_writes_are_learnt_and_recorded(clone):
+    samples = read_table(clone.path / "data/samples.parquet", SAMPLES).set_index("sample_id")
+    assert list(samples.loc["t1", "note"]) == ["green", "green!"]
+    assert list(samples.loc["t3", "note"]) == ["3"] and samples.loc["t4", "note"] is None
+    assert list(samples.loc["t7", "text"]) == ["das ist green, 第7号"]
+    assert samples.loc["t5", "text"] is None  # it has no text
+    vocabulary = json.loads(clone.read("data/vocabulary.json"))
+    assert len(vocabulary["note"]["merges"]) <= 280 - 257
+    predictions = read_table(clone.path / "data/predictions.parquet", PREDICTIONS)
+    notes = predictions[predictions["task"] == "note"]
+    asked = set(samples.index[(samples["split"] == "test") & samples["note"].notna()])
+    assert set(notes["sample_id"]) == asked and notes["confidence"].notna().all()
+    assert all(isinstance(json.loads(target), list) for target in notes["target"])
 
 
 def test_sound_is_refused_by_a_model_that_never_heard_any(clone):

@@ -20,7 +20,7 @@ from components.config.section import (
 Fusion = Literal["bilinear", "gated", "tensor", "concat", "attention", "bottleneck", "late"]
 Norm = Literal["pre", "post"]
 Rate = Annotated[float, Field(gt=0, le=1)]
-TaskKind = Literal["classification", "multilabel", "regression", "vqa", "retrieval"]
+TaskKind = Literal["classification", "multilabel", "regression", "vqa", "generation", "retrieval"]
 
 RESERVED = {  # no names for tasks
     *("transcript", "masked_tokens", "same_text", "same_image", "same_audio"),  # encoders' own
@@ -59,6 +59,15 @@ def _tokenizer_source(name: str) -> str:
     return name
 
 
+def _decoding(word: str) -> str:
+    if not re.fullmatch(r"greedy|beam/([1-9]|[1-5]\d|6[0-4])|nucleus/(0?\.\d+|1(\.0*)?)", word):
+        raise ValueError(
+            f"found {word!r}, expected greedy, beam/WIDTH with 1 to 64 texts side by side as in "
+            "beam/4, or nucleus/SHARE with a share of the probability, 0 to 1, as in nucleus/0.9"
+        )
+    return word
+
+
 class TaskSettings(Section):
     """A task over one column of the samples."""
 
@@ -68,6 +77,9 @@ class TaskSettings(Section):
     weight: Positive
     goal: Share | None = None  # the quality at which it is done, if that is not a perfect one
     answers: Annotated[int, Field(ge=2)] | None = None  # kind vqa: so many of the most frequent
+    vocabulary: Annotated[int, Field(ge=257, le=100_000)] | None = None  # kind generation: tokens
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] | None = None  # likewise: longer texts are cut
+    decoding: Annotated[str, AfterValidator(_decoding)] | None = None  # how a text is chosen
     query: Modality | None = None  # kind retrieval: what is given …
     target: Modality | None = None  # … and what is to be found
 
@@ -77,6 +89,17 @@ class TaskSettings(Section):
             raise ValueError(
                 f"kind is {self.kind}, answers is {self.answers}; kind vqa needs answers, the size "
                 "of its vocabulary, and no other kind has it"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _how_to_write_is_for_generation(self):
+        keys = ("vocabulary", "max_tokens", "decoding")
+        named = ", ".join(f"{key} is {getattr(self, key)}" for key in keys)
+        if any((getattr(self, key) is None) == (self.kind == "generation") for key in keys):
+            raise ValueError(
+                f"kind is {self.kind}, {named}; kind generation needs all three, as 512, 16 and "
+                "greedy, and no other kind has them"
             )
         return self
 

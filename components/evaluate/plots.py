@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 
 from components.model.base.spans import spans
 from components.model.tasks.classification import Classification
+from components.model.tasks.generation import Generation
 from components.model.tasks.kind import Kind
 from components.model.tasks.multilabel import Multilabel
 from components.model.tasks.regression import Regression
@@ -91,6 +92,16 @@ def answers(predictions: pd.DataFrame, kind: Vqa, title: str) -> Figure:
     return bars(scores.mean()[often], title, "accuracy where this is the answer")
 
 
+def likeness(predictions: pd.DataFrame, kind: Generation, title: str) -> Figure:
+    """How much of the texts is right: their ROUGE-L."""
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    axis = figure.subplots()
+    axis.hist(kind.scores(predictions), bins=np.linspace(0, 1, 21))
+    axis.set(title=title, xlim=(0, 1), xlabel="ROUGE-L of a text", ylabel="texts")
+    axis.grid(**GRID)
+    return figure
+
+
 def bars(values: pd.Series, title: str, label: str) -> Figure:
     """A bar from 0 to 1 for each value, named by the index."""
     figure = Figure(figsize=(5.6, 1.4 + 0.22 * len(values)), layout="constrained")
@@ -130,6 +141,7 @@ PLOTS: dict[type[Kind], tuple[str, Callable[[pd.DataFrame, Kind, str], Figure]]]
     Multilabel: ("precision", precisions),
     Regression: ("predicted", scatter),
     Vqa: ("answers", answers),
+    Generation: ("likeness", likeness),
 }
 
 

@@ -139,10 +139,13 @@ def task_objectives(
     tasks: Mapping[str, TaskSettings],
     vocabulary: Mapping[str, Vocabulary],
 ) -> dict[str, Objective]:
-    """The tasks whose label the modality alone decides."""
+    """The tasks whose label the modality alone decides, but those whose head writes.
+
+    Those may have several right texts for one asset, and are learnt in the stage `train`.
+    """
     objectives = {}
     for name, task in with_heads(tasks).items():
-        if modality in task.decided_by:
+        if modality in task.decided_by and not KINDS[task.kind].WRITES:
             kind = KINDS[task.kind](**vocabulary[name])
             labels = asset_labels(samples, modality, task.column, kind.written)
             targets = kind.targets(labels.reindex(list(assets.ids)))

@@ -15,7 +15,7 @@ from components.config.command import Stage, View
 from components.config.ingest import IngestSettings, Source
 from components.config.section import MODALITIES, Modality
 from components.config.settings import TaskSettings
-from components.ingest.columns import Parser, as_text, column_parsers
+from components.ingest.columns import OWN_TEXT, Parser, as_text, cell, column_parsers
 from components.ingest.ledger import Ledger
 from components.ingest.media import TYPES, Library
 from components.ingest.quarantine import Quarantine
@@ -108,7 +108,7 @@ def check_columns(record: Record, reading: Reading) -> None:
     """
     group = reading.settings.splits.group
     wanted = [*reading.columns, *([] if group in MODALITIES else [group])]
-    if missing := [column for column in wanted if column not in record.columns]:
+    if missing := [column for column in wanted if column not in {*record.columns, OWN_TEXT}]:
         raise InputError(
             f"params.yaml names columns that the source does not have: {', '.join(missing)}. "
             f"It has: {', '.join(sorted(record.columns))}. Mend tasks.*.column, ingest.slices or "
@@ -168,7 +168,7 @@ def to_sample(row: Record | BadRow, reading: Reading, ledger: Ledger) -> dict | 
     files = assets_of(row, ledger)
     if isinstance(files, BadRow):
         return files
-    labels = {c: parser.parse(row.columns.get(c)) for c, parser in reading.parsers.items()}
+    labels = {column: parser.parse(cell(row, column)) for column, parser in reading.parsers.items()}
     for column, value in labels.items():
         if isinstance(value, Problem):
             return BadRow(row.line, column, value.reason, f"column {column!r}: {value.detail}")

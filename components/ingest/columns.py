@@ -7,10 +7,13 @@ import pyarrow as pa
 
 from components.config.section import IDS
 from components.config.settings import TaskSettings
-from components.ingest.record import Value
+from components.ingest.record import Record, Value
 from components.model.labels import LABELS
 from components.model.labels.words import word
+from components.model.processors.decode_text import decode
 from components.store.errors import Problem
+
+OWN_TEXT = "text"  # a column that every source has: the text of a sample
 
 
 @dataclass(frozen=True)
@@ -39,3 +42,10 @@ def column_parsers(tasks: Mapping[str, TaskSettings], slices: tuple[str, ...]) -
 def as_text(value: Value) -> str | Problem | None:
     """A cell as one word; None if it is empty."""
     return None if value is None else word(value)
+
+
+def cell(row: Record, column: str) -> Value:
+    """A cell of a row whose media are good; its own text, if the source has no such column."""
+    if column == OWN_TEXT and column not in row.columns and "text" in row.media:
+        return decode(row.media["text"].load())
+    return row.columns.get(column)

@@ -61,8 +61,8 @@ def labels(value) -> list[str]:
 def describe(contents: Contents, tasks: Mapping[str, TaskSettings]) -> dict:
     """Rows and distinct assets by split, classes by task, sizes of media, duplicates."""
     rows = dict.fromkeys(SPLITS, 0)
-    classed = {  # what retrieval's assets share may be a value a sample
-        name: task for name, task in tasks.items() if task.kind != "retrieval"
+    classed = {  # texts, and what retrieval's assets share, may be other ones in every sample
+        name: task for name, task in tasks.items() if task.kind not in ("generation", "retrieval")
     }
     classes = {name: {split: Counter() for split in SPLITS} for name in classed}
     for sample in read_rows(contents.samples):

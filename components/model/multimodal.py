@@ -25,6 +25,7 @@ from components.model.fusion.fused import FeaturesByModality, RowsByModality
 from components.model.labels.labels import Vocabulary
 from components.model.tasks import KINDS
 from components.model.tasks.kind import Kind
+from components.model.tasks.writer import Draft
 
 
 class TaskConfig(Section):
@@ -111,7 +112,7 @@ class MultimodalModel(nn.Module):
     """Image, text and sound in, any of them missing; one set of logits a task out.
 
     The fused tokens and, last, a learnt readout token pass through a causal Transformer (as GPT);
-    the readout sees them all, and the heads read it.
+    the readout sees them all, and the heads read it. A head that writes reads all of them.
 
     Attributes:
         kinds: what the logits of each task mean.
@@ -139,9 +140,7 @@ class MultimodalModel(nn.Module):
             causal=True,
             norm=options.norm,
         )
-        self.heads = Heads(
-            {task: nn.Linear(options.width, kind.outputs) for task, kind in self.kinds.items()}
-        )
+        self.heads = Heads({task: kind.head(options) for task, kind in self.kinds.items()})
 
     @property
     def last_shared(self) -> nn.Parameter:
@@ -152,7 +151,9 @@ class MultimodalModel(nn.Module):
         """Features of distinct assets, from the tensors that the processors give."""
         return {m: self.encoders[m](**inputs[m]) for m in MODALITIES if m in inputs}
 
-    def forward(self, features: FeaturesByModality, rows: RowsByModality) -> dict[str, Tensor]:
+    def forward(
+        self, features: FeaturesByModality, rows: RowsByModality
+    ) -> dict[str, Tensor | Draft]:
         """Logits by task.
 
         Args:
@@ -162,20 +163,28 @@ class MultimodalModel(nn.Module):
                 is missing, [B] a modality; at least one modality of a sample is there.
 
         Returns:
-            [B, outputs] a task.
+            [B, outputs] a task; of one whose kind writes, a `Draft` of B texts.
         """
         projected = {m: self.projections[m](f) for m, f in features.items()}
         fused = self.fusion(projected, rows)
         readout = self.readout.expand(len(fused.tokens), 1, -1)  # [B, 1, D]
         mask = torch.cat([fused.mask, fused.mask.new_ones(len(fused.mask), 1)], 1)  # [B, T + 1]
-        x = self.transformer(torch.cat([fused.tokens, readout], 1), mask, last=True)  # [B, 1, D]
-        logits = {task: head(x[:, 0]) for task, head in self.heads.items()}
+        tokens = torch.cat([fused.tokens, readout], 1)  # [B, T + 1, D]
+        alone = not any(kind.WRITES for kind in self.kinds.values())  # nothing reads the others
+        x = self.transformer(tokens, mask, last=alone)  # [B, 1 or T + 1, D]
+        logits = {
+            task: head(x, mask) if self.kinds[task].WRITES else head(x[:, -1])
+            for task, head in self.heads.items()
+        }
         if fused.votes is None:
             return logits
         return {task: self._average(task, said, fused.votes) for task, said in logits.items()}
 
-    def _average(self, task: str, said: Tensor, votes: Tensor) -> Tensor:
+    def _average(self, task: str, said: Tensor | Draft, votes: Tensor) -> Tensor | Draft:
         """Logits of B samples from those of the V modalities that vote: [V, K] → [B, K]."""
-        spread = said.new_zeros(*votes.shape, said.shape[1])  # [B, M, K]
-        spread[votes] = said
+        if self.kinds[task].WRITES:
+            spread = said.spread(votes)
+        else:
+            spread = said.new_zeros(*votes.shape, said.shape[1])  # [B, M, K]
+            spread[votes] = said
         return self.kinds[task].average(spread, self.config.voters(task, votes))

@@ -58,7 +58,7 @@ def lines(answers: pd.Series) -> list[str]:
             continue
         for value, share in zip_longest(values or ["none"], shares or []):
             shown = f"{value:.6g}" if isinstance(value, float) else value
-            result.append(f"{task:<16}{shown:<16}" + ("" if share is None else f"{share:.2%}"))
+            result.append(f"{task:<16}{shown:<15} " + ("" if share is None else f"{share:.2%}"))
     return result
 
 

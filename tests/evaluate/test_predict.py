@@ -150,5 +150,11 @@ def test_tasks_of_every_kind_are_in_one_table(tmp_path):
         "mean_absolute_error": {"size"},
         "r2": {"size"},
         "vqa_accuracy": {"reply"},
+        "bleu_4": {"caption"},
+        "rouge_l": {"caption"},
+        "cider": {"caption"},
     }
+    captions = found[found["task"] == "caption"]
+    assert all("image" in subset or "text" in subset for subset in captions["subset"])
+    assert captions["confidence"].between(0, 1).all()
     assert len(measured["vqa_accuracy"]["reply"]) == 7

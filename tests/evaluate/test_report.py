@@ -178,6 +178,7 @@ EVERY_KIND = {
     "tags": KINDS["multilabel"](["cat", "dog"]),
     "size": KINDS["regression"](10.0, 4.0),
     "reply": KINDS["vqa"](["2", "red"]),
+    "caption": KINDS["generation"]([], 8, "greedy"),
 }
 EVERY_PREDICTION = pd.DataFrame(
     [
@@ -188,6 +189,8 @@ EVERY_PREDICTION = pd.DataFrame(
         ("2", "image", "size", "7.5", "7.5", None),
         ("1", "image", "reply", '["two", "2", "2"]', "2", 0.5),
         ("2", "image", "reply", '["two", "2", "2"]', "red", 0.75),
+        ("1", "image", "caption", '["A red dog.", "dogs"]', "a red dog", 0.9),
+        ("2", "image", "caption", '["two blue cats run"]', "a blue dog", 0.25),
     ],
     columns=["sample_id", "subset", "task", "target", "prediction", "confidence"],
 )
@@ -203,7 +206,7 @@ def test_every_kind_of_task_has_its_plot_and_its_metrics_in_the_report(tmp_path)
     drawn = draw(EVERY_PREDICTION, RANKS, every, {}, STEPS[:0], EVERY_KIND)
     assert list(drawn) == [
         "accuracy_by_modalities", "confusion_answer", "precision_tags", "predicted_size",
-        "answers_reply", "found_find",
+        "answers_reply", "likeness_caption", "found_find",
     ]  # fmt: skip
     paths = {name: tmp_path / f"{name}.png" for name in drawn}
     for name, figure in drawn.items():
@@ -216,9 +219,10 @@ def test_every_kind_of_task_has_its_plot_and_its_metrics_in_the_report(tmp_path)
         assert text in html, text
     assert "size, mean absolute error by slice" in html and "<td>1222</td>" in html
     assert "Vqa accuracy by task" in html
+    assert "Bleu 4 by task" in html and "Cider by task" in html and "Rouge l by task" in html
     # a number is never plainly wrong; the surest come first, those without a confidence last
     assert [(row["task"], row["prediction"]) for row in wrong] == [
-        ("answer", "no"), ("reply", "red"), ("tags", "cat, dog"),
+        ("answer", "no"), ("reply", "red"), ("caption", "a blue dog"), ("tags", "cat, dog"),
     ]  # fmt: skip
 
 

@@ -118,5 +118,6 @@ def test_the_report_and_the_plots_show_every_task(done):
     assert {path.name for path in (done / "plots").iterdir()} == {
         "accuracy_by_modalities.png", "history_train.png", "steps_train.png",
         "confusion_answer.png", "precision_tags.png", "predicted_size.png", "answers_reply.png",
+        "likeness_caption.png",
         "found_find.png",
     }  # fmt: skip

@@ -22,7 +22,17 @@ from components.store.errors import InputError
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_media, transform
 from components.store.tables import HISTORY, read_table, write_table
-from tests.model.worlds import CLASSES, TASKS, VOCABULARY, ids_of, make_inputs, make_table
+from tests.model.worlds import (
+    CLASSES,
+    EVERY_TASK,
+    EVERY_VOCABULARY,
+    TASKS,
+    VOCABULARY,
+    ids_of,
+    label_every_task,
+    make_inputs,
+    make_table,
+)
 from tests.shrunk import small_settings
 
 SETTINGS = small_settings()
@@ -181,6 +191,12 @@ def test_only_tasks_that_the_modality_decides_are_taught():
     for asset, target in zip(ids, by_image["shape"].targets.tolist(), strict=True):
         labels = table.loc[table["image_id"] == asset, "shape"]
         assert target == (-1 if labels.empty else CLASSES["shape"].index(labels.iloc[0]))
+
+
+def test_a_task_that_writes_is_not_taught_and_may_have_several_texts_an_asset():
+    table = label_every_task(make_table(30, COUNT, missing=0.0), COUNT)
+    found = teach.task_objectives("image", assets_of("image"), table, EVERY_TASK, EVERY_VOCABULARY)
+    assert set(found) == {"tags"} and "image" in EVERY_TASK["caption"].decided_by
 
 
 def test_a_label_that_the_modality_does_not_decide_is_the_user_s_mistake():

@@ -195,6 +195,37 @@ def test_the_vocabulary_is_what_training_has_sorted(run):
     assert read_json(Path("vocabulary.json")) == {"answer": {"classes": ["a", "b"]}}
 
 
+WRITE = TASK | {
+    "kind": "generation", "vocabulary": 260, "max_tokens": 9, "decoding": "greedy",
+}  # fmt: skip
+
+
+def test_a_sample_s_own_text_may_be_a_label(run):
+    rows = [
+        row("a", text=b"What  is\r\nit?"),
+        row("b", text="第3号".encode()),
+        row("c", text=None),
+        row("d", text=b"\xff"),
+    ]
+    assert run(rows, tasks={"heard": WRITE | {"column": "text"}}) == 0
+    found = samples().set_index("sample_id")["text"]
+    assert list(found["a"]) == ["What is it?"] and list(found["b"]) == ["第3号"]
+    assert found["c"] is None and reasons() == {"d": "text_not_utf8"}
+    assert len(read_json(Path("vocabulary.json"))["heard"]["merges"]) == 3
+    assert read_json(Path("report.json"))["classes"] == {}
+
+
+def test_a_column_text_of_the_source_comes_before_the_sample_s_own(run):
+    rows = [row(name, columns={"text": (name, f"{name}{name}")}) for name in "ab"]
+    assert run(rows, tasks={"write": WRITE | {"column": "text"}}) == 0
+    assert [list(texts) for texts in samples()["text"]] == [["a", "aa"], ["b", "bb"]]
+
+
+def test_texts_that_are_all_the_same_are_refused(run, capsys):
+    assert run(good(2), tasks={"heard": WRITE | {"column": "text"}}) == 2
+    assert "tasks.heard: column 'text' holds one text, 'is it red?'," in capsys.readouterr().err
+
+
 def test_a_task_with_one_class_is_refused(run, capsys):
     assert run([row("a"), row("b")]) == 2
     assert "tasks.answer: column 'answer' holds 1 classes" in capsys.readouterr().err

@@ -14,6 +14,7 @@ from components.model.base.features import Features
 from components.model.fusion import FUSIONS
 from components.model.fusion.fused import pick
 from components.model.tasks.classification import Classification
+from components.model.tasks.generation import Generation
 from components.model.tasks.regression import Regression
 from tests.model import written_out
 from tests.model.worlds import make_inputs, make_model
@@ -312,6 +313,8 @@ def test_late_fusion_is_the_average_of_what_each_modality_says_by_itself():
             able = [m for m in subset if m in (model.config.tasks[task].decided_by or MODALITIES)]
             said = [alone[subset.index(m)][task][0] for m in able or subset]
             match model.kinds[task]:
+                case Generation():
+                    continue  # texts have no average: see test_generation
                 case Classification():
                     expected = torch.stack([x.softmax(0) for x in said]).mean(0).log()
                 case Regression():

@@ -27,12 +27,22 @@ EVERY_VOCABULARY = {  # a task of every kind
     "tags": {"classes": ["cat", "dog", "emu"]},
     "size": {"mean": 10.0, "deviation": 4.0},
     "reply": {"classes": ["yes", "no", "2", "red"]},
+    "caption": {"merges": ["Ġ a", "Ġ d", "Ġd o"], "max_tokens": 8, "decoding": "greedy"},
 }
 EVERY_TASK = {
     "answer": TASKS["answer"],
     "tags": TaskSettings(kind="multilabel", column="tags", decided_by=("image",), weight=1.0),
     "size": TaskSettings(kind="regression", column="size", decided_by=(), weight=1.0),
     "reply": TaskSettings(kind="vqa", column="reply", decided_by=(), weight=1.0, answers=4),
+    "caption": TaskSettings(
+        kind="generation",
+        column="caption",
+        decided_by=("image", "text"),
+        weight=1.0,
+        vocabulary=260,
+        max_tokens=8,
+        decoding="greedy",
+    ),
 }
 
 
@@ -154,4 +164,5 @@ def label_every_task(table: pd.DataFrame, assets: int, seed: int = 0) -> pd.Data
         for place in table["image_id"].map(places).fillna(0).astype(int)
     ]
     size = (10 + 4 * torch.randn(len(table), generator=g)).tolist()
-    return table.assign(tags=tags, size=size, reply=said)
+    captions = [(f"a {'dog'[: n % 4]}", "a b c d")[: 1 + n % 2] for n in numbers]
+    return table.assign(tags=tags, size=size, reply=said, caption=captions)

@@ -141,13 +141,15 @@ def test_tasks_of_every_kind_are_answered(tmp_path, table):
     answers = Predictor(tmp_path)(table)
     assert list(answers.columns) == [
         "answer", "answer_confidence", "tags", "tags_confidence", "size", "reply",
-        "reply_confidence",
+        "reply_confidence", "caption", "caption_confidence",
     ]  # fmt: skip
     for place, given in enumerate(ROWS):
         row = answers.iloc[place]
         assert np.isfinite(row["size"])
         assert row["reply"] in EVERY_VOCABULARY["reply"]["classes"]
         assert 0 <= row["reply_confidence"] <= 1
+        assert pd.isna(row["caption"]) == (given == "audio")
+        assert pd.isna(row["caption_confidence"]) == (given == "audio")
         if "image" not in given and given != "all":
             assert row["tags"] is None and row["tags_confidence"] is None
             continue
@@ -166,6 +168,7 @@ def test_mlflow_knows_the_type_of_every_answer(tmp_path, table):
     types = {column.name: column.type for column in outputs.inputs}
     assert types["tags"] == Array("string") and types["tags_confidence"] == Array("double")
     assert types["size"] == DataType.double and types["reply"] == DataType.string
+    assert types["caption"] == DataType.string and types["caption_confidence"] == DataType.double
     _enforce_schema(answers.iloc[[0]], outputs)
 
 

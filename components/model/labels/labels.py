@@ -12,9 +12,9 @@ from components.config.settings import TaskSettings
 from components.store.errors import InputError, Problem
 
 Label = str | float | Sequence[str]
-NO_SHARES = {"mean_absolute_error", "r2", "median_rank"}  # metrics that are not read in per cent
+NO_SHARES = {"mean_absolute_error", "r2", "cider", "median_rank"}  # metrics without a per cent
 
-Vocabulary = dict[str, float | list[str]]  # JSON: the fields of a kind's `Labels`
+Vocabulary = dict[str, int | float | str | list[str]]  # JSON: the fields of a kind's `Labels`
 
 
 @dataclass

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from components.config.settings import TaskSettings
 from components.model.tasks.classification import Classification
+from components.model.tasks.generation import Generation
 from components.model.tasks.kind import Kind
 from components.model.tasks.multilabel import Multilabel
 from components.model.tasks.regression import Regression
@@ -14,6 +15,7 @@ KINDS: dict[str, type[Kind]] = {
     "multilabel": Multilabel,
     "regression": Regression,
     "vqa": Vqa,
+    "generation": Generation,
 }
 
 

@@ -7,9 +7,10 @@ from typing import Any, ClassVar
 
 import pandas as pd
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from components.config.settings import ModelSettings
 from components.model.labels.labels import PredictedLabels
 
 
@@ -35,6 +36,7 @@ class Kind(PredictedLabels):
         QUALITY: the name of what `quality` gives.
         SQUARED: whether the loss is a squared error, else it is a cross-entropy.
         UNKNOWN: fills the target of a sample whose label is unknown.
+        WRITES: whether the head reads all tokens and gives a `Draft` in place of logits.
     """
 
     ANSWER: ClassVar[Any]
@@ -42,11 +44,16 @@ class Kind(PredictedLabels):
     QUALITY: ClassVar[str]
     SQUARED: ClassVar[bool] = False
     UNKNOWN: ClassVar[float] = math.nan
+    WRITES: ClassVar[bool] = False
 
     @property
     @abstractmethod
     def outputs(self) -> int:
         """How many numbers the head gives."""
+
+    def head(self, options: ModelSettings) -> nn.Module:
+        """What learns the task: a linear map of the readout, [B, width] → [B, outputs]."""
+        return nn.Linear(options.width, self.outputs)
 
     @abstractmethod
     def targets(self, labels: pd.Series) -> Tensor:

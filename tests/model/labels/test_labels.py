@@ -9,6 +9,7 @@ import pytest
 
 from components.config.settings import TaskKind, TaskSettings
 from components.model.labels import LABELS
+from components.model.labels.generation import END
 from components.store.errors import InputError, Problem
 from tests.shrunk import run_python
 
@@ -16,6 +17,9 @@ from tests.shrunk import run_python
 def task(kind: str, answers: int | None = None) -> TaskSettings:
     if kind == "retrieval":
         return TaskSettings(kind=kind, column="c", query="text", target="image", weight=1.0)
+    if kind == "generation":
+        how = {"vocabulary": 270, "max_tokens": 6, "decoding": "beam/2"}
+        return TaskSettings(kind=kind, column="c", decided_by=(), weight=1.0, **how)
     return TaskSettings(kind=kind, column="c", decided_by=(), weight=1.0, answers=answers)
 
 
@@ -58,6 +62,16 @@ def test_every_kind_that_params_yaml_may_name_is_there():
         ("vqa", "red", ("red",)),
         ("vqa", (), None),
         ("vqa", "[]", None),
+        ("generation", " a\n dog ", ("a dog",)),
+        ("generation", "cafe\u0301 | tea", ("café | tea",)),
+        ("generation", ("a dog", "", "two dogs"), ("a dog", "two dogs")),
+        ("generation", '["a dog", "two"]', ("a dog", "two")),
+        ("generation", "[laughs] no", ("[laughs] no",)),
+        ("generation", "[1, 2]", ("[1, 2]",)),
+        ("generation", 3.0, ("3",)),
+        ("generation", True, ("true",)),
+        ("generation", " ", None),
+        ("generation", ("", " "), None),
         ("retrieval", " 东京\n", "东京"),
         ("retrieval", 12.0, "12"),
         ("retrieval", "", None),
@@ -79,6 +93,8 @@ def test_a_cell_becomes_a_label_of_the_column_s_type(kind, value, label):
         ("multilabel", "[[1]]", "label_malformed"),
         ("multilabel", (None,), "label_malformed"),
         ("vqa", ("yes", math.inf), "label_not_finite"),
+        ("generation", math.inf, "label_not_finite"),
+        ("generation", ("a", {"b": 1}), "label_malformed"),
         ("retrieval", ("a", "b"), "label_malformed"),
         ("retrieval", math.inf, "label_not_finite"),
         ("regression", "tall", "label_not_a_number"),
@@ -118,6 +134,18 @@ def test_a_number_s_mean_and_deviation_are_learnt_in_one_pass():
     assert found["deviation"] == pytest.approx(statistics.pstdev(numbers), rel=1e-6)
 
 
+def test_tokens_are_learnt_of_all_right_texts_and_give_any_text_back():
+    learnt = learn("generation", [("a dog runs", "two dogs"), ("東京 a dog",)] * 3)
+    assert learnt | {"merges": []} == {"merges": [], "max_tokens": 6, "decoding": "beam/2"}
+    assert len(learnt["merges"]) == 270 - 257 and "Ġdo g" in learnt["merges"]
+    assert learnt == learn("generation", [("東京 a dog",), ("two dogs", "a dog runs")] * 3)
+    tokenizer = LABELS["generation"](**learnt).tokenizer
+    for text in ("a dog", "naïve 第9号 😀", "<end> isn't", "x\u200dy"):
+        tokens = tokenizer.encode(text).ids
+        assert END not in tokens and max(tokens) < tokenizer.get_vocab_size() <= 270
+        assert tokenizer.decode(tokens) == f" {text}"
+
+
 @pytest.mark.parametrize(
     ("kind", "labels", "found"),
     [
@@ -128,6 +156,8 @@ def test_a_number_s_mean_and_deviation_are_learnt_in_one_pass():
         ("regression", [], "nothing"),
         ("regression", [3.0, 3.0], "2 numbers, all equal to 3"),
         ("regression", [1e308, -1e308], "numbers whose squares are too large"),
+        ("generation", [], "nothing"),
+        ("generation", [("a dog",), ("a dog",)], "one text, 'a dog',"),
         ("retrieval", [], "nothing"),
         ("retrieval", ["a", "a"], "one value, 'a',"),
     ],
@@ -153,9 +183,10 @@ def test_a_class_that_training_never_had_is_a_problem(kind, vocabulary, good, ba
     assert "'c'" in problem.detail and "'a'" not in problem.detail
 
 
-def test_rare_answers_far_numbers_and_new_values_to_share_are_no_problem():
+def test_rare_answers_far_numbers_new_texts_and_new_values_to_share_are_no_problem():
     assert LABELS["retrieval"]().problem("new") is None
     assert LABELS["vqa"](["yes", "no"]).problem(("maybe",)) is None
+    assert LABELS["generation"]([], 6, "greedy").problem(("never seen",)) is None
     assert LABELS["regression"](0.0, 1.0).problem(1e6) is None
 
 

@@ -7,13 +7,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from tokenizers.pre_tokenizers import ByteLevel
 from torch.nn import functional as F
 
 from components.config.settings import TaskSettings
 from components.model.base.chance import make_deterministic
 from components.model.labels import LABELS
+from components.model.labels.generation import END
 from components.model.labels.labels import PredictedLabels
 from components.model.tasks import KINDS, with_heads
+from components.model.tasks.writer import Draft
+from tests.shrunk import small_settings
 
 CLASSES = ["a", "b", "c"]
 KINDS_OF = {
@@ -21,19 +25,33 @@ KINDS_OF = {
     "multilabel": KINDS["multilabel"](CLASSES),
     "regression": KINDS["regression"](mean=10.0, deviation=4.0),
     "vqa": KINDS["vqa"](["yes", "no", "2"]),
+    "generation": KINDS["generation"](["Ġ a"], max_tokens=3, decoding="greedy"),
 }
 LABELS_OF = {  # as Parquet gives them, with one that is null
     "classification": pd.Series(["b", None, "a"], dtype="str"),
     "multilabel": pd.Series([np.array(["c", "a"], dtype=object), None, np.array([])]),
     "regression": pd.Series([12.0, np.nan, 4.0]),
     "vqa": pd.Series([np.array(["Two", "two", "2.", "yes", "rare"], dtype=object), None, ["rare"]]),
+    "generation": pd.Series([np.array(["a", "abcde"], dtype=object), None, ["a a"]]),
 }
 LOGITS = torch.tensor([[0.5, -1.0, 2.0], [1.0, 0.0, 0.0], [-0.5, 0.25, 0.0]])
 
 
+MEMORY = torch.randn(3, 2, 8, generator=torch.Generator().manual_seed(0))  # two tokens a sample
+
+
 def case(name: str):
     kind = KINDS_OF[name]
-    return kind, kind.targets(LABELS_OF[name]), LOGITS[:, : kind.outputs]
+    logits = draft(MEMORY) if kind.WRITES else LOGITS[:, : kind.outputs]
+    return kind, kind.targets(LABELS_OF[name]), logits
+
+
+def draft(tokens: torch.Tensor) -> Draft:
+    """What the head of the kind `generation` gives."""
+    torch.manual_seed(0)
+    options = small_settings().model
+    writer = KINDS_OF["generation"].head(options).eval()
+    return writer(tokens, torch.ones(tokens.shape[:2], dtype=torch.bool))
 
 
 def test_each_kind_of_label_that_is_predicted_has_its_head():
@@ -56,6 +74,12 @@ def test_targets():
     vqa = case("vqa")[1]
     assert vqa[0].tolist() == [[2, 1], [0, pytest.approx(1 / 3)]] and vqa[1].isnan().all()
     assert (vqa[2, :, 1] == 0).all()  # rare answers have no score, and are no unknown target
+    b, c = (1 + sorted(ByteLevel.alphabet()).index(letter) for letter in "bc")
+    assert case("generation")[1].tolist() == [
+        [[257, END, -1], [257, b, c]],  # "Ġ a" is one token; what is longer is cut
+        [[-1, -1, -1], [-1, -1, -1]],
+        [[257, 257, END], [-1, -1, -1]],
+    ]
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -108,11 +132,11 @@ def test_unknown_labels_teach_nothing(name):
     make_deterministic(0, torch.get_num_threads())
     try:
         for gone in (torch.tensor([False, True, False]), torch.ones(3, dtype=torch.bool)):
-            logits = logits.detach().requires_grad_()
-            loss = kind.loss(logits, kind.hide(targets, gone))
+            read = (MEMORY if kind.WRITES else logits).clone().requires_grad_()
+            loss = kind.loss(draft(read) if kind.WRITES else read, kind.hide(targets, gone))
             loss.backward()
-            assert logits.grad.isfinite().all()
-            assert (logits.grad[gone] == 0).all()
+            assert read.grad.isfinite().all()
+            assert (read.grad[gone] == 0).all()
         assert loss.item() == 0
     finally:
         torch.set_deterministic_debug_mode("default")
@@ -162,7 +186,10 @@ def test_what_is_recorded_holds_all_that_the_metrics_need():
 VOTES = torch.tensor([[True, True, True], [True, False, True], [False, True, False]])
 
 
-@pytest.mark.parametrize("name", KINDS)
+OF_LOGITS = [name for name in KINDS if not KINDS[name].WRITES]  # the others: test_generation
+
+
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_an_average_is_that_of_probabilities_or_numbers(name):
     """The mean over those that count; what the others say changes no bit."""
     kind = KINDS_OF[name]
@@ -180,7 +207,7 @@ def test_an_average_is_that_of_probabilities_or_numbers(name):
     assert kind.average(other, VOTES).equal(found)
 
 
-@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("name", OF_LOGITS)
 def test_the_average_of_sure_answers_is_finite_and_so_is_its_gradient(name):
     kind = KINDS_OF[name]
     logits = torch.tensor([200.0, -200.0, 0.0])[:, None].repeat(3, 1, kind.outputs)
