@@ -61,7 +61,7 @@ READ = sorted(  # by the stages that run here: files and folders
     }
 )
 SECONDS = 15.0  # of processor time a run trains
-TIMED = 2  # epochs of the run that says what an epoch takes
+TIMED = 4  # epochs of the run that says what an epoch takes
 PROCESSES = 2
 
 
