@@ -200,6 +200,12 @@ class EncoderSettings(OptimiserSettings):
     label_smoothing: Dropout
 
 
+class ImageEncoderSettings(EncoderSettings):
+    """An encoder of images."""
+
+    mirror: bool
+
+
 class TransformerEncoderSettings(EncoderSettings):
     """An encoder that ends in Transformer layers."""
 
@@ -216,7 +222,7 @@ class TransformerEncoderSettings(EncoderSettings):
 class FeatureSettings(Section):
     """One encoder a modality."""
 
-    image: EncoderSettings
+    image: ImageEncoderSettings
     text: TransformerEncoderSettings
     audio: TransformerEncoderSettings
 

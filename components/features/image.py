@@ -2,6 +2,7 @@
 
 import argparse
 import math
+from functools import partial
 
 import torch
 from torch import nn
@@ -27,13 +28,13 @@ STRETCH = math.log(4 / 3)  # of a view's ratio of width to height
 LIGHT = 0.4  # by which share of itself a view's brightness, contrast and saturation change
 
 
-def augment(batch: teach.Batch) -> teach.Batch:
+def augment(batch: teach.Batch, mirror: bool) -> teach.Batch:
     """Mirror half of the images; move all by a few pixels, the edge repeated where nothing was.
 
     `pixels` uint8 [B, 3, H, W] → the same.
     """
     pixels = batch["pixels"]
-    mirrored = torch.rand(len(pixels), 1, 1, 1) < 0.5
+    mirrored = (torch.rand(len(pixels), 1, 1, 1) < 0.5) & mirror
     pixels = torch.where(mirrored, pixels.flip(-1), pixels)
     size = pixels.shape[-1]
     reach = size // 16
@@ -43,7 +44,7 @@ def augment(batch: teach.Batch) -> teach.Batch:
     return {"pixels": pixels[:, :, rows][..., columns]}
 
 
-def view(batch: teach.Batch) -> teach.Batch:
+def view(batch: teach.Batch, mirror: bool) -> teach.Batch:
     """A random part of each image, mirrored or not, in another light.
 
     The views of SimCLR (Chen et al. 2020), but that hues stay: texts name colours.
@@ -55,7 +56,7 @@ def view(batch: teach.Batch) -> teach.Batch:
     area = torch.empty(count).uniform_(SMALLEST_PART, 1)
     ratio = torch.empty(count).uniform_(-STRETCH, STRETCH).exp()
     sides = torch.stack([area * ratio, area / ratio], 1).sqrt().clamp(max=1)  # [B, 2]
-    mirrored = torch.where(torch.rand(count) < 0.5, -1.0, 1.0)
+    mirrored = torch.where((torch.rand(count) < 0.5) & mirror, -1.0, 1.0)
     place = torch.zeros(count, 2, 3)  # of the part in the image, both from -1 to 1
     place[:, 0, 0], place[:, 1, 1] = sides[:, 0] * mirrored, sides[:, 1]
     place[:, :, 2] = (2 * torch.rand(count, 2) - 1) * (1 - sides)
@@ -75,8 +76,9 @@ def lesson(arguments: argparse.Namespace, settings: View, encoder: nn.Module) ->
     assets, rows = teach.load(arguments, samples, "image")
     objectives = teach.task_objectives("image", assets, samples, settings.tasks, vocabulary)
     options = settings.features_image
-    labelled = teach.Lesson("image", encoder, assets, rows, objectives, options, augment)
-    return labelled if objectives else teach.by_views(labelled, view)
+    moved, seen = (partial(change, mirror=options.mirror) for change in (augment, view))
+    labelled = teach.Lesson("image", encoder, assets, rows, objectives, options, moved)
+    return labelled if objectives else teach.by_views(labelled, seen)
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
