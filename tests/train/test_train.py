@@ -203,13 +203,17 @@ def test_each_encoder_is_frozen_or_learns_at_its_own_rate(tmp_path):
         Recipe(
             module=course.model,
             batches=lambda: [torch.arange(30)],
-            losses=lambda index: losses(course, index),
+            share=partial(share, course),
+            losses=partial(losses, course),
             measure=dict,
             options=options,
             seed=0,
             checkpoint=Checkpoint(tmp_path / "c", "a"),
             label="train",
-            rates={"encoders.image.": 0.5, "encoders.text.": 0.001, "encoders.audio.": 0.0001},
+            rates={
+                course.model.encoders[m]: rate
+                for m, rate in zip(MODALITIES, (0.5, 0.001, 0.0001), strict=True)
+            },
         )
     )
     moved = {"image": 0.0, "text": 0.0, "audio": 0.0, "rest": 0.0}
