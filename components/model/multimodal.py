@@ -20,7 +20,7 @@ from components.model.base.projection import Projections
 from components.model.base.transformer import Transformer
 from components.model.encoders.build import build_encoder
 from components.model.encoders.huggingface.description import Description
-from components.model.fusion import FUSIONS
+from components.model.fusion import FUSIONS, MUTUAL
 from components.model.fusion.fused import FeaturesByModality, RowsByModality
 from components.model.labels.labels import Vocabulary
 from components.model.tasks import KINDS
@@ -111,8 +111,8 @@ class ModelConfig(Section):
 class MultimodalModel(nn.Module):
     """Image, text and sound in, any of them missing; one set of logits a task out.
 
-    The fused tokens and, last, a learnt readout token pass through a causal Transformer (as GPT);
-    the readout sees them all, and the heads read it. A head that writes reads all of them.
+    The fused tokens and, last, a learnt readout token pass through a Transformer, causal (as GPT)
+    unless the fusion is left to it (`MUTUAL`); the readout sees them all, and the heads read it. A head that writes reads all of them.
 
     Attributes:
         kinds: what the logits of each task mean.
@@ -137,7 +137,7 @@ class MultimodalModel(nn.Module):
             options.layers,
             options.heads,
             options.dropout,
-            causal=True,
+            causal=options.fusion not in MUTUAL,
             norm=options.norm,
         )
         self.heads = Heads({task: kind.head(options) for task, kind in self.kinds.items()})

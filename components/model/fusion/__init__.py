@@ -24,3 +24,4 @@ FUSIONS: dict[str, type[nn.Module]] = {
     "late": LateFusion,
     "tensor": TensorFusion,
 }
+MUTUAL = {"concat"}  # fusions whose tokens see each other in the Transformer, not the past alone
