@@ -112,7 +112,8 @@ class MultimodalModel(nn.Module):
     """Image, text and sound in, any of them missing; one set of logits a task out.
 
     The fused tokens and, last, a learnt readout token pass through a Transformer, causal (as GPT)
-    unless the fusion is left to it (`MUTUAL`); the readout sees them all, and the heads read it. A head that writes reads all of them.
+    unless the fusion is left to it (`MUTUAL`); the readout sees them all, and the heads read it. A
+    head that writes reads all of them.
 
     Attributes:
         kinds: what the logits of each task mean.
