@@ -13,12 +13,12 @@ from components.train.weighting.weighting import RATE, STEEPEST
 from tests.model.worlds import EVERY_TASK, EVERY_VOCABULARY
 from tests.shrunk import small_settings
 
+PRIOR = [1.0, 0.3, 2.0, 0.5]
 TASKS = {
-    name: task.model_copy(update={"weight": weight})
-    for (name, task), weight in zip(EVERY_TASK.items(), (1.0, 0.3, 2.0, 0.5), strict=True)
+    name: EVERY_TASK[name].model_copy(update={"weight": weight})
+    for name, weight in zip(("answer", "tags", "size", "reply"), PRIOR, strict=True)
 }
 KINDS_OF = {name: KINDS[task.kind](**EVERY_VOCABULARY[name]) for name, task in TASKS.items()}
-PRIOR = [1.0, 0.3, 2.0, 0.5]
 ALPHA = 1.5
 
 
