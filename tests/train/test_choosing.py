@@ -15,14 +15,15 @@ from tests.shrunk import small_settings
 from tests.train.test_train import make_course
 
 COUNTS = {"answer": 10_000, "tags": 100, "size": 100, "reply": 0}
-KINDS_OF = {name: KINDS[task.kind](**EVERY_VOCABULARY[name]) for name, task in EVERY_TASK.items()}
+TASKS = {name: EVERY_TASK[name] for name in COUNTS}
+KINDS_OF = {name: KINDS[task.kind](**EVERY_VOCABULARY[name]) for name, task in TASKS.items()}
 
 
 def make(way: str, counts=COUNTS, goals=None, **options):
     changes = {"train.tasks": way} | {f"train.{name}": value for name, value in options.items()}
     tasks = {
         name: task.model_copy(update={"goal": (goals or {}).get(name)})
-        for name, task in EVERY_TASK.items()
+        for name, task in TASKS.items()
     }
     return CHOICES[way](tasks, KINDS_OF, counts, small_settings(changes).train)
 
