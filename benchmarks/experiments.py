@@ -50,7 +50,7 @@ GROUPS = {  # name → key of params.yaml; its rows are the words that the key t
     "weighting": "train.weighting",
     "scheduling": "train.tasks",
 }
-OF_TASKS = ("weighting", "scheduling")  # groups that say nothing where there is one task
+OF_TASKS = ("weighting", "scheduling")  # of several tasks, none of which is given a weight by hand
 PARAMS = {"demo": ROOT / "params.yaml", "digits": ROOT / "examples/digits.yaml"}
 READ = sorted(  # by the stages that run here: files and folders
     {
@@ -60,7 +60,7 @@ READ = sorted(  # by the stages that run here: files and folders
         if not path.startswith("components")
     }
 )
-SECONDS = 15.0  # of processor time a run trains
+SECONDS = 10.0  # of processor time a run trains
 TIMED = 4  # epochs of the run that says what an epoch takes
 PROCESSES = 2
 
@@ -116,6 +116,11 @@ def changed(params: dict, changes: Mapping[str, Any]) -> dict:
             raise KeyError(key)
         section[last] = value
     return params
+
+
+def unweighted(params: dict) -> dict:
+    """A copy of `params` in which every task has the weight 1."""
+    return changed(params, {f"tasks.{name}.weight": 1.0 for name in params["tasks"]})
 
 
 def run_stage(name: str, folder: Path) -> None:
@@ -263,8 +268,9 @@ def main() -> None:
             for group in options.groups or GROUPS:
                 if group in OF_TASKS and not several:
                     continue
+                at = [(unweighted(p) if group in OF_TASKS else p, folder) for p, folder in prepared]
                 runs = [
-                    (variant, pool.submit(run, variant, prepared, options.seconds))
+                    (variant, pool.submit(run, variant, at, options.seconds))
                     for variant in variants(group)
                 ]
                 print(f"\n{data}, {options.seconds:.0f} s of training:\n")

@@ -62,6 +62,12 @@ def test_a_key_that_is_not_there_is_an_error(params):
     assert params["model"]["fusion"] != "concat"
 
 
+def test_no_task_is_weighted_by_hand_where_tasks_are_what_is_compared(params):
+    params = changed(params, {"tasks.digit.weight": 0.5})
+    assert experiments.unweighted(params)["tasks"]["digit"]["weight"] == 1.0
+    assert params["tasks"]["digit"]["weight"] == 0.5
+
+
 def test_variants_train_what_they_name_and_leave_what_was_made(params, made, ran):
     before = files(made)
     for variant in variants("fusion")[:2]:
