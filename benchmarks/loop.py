@@ -13,7 +13,8 @@ from tempfile import TemporaryDirectory
 from benchmarks.throughput import start
 from components.config.load import load_settings
 from components.config.section import MODALITIES
-from components.config.settings import EncoderModes, Settings
+from components.config.settings import Settings
+from components.config.training import EncoderModes
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit
 from components.store.files import read_json

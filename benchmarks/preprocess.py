@@ -31,7 +31,7 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as F
 
-from components.config.settings import ImageSettings
+from components.config.encoders import ImageSettings
 from components.model.processors.image import MIDDLE, ImageProcessor
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter, read_index

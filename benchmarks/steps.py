@@ -27,7 +27,8 @@ from torch.utils.data import DataLoader
 
 from benchmarks.throughput import start
 from components.config.section import MODALITIES
-from components.config.settings import EncoderModes, Settings
+from components.config.settings import Settings
+from components.config.training import EncoderModes
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit
 from components.model.base.recipe import Recipe, Share

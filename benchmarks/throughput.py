@@ -24,7 +24,8 @@ from torchaudio.transforms import MelSpectrogram
 from torchvision.transforms.v2 import functional as vision
 
 from components.config.section import MODALITIES
-from components.config.settings import EncoderModes, Settings
+from components.config.settings import Settings
+from components.config.training import EncoderModes
 from components.model.base.assets import MISSING
 from components.model.base.batch import Samples
 from components.model.base.chance import make_deterministic

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.config.load import load_settings
-from components.config.settings import ModelSettings
+from components.config.model import ModelSettings
 from components.model.tasks.decoding import beam
 from components.model.tasks.writer import Draft, Writer
 

@@ -16,7 +16,7 @@ from components.align.ranks import ranks
 from components.align.relations import Relation, Relations, by_task, together
 from components.config.command import Stage, View
 from components.config.section import MODALITIES, Modality
-from components.config.settings import AlignSettings
+from components.config.training import AlignSettings
 from components.model.base.assets import load_assets
 from components.model.base.chance import make_deterministic
 from components.model.base.checkpoint import Checkpoint

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from components.config.section import MODALITIES, Modality
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.store.errors import InputError
 from components.store.tables import SPLITS
 

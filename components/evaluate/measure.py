@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from components.config.section import MODALITIES
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.model.labels.labels import PredictedLabels
 from components.model.labels.retrieval import rank_metrics
 

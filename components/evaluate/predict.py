@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 from components.config.section import MODALITIES, Modality
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.model.base.assets import AssetTensors
 from components.model.base.batch import make_samples
 from components.model.base.features import encode

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.config.section import MODALITIES, Modality
-from components.config.settings import PromptSettings, TaskSettings
+from components.config.tasks import PromptSettings, TaskSettings
 from components.model.base.assets import AssetTensors
 from components.model.base.features import encode
 from components.model.base.projection import Projections

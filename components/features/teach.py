@@ -16,8 +16,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.config.command import Stage, View
+from components.config.encoders import EncoderSettings
 from components.config.section import Modality
-from components.config.settings import EncoderSettings, OptimiserSettings, TaskSettings
+from components.config.tasks import TaskSettings
+from components.config.training import OptimiserSettings
 from components.model import base
 from components.model.base.assets import (
     MISSING,

@@ -14,7 +14,7 @@ from tqdm import tqdm
 from components.config.command import Stage, View
 from components.config.ingest import IngestSettings, Source
 from components.config.section import MODALITIES, Modality
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.ingest.columns import OWN_TEXT, Parser, as_text, cell, column_parsers
 from components.ingest.ledger import Ledger
 from components.ingest.media import TYPES, Library

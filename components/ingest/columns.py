@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 from components.config.section import IDS
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.ingest.record import Record, Value
 from components.model.labels import LABELS
 from components.model.labels.words import word

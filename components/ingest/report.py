@@ -15,7 +15,7 @@ from PIL import Image
 from pyarrow import parquet
 
 from components.config.section import MODALITIES
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.ingest.ledger import Ledger
 from components.model.processors.image import decode
 from components.store.figures import GRID, panels

@@ -7,14 +7,11 @@ import torch
 from torch import Tensor, nn
 
 from components.config.command import View
+from components.config.encoders import FeatureSettings, PreprocessSettings
+from components.config.model import ModelSettings
 from components.config.section import MODALITIES, Modality, Section
-from components.config.settings import (
-    FeatureSettings,
-    ModelSettings,
-    PreprocessSettings,
-    Settings,
-    TaskKind,
-)
+from components.config.settings import Settings
+from components.config.tasks import TaskKind
 from components.model.base.heads import Heads
 from components.model.base.projection import Projections
 from components.model.base.transformer import Transformer

@@ -7,7 +7,7 @@ from pathlib import Path
 from tokenizers import Tokenizer
 
 from components.config.command import Stage, View
-from components.config.settings import TextSettings
+from components.config.encoders import TextSettings
 from components.model.encoders.huggingface.places import fetched, is_built_here, locate
 from components.model.processors import decode_text
 from components.model.processors.text import (

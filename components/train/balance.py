@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from components.config.settings import TrainSettings
+from components.config.training import TrainSettings
 from components.model.base.recipe import Measured, Share
 from components.train.choosing import CHOICES
 from components.train.course import Course, batches, grouped, labelled

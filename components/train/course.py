@@ -10,7 +10,8 @@ from torch import Tensor
 
 from components.config.command import View
 from components.config.section import MODALITIES, Modality
-from components.config.settings import Settings, TaskSettings
+from components.config.settings import Settings
+from components.config.tasks import TaskSettings
 from components.model.base.assets import AssetTensors, features_of, load_assets
 from components.model.base.batch import Samples, make_samples
 from components.model.fusion.fused import FeaturesByModality

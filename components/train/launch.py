@@ -23,7 +23,7 @@ from torch.distributed.elastic.multiprocessing.errors import (
 )
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from components.config.settings import TrainSettings
+from components.config.training import TrainSettings
 from components.model.base import parallel
 from components.store.errors import InputError
 

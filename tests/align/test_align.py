@@ -21,7 +21,7 @@ from components.align.__main__ import (
 from components.align.contrast import LOSSES
 from components.align.relations import Pairs, Relation, by_task, together
 from components.config.section import MODALITIES
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.model.labels.retrieval import rank_metrics
 from components.store.tables import RANKS
 from tests.model.worlds import ids_of, make_assets, make_model, make_table

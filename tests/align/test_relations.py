@@ -6,7 +6,7 @@ import torch
 
 from components.align.relations import Pairs, Sharing, by_task, together
 from components.config.section import MODALITIES
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.store.errors import InputError
 from tests.model.worlds import ids_of, make_assets, make_table
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.evaluate.measure import by_slice, ceiling, metrics, retrieval
 from components.model.tasks.classification import Classification
 

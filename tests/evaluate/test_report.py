@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from components.config.settings import PromptSettings, TaskSettings
+from components.config.tasks import PromptSettings, TaskSettings
 from components.evaluate import plots
 from components.evaluate.__main__ import (
     TEMPLATE,

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from components.config.section import MODALITIES
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.evaluate.__main__ import STAGE, work
 from components.model.folder import save_model
 from components.model.processors.text import train_tokenizer

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from components.align.contrast import LOSSES
 from components.config.section import MODALITIES
-from components.config.settings import PromptSettings, TaskSettings
+from components.config.tasks import PromptSettings, TaskSettings
 from components.evaluate.zero_shot import Space, check, class_embeddings, measure
 from components.model.base.assets import AssetTensors
 from components.model.base.features import encode

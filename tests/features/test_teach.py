@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
 from components.config.section import MODALITIES
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.features import audio, image, teach, text
 from components.features.words import Words, words
 from components.model.base.assets import AssetTensors, load_assets

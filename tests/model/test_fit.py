@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from components.config.command import Stage, View
-from components.config.settings import OptimiserSettings, StoppingSettings
+from components.config.training import OptimiserSettings, StoppingSettings
 from components.model.base import checkpoint as module
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit

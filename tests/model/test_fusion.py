@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 import torch
 
+from components.config.model import Fusion
 from components.config.section import MODALITIES
-from components.config.settings import Fusion
 from components.model.base.batch import Samples
 from components.model.base.features import Features
 from components.model.fusion import FUSIONS

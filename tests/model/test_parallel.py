@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import distributed as dist
 from torch import multiprocessing, nn
 
-from components.config.settings import OptimiserSettings, StoppingSettings
+from components.config.training import OptimiserSettings, StoppingSettings
 from components.model.base import checkpoint, parallel
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit

@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 import torch
 
-from components.config.settings import SIZES, ModelSettings, Settings
+from components.config.model import SIZES, ModelSettings
+from components.config.settings import Settings
 from components.model.multimodal import ModelConfig, MultimodalModel
 from tests.model.worlds import VOCABULARY
 from tests.shrunk import change, shipped

@@ -9,7 +9,7 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from components.config.settings import TextSettings
+from components.config.encoders import TextSettings
 from components.model.processors.decode_text import LONGEST
 from components.model.processors.text import (
     PAD,

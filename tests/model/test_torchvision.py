@@ -6,7 +6,7 @@ from safetensors.torch import save_file
 from torchvision import models
 from torchvision.transforms.v2 import functional as vision
 
-from components.config.settings import ImageSettings
+from components.config.encoders import ImageSettings
 from components.features import teach
 from components.model.encoders.huggingface.places import backbones
 from components.model.encoders.image.torchvision import DEVIATION, MEAN, TorchvisionEncoder

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from components.config.section import MODALITIES, Modality
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.model.base.assets import AssetTensors, tensors_of
 from components.model.base.features import encode
 from components.model.multimodal import ModelConfig, MultimodalModel

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from components.config.settings import TrainSettings
+from components.config.training import TrainSettings
 from components.store.errors import InputError
 from components.train.launch import device
 from tests.shrunk import ROOT, small_params, small_settings, write_params

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from components.config.section import MODALITIES
-from components.config.settings import OptimiserSettings
+from components.config.training import OptimiserSettings
 from components.model.base.batch import make_samples
 from components.model.base.checkpoint import Checkpoint
 from components.model.base.fit import fit

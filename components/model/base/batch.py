@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from components.config.section import MODALITIES, Modality
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.model.base.assets import MISSING, AssetTensors
 from components.model.tasks.kind import Kind
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from components.config.settings import LoopSettings, OptimiserSettings
+from components.config.training import LoopSettings, OptimiserSettings
 from components.model.base.checkpoint import Checkpoint
 
 Measured = dict[str, dict[str, float]]  # series → task → value

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.config.settings import Norm
+from components.config.model import Norm
 
 
 @dataclass(frozen=True)

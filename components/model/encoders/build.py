@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from components.config.encoders import FeatureSettings, PreprocessSettings
 from components.config.section import Modality
-from components.config.settings import FeatureSettings, PreprocessSettings
 from components.model.encoders.audio.build import build_audio
 from components.model.encoders.huggingface.description import Description
 from components.model.encoders.image.build import build_image

@@ -4,8 +4,8 @@ from itertools import permutations
 
 from torch import nn
 
+from components.config.model import ModelSettings
 from components.config.section import MODALITIES
-from components.config.settings import ModelSettings
 from components.model.base.features import masked_mean
 from components.model.base.transformer import Attention
 from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality, pick, stack

@@ -5,8 +5,8 @@ from itertools import combinations
 import torch
 from torch import nn
 
+from components.config.model import ModelSettings
 from components.config.section import MODALITIES
-from components.config.settings import ModelSettings
 from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality, pick, stack
 
 

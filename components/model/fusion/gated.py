@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
+from components.config.model import ModelSettings
 from components.config.section import MODALITIES
-from components.config.settings import ModelSettings
 from components.model.fusion.fused import FeaturesByModality, Fused, RowsByModality, pick, stack
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import pandas as pd
 import pyarrow as pa
 
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.store.errors import InputError, Problem
 
 Label = str | float | Sequence[str]

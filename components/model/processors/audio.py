@@ -7,7 +7,7 @@ import torch
 from torch.nn.functional import pad
 from torchaudio.transforms import MelSpectrogram, Resample
 
-from components.config.settings import AudioSettings
+from components.config.encoders import AudioSettings
 from components.model.processors.decode_audio import decode
 
 FLOOR = 1e-5  # of the mel power; its logarithm is what silence looks like

@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping
 
 from tokenizers import Tokenizer
 
+from components.config.encoders import PreprocessSettings
 from components.config.section import Modality
-from components.config.settings import PreprocessSettings
 from components.model.encoders.huggingface.description import Description
 from components.model.processors.audio import AudioProcessor
 from components.model.processors.image import ImageProcessor

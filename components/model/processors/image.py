@@ -12,7 +12,7 @@ from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOp
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 from PIL.Image import Transpose
 
-from components.config.settings import ImageSettings
+from components.config.encoders import ImageSettings
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # the content decides, not the name
 MAX_PIXELS = 64_000_000  # that a file may declare

@@ -13,7 +13,7 @@ from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
 from tokenizers.trainers import BpeTrainer
 
-from components.config.settings import TextSettings
+from components.config.encoders import TextSettings
 from components.model.processors.decode_text import decode, normalise
 from components.store.errors import InputError
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from components.config.settings import AudioSettings
+from components.config.encoders import AudioSettings
 from components.model.processors.audio import AHEAD, resampler
 from components.model.processors.decode_audio import decode
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.model.tasks.classification import Classification
 from components.model.tasks.generation import Generation
 from components.model.tasks.kind import Kind

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.config.settings import ModelSettings
+from components.config.model import ModelSettings
 from components.model.base.assets import MISSING
 from components.model.labels.generation import END, TextLabels
 from components.model.tasks.decoding import chooser

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.config.settings import ModelSettings
+from components.config.model import ModelSettings
 from components.model.labels.labels import PredictedLabels
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from components.config.settings import ModelSettings, Norm
+from components.config.model import ModelSettings, Norm
 from components.model.base.transformer import Attention
 from components.model.labels.generation import END
 

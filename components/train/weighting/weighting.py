@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from components.config.settings import TaskSettings, TrainSettings
+from components.config.tasks import TaskSettings
+from components.config.training import TrainSettings
 from components.model.base import parallel
 from components.model.tasks.kind import Kind
 

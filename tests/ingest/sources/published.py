@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from components.config.ingest import IngestSettings
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.ingest.record import BadRow, Record, Rows
 from tests.shrunk import ROOT, png
 

@@ -7,7 +7,7 @@ from typing import get_args
 import pyarrow as pa
 import pytest
 
-from components.config.settings import TaskKind, TaskSettings
+from components.config.tasks import TaskKind, TaskSettings
 from components.model.labels import LABELS
 from components.model.labels.generation import END
 from components.store.errors import InputError, Problem

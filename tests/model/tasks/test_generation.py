@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from components.config.settings import ModelSettings
+from components.config.model import ModelSettings
 from components.model.labels.generation import END
 from components.model.tasks import KINDS
 from components.model.tasks.decoding import beam, chooser, draw, nucleus

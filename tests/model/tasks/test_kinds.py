@@ -10,7 +10,7 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch.nn import functional as F
 
-from components.config.settings import TaskSettings
+from components.config.tasks import TaskSettings
 from components.model.base.chance import make_deterministic
 from components.model.labels import LABELS
 from components.model.labels.generation import END

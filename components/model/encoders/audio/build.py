@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from components.config.settings import AudioSettings, TransformerEncoderSettings
+from components.config.encoders import AudioSettings, TransformerEncoderSettings
 from components.model.encoders.audio.convolutional import ConvolutionalAudioEncoder
 from components.model.encoders.audio.huggingface import HuggingFaceAudioEncoder
 from components.model.encoders.audio.patches import PatchesEncoder

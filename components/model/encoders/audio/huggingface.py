@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from components.config.settings import AudioSettings
+from components.config.encoders import AudioSettings
 from components.model.base.features import Features, length_mask, masked_mean
 from components.model.encoders.huggingface import models
 from components.model.encoders.huggingface.description import Description

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from components.config.settings import AudioSettings, TransformerEncoderSettings
+from components.config.encoders import AudioSettings, TransformerEncoderSettings
 from components.model.base.features import Features, length_mask, masked_mean
 from components.model.base.transformer import Transformer
 

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from components.config.settings import EncoderSettings, ImageSettings
+from components.config.encoders import EncoderSettings, ImageSettings
 from components.model.encoders.huggingface.description import Description
 from components.model.encoders.image.convolutional import ConvolutionalImageEncoder
 from components.model.encoders.image.huggingface import HuggingFaceImageEncoder

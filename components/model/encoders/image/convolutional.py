@@ -5,7 +5,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from components.config.settings import EncoderSettings, ImageSettings
+from components.config.encoders import EncoderSettings, ImageSettings
 from components.model.base.features import Features
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
-from components.config.settings import EncoderSettings, ImageSettings
+from components.config.encoders import EncoderSettings, ImageSettings
 from components.model.base.features import Features
 from components.store.errors import InputError
 

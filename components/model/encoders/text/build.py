@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from components.config.settings import TextSettings, TransformerEncoderSettings
+from components.config.encoders import TextSettings, TransformerEncoderSettings
 from components.model.encoders.huggingface.description import Description
 from components.model.encoders.text.huggingface import HuggingFaceTextEncoder
 from components.model.encoders.text.transformer import TextEncoder

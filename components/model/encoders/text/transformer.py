@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from components.config.settings import TextSettings, TransformerEncoderSettings
+from components.config.encoders import TextSettings, TransformerEncoderSettings
 from components.model.base.features import Features, length_mask, masked_mean
 from components.model.base.transformer import Transformer
 

@@ -1,0 +1,123 @@
+"""The sections `preprocess` and `features`: from media to features."""
+
+import re
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from components.config.section import Count, Dropout, Section
+from components.config.training import OptimiserSettings
+
+
+def _encoder_file(name: str) -> str:
+    if not re.fullmatch(r"[^/\\]+\.safetensors", name):
+        raise ValueError(
+            f"found {name!r}, expected the name of a .safetensors file that lies in the modality's "
+            "folder of pretrained/, or null"
+        )
+    return name
+
+
+def _encoder_source(name: str) -> str:
+    word = r"\w[\w.-]*"
+    if not re.fullmatch(rf"{word}|({word}/)?{word}@[0-9a-f]{{40}}|package:[\w.]+(/{word})*", name):
+        raise ValueError(
+            f"found {name!r}, expected the name of an encoder or of a folder that lies in the "
+            "modality's folder of pretrained/, package:<module>/<folder>, or name@revision on the "
+            "Hugging Face Hub, the revision as the 40 hexadecimal digits of a commit, since any "
+            "other can change unseen"
+        )
+    return name
+
+
+def _tokenizer_source(name: str) -> str:
+    if not re.fullmatch(r"[^/\\]+\.json|([\w.-]+/)?[\w.-]+@[0-9a-f]{40}", name):
+        raise ValueError(
+            f"found {name!r}, expected the name of a .json file that lies in pretrained/text, or "
+            "name@revision on the Hugging Face Hub, the revision as the 40 hexadecimal digits of a "
+            "commit, since any other can change unseen, or null"
+        )
+    return name
+
+
+class ImageSettings(Section):
+    """How an image becomes a tensor."""
+
+    size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]
+
+
+class TextSettings(Section):
+    """How a text becomes token ids."""
+
+    tokenizer: Annotated[str, AfterValidator(_tokenizer_source)] | None  # null: one is trained
+    vocabulary: Annotated[int, Field(ge=257, le=100_000)]
+    max_tokens: Annotated[int, Field(ge=2, le=4096)]
+
+
+class AudioSettings(Section):
+    """How sound becomes a log-mel spectrogram."""
+
+    sample_rate: Annotated[int, Field(ge=8_000, le=192_000)]
+    mels: Annotated[int, Field(ge=8, le=256)]
+    window: Annotated[int, Field(ge=64, le=16_384)]
+    hop: Annotated[int, Field(ge=16, le=16_384)]
+    max_seconds: Annotated[float, Field(gt=0, le=600)]
+
+    @model_validator(mode="after")
+    def _hop_within_window(self):
+        if self.hop > self.window:
+            raise ValueError(f"hop ({self.hop}) must not exceed window ({self.window})")
+        return self
+
+    @property
+    def frames(self) -> int:
+        """Frames of the longest sound."""
+        return int(self.max_seconds * self.sample_rate) // self.hop + 1
+
+
+class PreprocessSettings(Section):
+    """From media to tensors."""
+
+    image: ImageSettings
+    text: TextSettings
+    audio: AudioSettings
+
+
+class EncoderSettings(OptimiserSettings):
+    """A modality's encoder, its size and its own training, or the file that it is taken from.
+
+    Sizes and training are those of encoders that are built here.
+    """
+
+    encoder: Annotated[str, AfterValidator(_encoder_source)]
+    pretrained: Annotated[str, AfterValidator(_encoder_file)] | None
+    width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
+    dropout: Dropout
+    label_smoothing: Dropout
+
+
+class ImageEncoderSettings(EncoderSettings):
+    """An encoder of images."""
+
+    mirror: bool
+
+
+class TransformerEncoderSettings(EncoderSettings):
+    """An encoder that ends in Transformer layers."""
+
+    layers: Count
+    heads: Count
+
+    @model_validator(mode="after")
+    def _heads_divide_width(self):
+        if self.width % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        return self
+
+
+class FeatureSettings(Section):
+    """One encoder a modality."""
+
+    image: ImageEncoderSettings
+    text: TransformerEncoderSettings
+    audio: TransformerEncoderSettings
