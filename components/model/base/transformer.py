@@ -70,8 +70,30 @@ class Attention(nn.Module):
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, h, T, d]
 
 
+class FeedForward(nn.Sequential):
+    """A network 4 × as wide, added to what it reads, with the norm before it or after the sum."""
+
+    def __init__(self, width: int, dropout: float, norm: Norm):
+        super().__init__(
+            nn.LayerNorm(width),
+            nn.Linear(width, 4 * width),
+            nn.GELU(),
+            nn.Linear(4 * width, width),
+            nn.Dropout(dropout),
+        )
+        self.post = norm == "post"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[…, D] → the same."""
+        norm, *network = self
+        y = x if self.post else norm(x)
+        for layer in network:
+            y = layer(y)
+        return norm(x + y) if self.post else x + y
+
+
 class Block(nn.Module):
-    """Attention, then a feed-forward network 4 × as wide.
+    """Attention, then a feed-forward network.
 
     Pre-norm, as GPT-2 (Radford et al. 2019): x + Attention(Norm(x)), then x + FeedForward(Norm(x)).
     Post-norm, section 3.1 of Vaswani et al.: Norm(x + Attention(x)), then Norm(x + FeedForward(x)).
@@ -83,13 +105,7 @@ class Block(nn.Module):
         self.post = norm == "post"
         self.attention_norm = nn.LayerNorm(width)
         self.attention = Attention(width, heads, dropout)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 4 * width),
-            nn.GELU(),
-            nn.Linear(4 * width, width),
-            nn.Dropout(dropout),
-        )
+        self.feed_forward = FeedForward(width, dropout, norm)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, places: Places, mask: Tensor, last: int = 0) -> Tensor:
@@ -111,10 +127,7 @@ class Block(nn.Module):
             query = places.spread(self.attention.query(read))  # [B, T, D]
             attended = places.pack(self.attention.attend(query, key_value, mask))  # [n, D]
         x = x + self.dropout(self.attention.out(attended))
-        if self.post:
-            x = self.attention_norm(x)
-            return self.feed_forward[0](x + self.feed_forward[1:](x))
-        return x + self.feed_forward(x)
+        return self.feed_forward(self.attention_norm(x) if self.post else x)
 
 
 class Transformer(nn.Module):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from components.config.model import ModelSettings, Norm
-from components.model.base.transformer import Attention
+from components.model.base.transformer import Attention, FeedForward
 from components.model.labels.generation import END
 
 
@@ -42,13 +42,7 @@ class WriterBlock(nn.Module):
         self.own_norm, self.read_norm = nn.LayerNorm(width), nn.LayerNorm(width)
         self.own = Attention(width, heads, dropout)
         self.read = Attention(width, heads, dropout)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 4 * width),
-            nn.GELU(),
-            nn.Linear(4 * width, width),
-            nn.Dropout(dropout),
-        )
+        self.feed_forward = FeedForward(width, dropout, norm)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, number: int, state: State, causal: Tensor | None) -> Tensor:
@@ -64,10 +58,7 @@ class WriterBlock(nn.Module):
             second = self.read_norm(x)
         found = self.read.attend(self.read.query(second), state.read[number], state.mask)
         x = x + self.dropout(self.read.out(found))
-        if self.post:
-            x = self.read_norm(x)
-            return self.feed_forward[0](x + self.feed_forward[1:](x))
-        return x + self.feed_forward(x)
+        return self.feed_forward(self.read_norm(x) if self.post else x)
 
 
 class Writer(nn.Module):
