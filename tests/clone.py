@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from tests.shrunk import ROOT, assert_refused, small_params, write_params
 
 QUIET = {
@@ -106,8 +108,18 @@ class Clone:
         return (self.path / name).read_bytes()
 
 
+def in_group(pid: int, group: int) -> bool:
+    """Whether a process is in a process group now."""
+    try:
+        return os.getpgid(pid) == group
+    except ProcessLookupError:
+        return False
+
+
 def kill_group(process: subprocess.Popen) -> None:
-    """SIGKILL a process and all that it started, as a power cut would."""
+    """SIGKILL a process and all that it started, as a power cut would, and see them gone."""
+    group = [other for other in psutil.process_iter() if in_group(other.pid, process.pid)]
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+    psutil.wait_procs([other for other in group if other.pid != process.pid], timeout=10)
     process.stdout.close()
