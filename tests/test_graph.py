@@ -167,7 +167,7 @@ def test_importing_every_module_changes_nothing(tmp_path):
         if path.name != "served.py"  # tells MLflow about itself: that is its purpose
     ]
     script = (
-        "import os, importlib, torch, matplotlib\n"
+        "import os, importlib, torch, matplotlib, pandera.pandas, torchvision.models\n"
         "def state(): return (dict(os.environ), torch.get_num_threads(),\n"
         "    torch.are_deterministic_algorithms_enabled(), os.listdir('.'))\n"
         "torch.manual_seed(7); before = state(), torch.get_rng_state().tolist()\n"

@@ -1,43 +1,41 @@
 """The sections `preprocess` and `features`: from media to features."""
 
-import re
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
-from components.config.section import Count, Dropout, Section
+from components.config.section import Count, Dropout, Section, matching
 from components.config.training import OptimiserSettings
 
+COMMIT = r"[0-9a-f]{40}"
+WORD = r"\w[\w.-]*"
 
-def _encoder_file(name: str) -> str:
-    if not re.fullmatch(r"[^/\\]+\.safetensors", name):
-        raise ValueError(
-            f"found {name!r}, expected the name of a .safetensors file that lies in the modality's "
-            "folder of pretrained/, or null"
-        )
-    return name
-
-
-def _encoder_source(name: str) -> str:
-    word = r"\w[\w.-]*"
-    if not re.fullmatch(rf"{word}|({word}/)?{word}@[0-9a-f]{{40}}|package:[\w.]+(/{word})*", name):
-        raise ValueError(
-            f"found {name!r}, expected the name of an encoder or of a folder that lies in the "
-            "modality's folder of pretrained/, package:<module>/<folder>, or name@revision on the "
-            "Hugging Face Hub, the revision as the 40 hexadecimal digits of a commit, since any "
-            "other can change unseen"
-        )
-    return name
-
-
-def _tokenizer_source(name: str) -> str:
-    if not re.fullmatch(r"[^/\\]+\.json|([\w.-]+/)?[\w.-]+@[0-9a-f]{40}", name):
-        raise ValueError(
-            f"found {name!r}, expected the name of a .json file that lies in pretrained/text, or "
-            "name@revision on the Hugging Face Hub, the revision as the 40 hexadecimal digits of a "
-            "commit, since any other can change unseen, or null"
-        )
-    return name
+EncoderFile = Annotated[
+    str,
+    matching(
+        r"[^/\\]+\.safetensors",
+        "the name of a .safetensors file that lies in the modality's folder of pretrained/, or "
+        "null",
+    ),
+]
+EncoderSource = Annotated[
+    str,
+    matching(
+        rf"{WORD}|({WORD}/)?{WORD}@{COMMIT}|package:[\w.]+(/{WORD})*",
+        "the name of an encoder or of a folder that lies in the modality's folder of pretrained/, "
+        "package:<module>/<folder>, or name@revision on the Hugging Face Hub, the revision as the "
+        "40 hexadecimal digits of a commit, since any other can change unseen",
+    ),
+]
+TokenizerSource = Annotated[
+    str,
+    matching(
+        rf"[^/\\]+\.json|([\w.-]+/)?[\w.-]+@{COMMIT}",
+        "the name of a .json file that lies in pretrained/text, or name@revision on the Hugging "
+        "Face Hub, the revision as the 40 hexadecimal digits of a commit, since any other can "
+        "change unseen, or null",
+    ),
+]
 
 
 class ImageSettings(Section):
@@ -49,7 +47,7 @@ class ImageSettings(Section):
 class TextSettings(Section):
     """How a text becomes token ids."""
 
-    tokenizer: Annotated[str, AfterValidator(_tokenizer_source)] | None  # null: one is trained
+    tokenizer: TokenizerSource | None  # null: one is trained
     vocabulary: Annotated[int, Field(ge=257, le=100_000)]
     max_tokens: Annotated[int, Field(ge=2, le=4096)]
 
@@ -89,8 +87,8 @@ class EncoderSettings(OptimiserSettings):
     Sizes and training are those of encoders that are built here.
     """
 
-    encoder: Annotated[str, AfterValidator(_encoder_source)]
-    pretrained: Annotated[str, AfterValidator(_encoder_file)] | None
+    encoder: EncoderSource
+    pretrained: EncoderFile | None
     width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
     dropout: Dropout
     label_smoothing: Dropout

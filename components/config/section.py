@@ -1,8 +1,9 @@
 """What every section of params.yaml is made of."""
 
+import re
 from typing import Annotated, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 Modality = Literal["image", "text", "audio"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)  # every loop over modalities has this order
@@ -14,6 +15,17 @@ Positive = Annotated[float, Field(gt=0)]
 Dropout = Annotated[float, Field(ge=0, lt=1)]
 
 IDS = ("sample_id", *(f"{modality}_id" for modality in MODALITIES))  # of the samples, by ingest
+
+
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """A word that a pattern matches whole; `expected` says in a message what that is."""
+
+    def check(word: str) -> str:
+        if not re.fullmatch(pattern, word):
+            raise ValueError(f"found {word!r}, expected {expected}")
+        return word
+
+    return AfterValidator(check)
 
 
 class Section(BaseModel):

@@ -1,11 +1,10 @@
 """The section `tasks`: what the model learns, and what is said of its classes."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from components.config.section import Modality, Positive, Section, Share
+from components.config.section import Modality, Positive, Section, Share, matching
 
 TaskKind = Literal["classification", "multilabel", "regression", "vqa", "generation", "retrieval"]
 
@@ -15,13 +14,14 @@ RESERVED = {  # no names for tasks
 }
 
 
-def _decoding(word: str) -> str:
-    if not re.fullmatch(r"greedy|beam/([1-9]|[1-5]\d|6[0-4])|nucleus/(0?\.\d+|1(\.0*)?)", word):
-        raise ValueError(
-            f"found {word!r}, expected greedy, beam/WIDTH with 1 to 64 texts side by side as in "
-            "beam/4, or nucleus/SHARE with a share of the probability, 0 to 1, as in nucleus/0.9"
-        )
-    return word
+Decoding = Annotated[
+    str,
+    matching(
+        r"greedy|beam/([1-9]|[1-5]\d|6[0-4])|nucleus/(0?\.\d+|1(\.0*)?)",
+        "greedy, beam/WIDTH with 1 to 64 texts side by side as in beam/4, or nucleus/SHARE with a "
+        "share of the probability, 0 to 1, as in nucleus/0.9",
+    ),
+]
 
 
 class TaskSettings(Section):
@@ -35,7 +35,7 @@ class TaskSettings(Section):
     answers: Annotated[int, Field(ge=2)] | None = None  # kind vqa: so many of the most frequent
     vocabulary: Annotated[int, Field(ge=257, le=100_000)] | None = None  # kind generation: tokens
     max_tokens: Annotated[int, Field(ge=1, le=4096)] | None = None  # likewise: longer texts are cut
-    decoding: Annotated[str, AfterValidator(_decoding)] | None = None  # how a text is chosen
+    decoding: Decoding | None = None  # how a text is chosen
     query: Modality | None = None  # kind retrieval: what is given …
     target: Modality | None = None  # … and what is to be found
 

@@ -67,27 +67,20 @@ QUARANTINE = pa.DataFrameSchema(
     name="quarantine",
 )
 
-HISTORY = pa.DataFrameSchema(
-    {
-        "epoch": pa.Column(int, pa.Check.ge(0)),
-        "series": pa.Column(str),
-        "task": pa.Column(str),
-        "value": pa.Column(float),
-    },
-    strict=True,
-    name="metrics by epoch",
-)
 
-STEPS = pa.DataFrameSchema(
-    {
-        "step": pa.Column(int, pa.Check.ge(0)),
+def _logged(when: str, name: str) -> pa.DataFrameSchema:
+    """A value a series and task, at every `when`."""
+    columns = {
+        when: pa.Column(int, pa.Check.ge(0)),
         "series": pa.Column(str),
         "task": pa.Column(str),
         "value": pa.Column(float),
-    },
-    strict=True,
-    name="what is logged by step",
-)
+    }
+    return pa.DataFrameSchema(columns, strict=True, name=name)
+
+
+HISTORY = _logged("epoch", "metrics by epoch")
+STEPS = _logged("step", "what is logged by step")
 
 PREDICTIONS = pa.DataFrameSchema(
     {

@@ -10,10 +10,8 @@ from itertools import repeat
 import pandas as pd
 import pyarrow as pa
 from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
 from tokenizers.models import BPE
 from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.trainers import BpeTrainer
 
 from components.model.labels.generation_metrics import (
     Pair,
@@ -25,6 +23,7 @@ from components.model.labels.generation_metrics import (
 )
 from components.model.labels.labels import Learner, PredictedLabels, Vocabulary
 from components.model.labels.words import word
+from components.model.processors.bpe import byte_level, train_bpe
 from components.store.errors import Problem
 
 END = 0  # the token that a text ends with, and that writing starts from
@@ -52,15 +51,7 @@ class TextLearner(Learner):
         if not self.several:
             found = "nothing" if self.text is None else f"one text, {self.text!r},"
             raise self._refuse(found, "at least 2 different texts are needed")
-        tokenizer = Tokenizer(BPE())
-        tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
-        trainer = BpeTrainer(
-            vocab_size=self.task.vocabulary,
-            special_tokens=[SPECIAL],
-            initial_alphabet=ByteLevel.alphabet(),
-            show_progress=False,
-        )
-        tokenizer.train_from_iterator(self._stream(), trainer)
+        tokenizer = train_bpe(self._stream(), self.task.vocabulary, [SPECIAL])
         merges = json.loads(tokenizer.to_str())["model"]["merges"]
         return {
             "merges": [" ".join(pair) for pair in merges],
@@ -96,10 +87,7 @@ class TextLabels(PredictedLabels):
         pairs = [tuple(merge.split(" ")) for merge in self.merges]
         tokens = [SPECIAL, *sorted(ByteLevel.alphabet()), *map("".join, pairs)]
         places = {token: place for place, token in enumerate(dict.fromkeys(tokens))}
-        tokenizer = Tokenizer(BPE(places, pairs))
-        tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
-        tokenizer.decoder = ByteLevelDecoder()
-        return tokenizer
+        return byte_level(BPE(places, pairs))
 
     @staticmethod
     def parse(value: str | float | Sequence[str] | None) -> tuple[str, ...] | Problem | None:

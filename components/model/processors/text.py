@@ -1,4 +1,4 @@
-"""Texts to token ids, by a byte-level BPE (Sennrich et al. 2016; Radford et al. 2019).
+"""Texts to token ids.
 
 Without torch, whose import takes longer than to encode ten thousand texts.
 """
@@ -8,12 +8,9 @@ from pathlib import Path
 
 import numpy as np
 from tokenizers import Tokenizer
-from tokenizers.decoders import ByteLevel as ByteLevelDecoder
-from tokenizers.models import BPE
-from tokenizers.pre_tokenizers import ByteLevel
-from tokenizers.trainers import BpeTrainer
 
 from components.config.encoders import TextSettings
+from components.model.processors.bpe import train_bpe
 from components.model.processors.decode_text import decode, normalise
 from components.store.errors import InputError
 
@@ -23,17 +20,7 @@ SPECIAL = ("<pad>", "<mask>")  # in the order in which they are trained
 
 def train_tokenizer(texts: Iterable[str], settings: TextSettings) -> Tokenizer:
     """Learn a vocabulary from `texts`; any text in any language can be encoded with it."""
-    tokenizer = Tokenizer(BPE())
-    tokenizer.pre_tokenizer = ByteLevel(add_prefix_space=True)
-    tokenizer.decoder = ByteLevelDecoder()
-    trainer = BpeTrainer(
-        vocab_size=settings.vocabulary,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(map(normalise, texts), trainer)
-    return tokenizer
+    return train_bpe(map(normalise, texts), settings.vocabulary, SPECIAL)
 
 
 def load_tokenizer(path: Path, settings: TextSettings) -> Tokenizer:

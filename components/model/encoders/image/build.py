@@ -6,7 +6,6 @@ from components.config.encoders import EncoderSettings, ImageSettings
 from components.model.encoders.huggingface.description import Description
 from components.model.encoders.image.convolutional import ConvolutionalImageEncoder
 from components.model.encoders.image.huggingface import HuggingFaceImageEncoder
-from components.model.encoders.image.torchvision import TorchvisionEncoder
 
 BUILT_HERE = {"convolutional": ConvolutionalImageEncoder}
 
@@ -17,4 +16,9 @@ def build_image(
     """The encoder with fresh weights; a description says that it is a model of Transformers."""
     if description:
         return HuggingFaceImageEncoder(description)
-    return BUILT_HERE.get(options.encoder, TorchvisionEncoder)(inputs, options)
+    if options.encoder in BUILT_HERE:
+        return BUILT_HERE[options.encoder](inputs, options)
+    # Here, since it takes a second to import.
+    from components.model.encoders.image.torchvision import TorchvisionEncoder
+
+    return TorchvisionEncoder(inputs, options)
