@@ -165,14 +165,7 @@ def test_without_sound_the_model_learns_from_what_is_there(frozen):
     assert set(measure(course)) == {"accuracy (all)", "accuracy (image+text)"}
 
 
-@pytest.mark.parametrize("fusion", FUSIONS)
-@FROZEN
-def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
-    course = make_course(
-        frozen, dropout=0.0, batch=10, count=90, missing=0.0, fusion=fusion, fresh=True, **WIDE
-    )
-    before = {n: v.clone() for n, v in course.model.encoders.state_dict().items()}
-    options = OptimiserSettings(epochs=60, batch=10, learning_rate=0.007, weight_decay=0.0)
+def teach(course: Course, options: OptimiserSettings, folder, **more) -> None:
     recipe = Recipe(
         module=course.model,
         batches=lambda: batches(course),
@@ -181,10 +174,22 @@ def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
         measure=dict,
         options=options,
         seed=0,
-        checkpoint=Checkpoint(tmp_path / "c", "a"),
+        checkpoint=Checkpoint(folder / "c", "a"),
         label="train",
+        **more,
     )
     fit(recipe)
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+@FROZEN
+def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
+    course = make_course(
+        frozen, dropout=0.0, batch=10, count=90, missing=0.0, fusion=fusion, fresh=True, **WIDE
+    )
+    before = {n: v.clone() for n, v in course.model.encoders.state_dict().items()}
+    options = OptimiserSettings(epochs=60, batch=10, learning_rate=0.007, weight_decay=0.0)
+    teach(course, options, tmp_path)
     samples = course.samples["train"]
     assert len(samples) == 30
     with torch.no_grad():
@@ -196,26 +201,14 @@ def test_a_tiny_model_learns_30_samples_by_heart(tmp_path, frozen, fusion):
 
 
 def test_each_encoder_is_frozen_or_learns_at_its_own_rate(tmp_path):
-    course = make_course(frozen=("image",), count=90, missing=0.0)
+    course = make_course(frozen=("image",), count=90, missing=0.0, batch=1000)
     before = {name: p.detach().clone() for name, p in course.model.named_parameters()}
     options = OptimiserSettings(epochs=1, batch=1000, learning_rate=0.01, weight_decay=0.0)
-    fit(
-        Recipe(
-            module=course.model,
-            batches=lambda: [torch.arange(30)],
-            share=partial(share, course),
-            losses=partial(losses, course),
-            measure=dict,
-            options=options,
-            seed=0,
-            checkpoint=Checkpoint(tmp_path / "c", "a"),
-            label="train",
-            rates={
-                course.model.encoders[m]: rate
-                for m, rate in zip(MODALITIES, (0.5, 0.001, 0.0001), strict=True)
-            },
-        )
-    )
+    rates = {
+        course.model.encoders[m]: rate
+        for m, rate in zip(MODALITIES, (0.5, 0.001, 0.0001), strict=True)
+    }
+    teach(course, options, tmp_path, rates=rates)
     moved = {"image": 0.0, "text": 0.0, "audio": 0.0, "rest": 0.0}
     for name, parameter in course.model.named_parameters():
         part = name.split(".")[1] if name.startswith("encoders.") else "rest"
