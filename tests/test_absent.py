@@ -7,7 +7,7 @@ import pytest
 from safetensors.torch import load_file
 
 from components.config.section import MODALITIES
-from components.registry.predictor import Predictor
+from components.model.predictor import Predictor
 from components.store.errors import InputError
 from components.store.files import write_json
 from components.store.hashing import content_id

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file
 
 from components.config.section import MODALITIES
-from components.registry.predictor import Predictor
+from components.model.predictor import Predictor
 from components.store.tables import HISTORY, read_table
 from tests.clone import Clone
 from tests.model import published

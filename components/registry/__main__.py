@@ -18,7 +18,7 @@ from components.config.command import Stage, View
 from components.config.section import MODALITIES, Modality
 from components.model.base.spans import spans
 from components.model.labels.labels import written
-from components.registry.predictor import Predictor
+from components.model.predictor import Predictor
 from components.registry.tracking import connect, experiment_id
 from components.store.errors import InputError
 from components.store.files import read_json, write_json

@@ -6,7 +6,7 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
-from components.registry.predictor import Predictor
+from components.model.predictor import Predictor
 
 
 class Served(PythonModel):

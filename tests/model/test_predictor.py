@@ -12,10 +12,10 @@ from mlflow.types import DataType
 from mlflow.types.schema import Array
 
 from components.model.folder import save_model
+from components.model.predictor import Predictor
 from components.model.processors.text import train_tokenizer
 from components.registry.__main__ import signature
 from components.registry.predict import lines
-from components.registry.predictor import Predictor
 from components.store.errors import InputError
 from tests.model.worlds import CLASSES, EVERY_VOCABULARY, make_model
 from tests.shrunk import png, small_settings, wav
