@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run flow test bench experiments ui clean
+.PHONY: help setup run flow test bench experiments ui services services-stop clean
 
 VENV := .venv
 PYTHON ?= python3
@@ -11,7 +11,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
 setup: $(VENV)/.complete ## make .venv and install everything, at the versions in requirements.lock
 
@@ -42,6 +42,13 @@ experiments: run ## measure fusions, losses and schedules and print the tables o
 
 ui: setup ## open MLflow on http://127.0.0.1:5000 (and Prefect on :4200 if its server runs)
 	@python -m flows.ui
+
+services: setup ## start PostgreSQL, MLflow's server and Prefect's on it, with passwords
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[servers]'
+	@python -m flows.services start
+
+services-stop: setup ## stop exactly those
+	@python -m flows.services stop
 
 clean: ## remove what the pipeline made; keep .venv, MLflow's database and DVC's cache
 	rm -rf data models work reports dvc_plots

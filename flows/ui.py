@@ -3,13 +3,12 @@
 import os
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 
 from components.registry.tracking import DEFAULT_URI
+from flows.services.servers import HOST, answers, mlflow_command, mlflow_environment
 
-HOST, PORT = "127.0.0.1", "5000"
-PREFECT = "http://127.0.0.1:4200"
+PORT = 5000
+PREFECT = f"http://{HOST}:4200"
 
 
 def main() -> int:
@@ -19,25 +18,13 @@ def main() -> int:
         print(f"MLflow's server is {store}; open it in a browser")
         return 0
     print(f"MLflow   http://{HOST}:{PORT}   ({store}; Ctrl-C ends it)")
-    prefect = "running" if answers(PREFECT) else "start it: prefect server start"
+    prefect = "running" if answers(f"{PREFECT}/api/health") else "start it: prefect server start"
     print(f"Prefect  {PREFECT}   ({prefect})")
     sys.stdout.flush()
-    # Its job runner would start seven more processes that nothing here needs.
-    environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", store]
     try:
-        return subprocess.call([*command, "--host", HOST, "--port", PORT], env=environment)
+        return subprocess.call(mlflow_command(PORT), env=os.environ | mlflow_environment(store))
     except KeyboardInterrupt:
         return 0
-
-
-def answers(url: str) -> bool:
-    """Whether a server answers at `url`."""
-    try:
-        with urllib.request.urlopen(f"{url}/api/health", timeout=1):
-            return True
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import os
 
 import pytest
 
+from tests.servers import empty_store, servers, services_folder, store  # noqa: F401
+
 # Before torch is imported. Several threads, here and in the processes that tests start, wait for
 # each other on a busy machine: minutes become seconds.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

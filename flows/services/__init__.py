@@ -1,0 +1,1 @@
+"""PostgreSQL, MLflow's server and Prefect's server on this machine, for a team."""

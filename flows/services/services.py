@@ -1,0 +1,237 @@
+"""The three services of a folder: what is known of them, and in what order they start."""
+
+import json
+import os
+import secrets
+import socket
+import sys
+from dataclasses import asdict
+from functools import cached_property, partial
+from pathlib import Path
+
+from components.store.files import replacing, write_json
+from flows.services.postgresql import FAST, PostgreSQL
+from flows.services.processes import Process
+from flows.services.servers import (
+    AUTH,
+    HOST,
+    TELEMETRY_OFF,
+    answers,
+    mlflow_command,
+    mlflow_environment,
+    prefect_command,
+)
+from flows.stages import UserError
+
+PORTS = {"postgresql": 5433, "mlflow": 5000, "prefect": 4200}  # 5432 may be the system's own
+MLFLOW_USER, PREFECT_USER = "admin", "admin"
+DATABASES = ("mlflow", "mlflow_users", "prefect")
+SECRETS = ("postgresql", "mlflow", "prefect", "mlflow_forms")
+
+
+class Services:
+    """PostgreSQL, MLflow and Prefect whose data, logs and secrets are in `folder`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder.resolve()
+
+    def start(self, ports: dict[str, int] | None = None) -> None:
+        """Start what does not run; a cluster made before goes on with the same passwords.
+
+        Args:
+            ports: service → port; 0 is any that is free. Left out: as the last time, or `PORTS`.
+
+        Raises:
+            UserError: PostgreSQL is not installed, or a port is taken.
+            ServiceFailed: one does not start.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._choose(ports or {})
+        self._start_postgresql()
+        for name, health in (self._start_mlflow(), self._start_prefect()):
+            process = self.process(name)
+            process.wait(partial(answers, self.url(name) + health), name, self._log(name))
+        _private(self.folder / "environment", self.exports())
+
+    def stop(self) -> list[str]:
+        """Stop exactly what `start` started, the database last; the names of what ran."""
+        stopped = []
+        for name in reversed(PORTS):
+            if process := self.process(name):
+                if process.members():
+                    stopped.append(name)
+                process.end(*([FAST] if name == "postgresql" else []))
+            self._record(name).unlink(missing_ok=True)
+        return stopped
+
+    def process(self, name: str) -> Process | None:
+        """The process of a service that was started and not stopped; it may be dead."""
+        try:
+            return Process(**json.loads(self._record(name).read_text()))
+        except FileNotFoundError:
+            return None
+
+    def runs(self, name: str) -> bool:
+        """Whether a service's process is alive."""
+        process = self.process(name)
+        return process is not None and process.runs()
+
+    def environment(self) -> dict[str, str]:
+        """The variables with which MLflow's and Prefect's clients find the servers."""
+        return {
+            "MLFLOW_TRACKING_URI": self.url("mlflow"),
+            "MLFLOW_TRACKING_USERNAME": MLFLOW_USER,
+            "MLFLOW_TRACKING_PASSWORD": self.secrets["mlflow"],
+            "PREFECT_API_URL": f"{self.url('prefect')}/api",
+            "PREFECT_API_AUTH_STRING": self.prefect_login,
+        }
+
+    def exports(self) -> str:
+        """The same for a shell."""
+        return "".join(f"export {name}='{value}'\n" for name, value in self.environment().items())
+
+    def url(self, name: str) -> str:
+        """Where a person's browser finds a service."""
+        return f"http://{HOST}:{self.ports[name]}"
+
+    def page(self) -> str:
+        """Which service runs where, and how to reach it."""
+        if not self._ports_file.exists():
+            return f"no services in {self.folder}. Start them: python -m flows.services start"
+        lines = [
+            f"{name:<11} {HOST}:{self.ports[name]:<6} {'runs' if self.runs(name) else 'stopped'}"
+            for name in PORTS
+        ]
+        environment = os.path.relpath(self.folder / "environment")
+        return "\n".join(
+            [
+                *lines,
+                "",
+                f"MLflow      {self.url('mlflow')}   user {MLFLOW_USER}, password "
+                f"{self.secrets['mlflow']}",
+                f"Prefect     {self.url('prefect')}   password {self.prefect_login}",
+                f"this shell  . {environment}      (sets MLFLOW_TRACKING_URI, PREFECT_API_URL, "
+                "their passwords)",
+                f"logs        {os.path.relpath(self.folder)}/*.log",
+            ]
+        )
+
+    @property
+    def prefect_login(self) -> str:
+        """What Prefect's page asks for as a password."""
+        return f"{PREFECT_USER}:{self.secrets['prefect']}"
+
+    @cached_property
+    def secrets(self) -> dict[str, str]:
+        """Passwords, made at the first start; only their owner may read the file."""
+        path = self.folder / "secrets.json"
+        if not path.exists():
+            made = {name: secrets.token_urlsafe(24) for name in SECRETS}
+            _private(path, json.dumps(made, indent=2))
+        return json.loads(path.read_text())
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Service → port, as chosen when they started."""
+        return json.loads(self._ports_file.read_text())
+
+    @property
+    def database(self) -> PostgreSQL:
+        """The cluster."""
+        folder = self.folder / "postgresql"
+        return PostgreSQL(folder, self.ports["postgresql"], self.secrets["postgresql"])
+
+    def _choose(self, asked: dict[str, int]) -> None:
+        known = self.ports if self._ports_file.exists() else PORTS
+        running = {name for name in PORTS if self.runs(name)}
+        if moved := [name for name in running if asked.get(name) not in (None, 0, known[name])]:
+            raise UserError(
+                f"{', '.join(moved)} runs on another port than the one asked for. Stop it first: "
+                "python -m flows.services stop"
+            )
+        chosen = dict(known)
+        for name in PORTS.keys() - running:
+            self._end(name)  # what a killed one left may hold the port
+            chosen[name] = _free_port(name, asked.get(name, known[name]))
+        write_json(self._ports_file, chosen)
+
+    def _end(self, name: str) -> None:
+        if process := self.process(name):
+            process.end()
+
+    def _start_postgresql(self) -> None:
+        if not self.runs("postgresql"):
+            self._keep("postgresql", self.database.start())
+        self.database.create(*DATABASES)
+
+    def _start_mlflow(self) -> tuple[str, str]:
+        config = self.folder / "mlflow_users.ini"
+        users = self.database.uri("mlflow_users").replace("%", "%%")
+        _private(config, AUTH.format(users=users, user=MLFLOW_USER))
+        environment = mlflow_environment(self.database.uri("mlflow"), self.folder / "artifacts") | {
+            "MLFLOW_AUTH_CONFIG_PATH": str(config),
+            "MLFLOW_AUTH_ADMIN_PASSWORD": self.secrets["mlflow"],
+            "MLFLOW_FLASK_SERVER_SECRET_KEY": self.secrets["mlflow_forms"],
+        }
+        command = [*mlflow_command(self.ports["mlflow"]), "--app-name", "basic-auth"]
+        return self._start("mlflow", [*command, "--workers", "1"], environment, "/health")
+
+    def _start_prefect(self) -> tuple[str, str]:
+        environment = TELEMETRY_OFF | {
+            "PREFECT_HOME": str(self.folder / "prefect"),
+            "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database.uri(
+                "prefect", "postgresql+asyncpg"
+            ),
+            "PREFECT_SERVER_API_AUTH_STRING": self.prefect_login,
+            "PREFECT_API_AUTH_STRING": self.prefect_login,  # its own services ask it
+            "PREFECT_UI_API_URL": f"{self.url('prefect')}/api",
+        }
+        command = prefect_command(self.ports["prefect"])
+        return self._start("prefect", command, environment, "/api/health")
+
+    def _start(
+        self, name: str, command: list[str], more: dict[str, str], health: str
+    ) -> tuple[str, str]:
+        if not self.runs(name):
+            inherited = {
+                key: value
+                for key, value in os.environ.items()
+                if not key.startswith(("MLFLOW_", "PREFECT_"))  # another server's, or a test's
+            }
+            path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+            environment = inherited | {"PATH": path} | more
+            self._keep(name, Process.start(command, environment, self._log(name), self.folder))
+        return name, health
+
+    def _keep(self, name: str, process: Process) -> None:
+        write_json(self._record(name), asdict(process))
+
+    def _log(self, name: str) -> Path:
+        return self.folder / f"{name}.log"
+
+    def _record(self, name: str) -> Path:
+        return self.folder / f"{name}.json"
+
+    @property
+    def _ports_file(self) -> Path:
+        return self.folder / "ports.json"
+
+
+def _private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read."""
+    with replacing(path) as unfinished:
+        unfinished.touch(mode=0o600)
+        unfinished.write_text(text)
+
+
+def _free_port(name: str, port: int) -> int:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise UserError(
+                f"port {port} for {name} cannot be used: {error.strerror}. Name another, or 0 for "
+                f"any: --{name}-port 0"
+            ) from error
+        return probe.getsockname()[1]
