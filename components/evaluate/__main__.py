@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from components.config.command import Stage, View
 from components.config.section import MODALITIES, Modality
 from components.evaluate import measure, plots, zero_shot
-from components.evaluate.predict import predict, subsets
+from components.evaluate.predict import held_out, predict, subsets
 from components.model.base.assets import AssetTensors, load_assets
 from components.model.base.chance import make_deterministic
 from components.model.folder import load_model
@@ -20,14 +20,12 @@ from components.model.labels.labels import written
 from components.model.multimodal import MultimodalModel
 from components.model.tasks import with_heads
 from components.model.tasks.kind import Kind
-from components.store.errors import InputError
 from components.store.figures import page, save
 from components.store.files import read_json, write_json, write_text
 from components.store.tables import (
     HISTORY,
     PREDICTIONS,
     RANKS,
-    SAMPLES,
     STEPS,
     read_table,
     write_table,
@@ -156,13 +154,7 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     model, tokenizer = load_model(arguments.model)
     learnt = model.config.learnt
     zero_shot.check(settings.evaluate.prompts, model.kinds, learnt)
-    samples = read_table(arguments.samples, SAMPLES)
-    test = samples[samples["split"] == "test"]
-    if not test[[f"{m}_id" for m in learnt]].notna().any(axis=None):
-        raise InputError(
-            f"{arguments.samples} holds no sample of the test split with {' or '.join(learnt)}, "
-            "which the model learnt from. See ingest.splits in params.yaml"
-        )
+    test = held_out(arguments.samples, learnt)
     assets = {m: load_assets(getattr(arguments, f"{m}_tensors")) for m in learnt}
     predictions = predict(model, test, assets, with_heads(settings.tasks))
     found = measure.metrics(predictions, model.kinds)

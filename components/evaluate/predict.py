@@ -1,7 +1,8 @@
 """The model's answers on a split, for every subset of modalities."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from pathlib import Path
 
 import pandas as pd
 import torch
@@ -9,10 +10,12 @@ import torch
 from components.config.section import MODALITIES, Modality
 from components.config.tasks import TaskSettings
 from components.model.base.assets import AssetTensors
-from components.model.base.batch import make_samples
+from components.model.base.batch import Samples, make_samples
 from components.model.base.features import encode
+from components.model.fusion.fused import FeaturesByModality
 from components.model.multimodal import MultimodalModel
-from components.store.tables import PREDICTIONS
+from components.store.errors import InputError
+from components.store.tables import PREDICTIONS, SAMPLES, read_table
 
 BATCH = 1024  # samples at a time
 
@@ -21,6 +24,22 @@ def subsets() -> Iterator[tuple[Modality, ...]]:
     """Every subset of the modalities but the empty one: first the single ones, all of them last."""
     for size in range(1, len(MODALITIES) + 1):
         yield from combinations(MODALITIES, size)
+
+
+def held_out(path: Path, learnt: Sequence[Modality]) -> pd.DataFrame:
+    """The test split of the samples.
+
+    Raises:
+        InputError: none of them has a modality that the model learnt from.
+    """
+    samples = read_table(path, SAMPLES)
+    test = samples[samples["split"] == "test"]
+    if not test[[f"{m}_id" for m in learnt]].notna().any(axis=None):
+        raise InputError(
+            f"{path} holds no sample of the test split with {' or '.join(learnt)}, "
+            "which the model learnt from. See ingest.splits in params.yaml"
+        )
+    return test
 
 
 @torch.no_grad()
@@ -42,11 +61,34 @@ def predict(
         A table as `PREDICTIONS`: a row wherever all modalities of the subset are there, the label
         is known and the subset can decide the task.
     """
-    assets_used, samples = make_samples(table, assets, tasks, model.kinds).compact()
+    assets_used, samples = make_samples(table, assets, {}, model.kinds).compact()
     features = {
         m: encode(model.encoders[m], assets[m].tensors, rows) for m, rows in assets_used.items()
     }
+    return answer(model, table, features, samples, tasks)
+
+
+@torch.no_grad()
+def answer(
+    model: MultimodalModel,
+    table: pd.DataFrame,
+    features: FeaturesByModality,
+    samples: Samples,
+    tasks: Mapping[str, TaskSettings],
+) -> pd.DataFrame:
+    """`predict`, once the assets are encoded.
+
+    Args:
+        model: in evaluation mode.
+        table: the samples of one split.
+        features: of distinct assets.
+        samples: the same samples, with rows into `features`.
+        tasks: the tasks, by name; the model has a head for each.
+    """
     ids = table["sample_id"].to_numpy()
+    labelled = {
+        name: torch.tensor(table[task.column].notna().to_numpy()) for name, task in tasks.items()
+    }
     written = {
         name: table[task.column].map(model.kinds[name].written, na_action="ignore").to_numpy()
         for name, task in tasks.items()
@@ -59,11 +101,9 @@ def predict(
             part = samples[index].keep(wanted.expand(len(index), -1))
             distinct, part = part.compact()
             logits = model({m: features[m][rows] for m, rows in distinct.items()}, part.rows)
-            for task, scores in logits.items():
-                kind = model.kinds[task]
-                known = kind.known(part.targets[task])
-                known &= model.config.answerable(task, part.presence)
-                answers = kind.record(scores[known])
+            for task in tasks:
+                known = labelled[task][index] & model.config.answerable(task, part.presence)
+                answers = model.kinds[task].record(logits[task][known])
                 parts.append(
                     pd.DataFrame(
                         {

@@ -4,6 +4,7 @@ from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -35,6 +36,7 @@ class ClassLabels(PredictedLabels):
 
     TYPE = pa.string()
     Learner = ClassLearner
+    COMPARED = "accuracy"
 
     classes: Sequence[str]
 
@@ -55,6 +57,10 @@ class ClassLabels(PredictedLabels):
     def metrics(self, rows: pd.DataFrame) -> dict[str, float]:
         """The share of the predictions that are right."""
         return {"accuracy": float((rows["target"] == rows["prediction"]).mean())}
+
+    def shares(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """See `Labels`."""
+        return (~self.wrong(rows)).to_numpy(float), np.ones(len(rows))
 
     def wrong(self, rows: pd.DataFrame) -> pd.Series:
         """See `Labels`."""

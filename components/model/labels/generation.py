@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import repeat
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 from tokenizers import Tokenizer
@@ -76,6 +77,7 @@ class TextLabels(PredictedLabels):
 
     TYPE = pa.list_(pa.string())
     Learner = TextLearner
+    COMPARED = "rouge_l"  # the one of them that is a mean over texts which no other text decides
 
     merges: Sequence[str]
     max_tokens: int
@@ -121,6 +123,10 @@ class TextLabels(PredictedLabels):
         if len(pairs) > 1:
             result["cider"] = cider(pairs)
         return result
+
+    def shares(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """See `Labels`."""
+        return self.scores(rows).to_numpy(), np.ones(len(rows))
 
     def wrong(self, rows: pd.DataFrame) -> pd.Series:
         """See `Labels`: less than half in common with what is right."""

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -13,6 +14,7 @@ from components.store.errors import InputError, Problem
 
 Label = str | float | Sequence[str]
 NO_SHARES = {"mean_absolute_error", "r2", "cider", "median_rank"}  # metrics without a per cent
+ERRORS = {"mean_absolute_error", "median_rank"}  # metrics that are better the smaller they are
 
 Vocabulary = dict[str, int | float | str | list[str]]  # JSON: the fields of a kind's `Labels`
 
@@ -70,7 +72,13 @@ class Labels(ABC):
 
 
 class PredictedLabels(Labels):
-    """Labels that a head predicts: how they are written, and how good predictions are."""
+    """Labels that a head predicts: how they are written, and how good predictions are.
+
+    Attributes:
+        COMPARED: the metric by which two models are compared, the quotient of what `shares` sums.
+    """
+
+    COMPARED: ClassVar[str]
 
     @staticmethod
     def written(label: Label) -> str:
@@ -90,6 +98,13 @@ class PredictedLabels(Labels):
 
         Returns:
             Metrics by name, the main one first; one that these rows leave undefined is left out.
+        """
+
+    @abstractmethod
+    def shares(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """What each prediction adds to the two sums whose quotient is `COMPARED`, float [n] each.
+
+        Args: as those of `metrics`.
         """
 
     @abstractmethod

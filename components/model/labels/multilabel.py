@@ -29,6 +29,7 @@ class ClassSetLabels(ClassLabels):
 
     TYPE = pa.list_(pa.string())
     Learner = ClassSetLearner
+    COMPARED = "f1"
 
     @staticmethod
     def parse(value: str | float | Sequence[str] | None) -> tuple[str, ...] | Problem | None:
@@ -52,34 +53,43 @@ class ClassSetLabels(ClassLabels):
 
     def metrics(self, rows: pd.DataFrame) -> dict[str, float]:
         """F1 over all decisions at once, and the mean of the classes' average precision."""
-        targets, scores = self.matrices(rows)
-        chosen = scores > THRESHOLD
-        hits, decisions = (chosen & targets).sum(), chosen.sum() + targets.sum()
-        result = {"f1": float(2 * hits / decisions) if decisions else 1.0}
+        hits, decisions = (values.sum() for values in self.shares(rows))
+        result = {"f1": float(hits / decisions) if decisions else 1.0}
         if precisions := self.average_precisions(rows):
             result["mean_average_precision"] = float(np.mean(list(precisions.values())))
         return result
 
+    def shares(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """See `Labels`."""
+        _, targets, scores = self.matrices(rows)
+        chosen = scores > THRESHOLD
+        return 2.0 * (chosen & targets).sum(1), 1.0 * chosen.sum(1) + targets.sum(1)
+
     def average_precisions(self, rows: pd.DataFrame) -> dict[str, float]:
         """The average precision of each class that occurs in `rows`."""
-        targets, scores = self.matrices(rows)
+        classes, targets, scores = self.matrices(rows)
         return {
             name: average_precision(targets[:, code], scores[:, code])
-            for code, name in enumerate(self.classes)
+            for code, name in enumerate(classes)
             if targets[:, code].any()
         }
 
     def wrong(self, rows: pd.DataFrame) -> pd.Series:
         """See `Labels`: another set of classes."""
-        targets, scores = self.matrices(rows)
+        _, targets, scores = self.matrices(rows)
         return pd.Series((targets != (scores > THRESHOLD)).any(1), rows.index)
 
-    def matrices(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """What is true, bool [n, classes], and the probabilities predicted, float [n, classes]."""
+    def matrices(self, rows: pd.DataFrame) -> tuple[list[str], np.ndarray, np.ndarray]:
+        """The classes, what is true, bool [n, classes], and the probabilities, float [n, classes].
+
+        Classes that are new in `rows` come last; the model, which never knew them, gives them 0.
+        """
         sets = [set(json.loads(target)) for target in rows["target"]]
-        targets = np.array([[name in found for name in self.classes] for found in sets])
+        new = sorted(set().union(*sets).difference(self.classes))
+        classes = [*self.classes, *new]
+        targets = np.array([[name in found for name in classes] for found in sets])
         scores = np.array([json.loads(prediction) for prediction in rows["prediction"]])
-        return targets, scores
+        return classes, targets, np.pad(scores, ((0, 0), (0, len(new))))
 
 
 def average_precision(targets: np.ndarray, scores: np.ndarray) -> float:

@@ -44,6 +44,7 @@ class NumberLabels(PredictedLabels):
 
     TYPE = pa.float64()
     Learner = NumberLearner
+    COMPARED = "mean_absolute_error"
 
     mean: float
     deviation: float
@@ -72,12 +73,19 @@ class NumberLabels(PredictedLabels):
 
     def metrics(self, rows: pd.DataFrame) -> dict[str, float]:
         """The mean absolute error in the label's unit, and R², the share of variance explained."""
-        targets, predictions = (rows[name].astype("float64") for name in ("target", "prediction"))
-        errors = (targets - predictions).to_numpy()
+        targets, errors = rows["target"].astype("float64"), self.errors(rows)
         result = {"mean_absolute_error": float(np.abs(errors).mean())}
         if variation := float(((targets - targets.mean()) ** 2).sum()):
             result["r2"] = 1 - float((errors**2).sum()) / variation
         return result
+
+    def errors(self, rows: pd.DataFrame) -> np.ndarray:
+        """float [n]: what is true less what is predicted."""
+        return (rows["target"].astype("float64") - rows["prediction"].astype("float64")).to_numpy()
+
+    def shares(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """See `Labels`."""
+        return np.abs(self.errors(rows)), np.ones(len(rows))
 
     def wrong(self, rows: pd.DataFrame) -> pd.Series:
         """See `Labels`: a number is near or far, and never plainly wrong."""

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
@@ -39,6 +40,7 @@ class AnswerLabels(ClassLabels):
 
     TYPE = pa.list_(pa.string())
     Learner = AnswerLearner
+    COMPARED = "vqa_accuracy"
 
     @staticmethod
     def parse(value: str | float | Sequence[str] | None) -> tuple[str, ...] | Problem | None:
@@ -57,6 +59,10 @@ class AnswerLabels(ClassLabels):
     def metrics(self, rows: pd.DataFrame) -> dict[str, float]:
         """The official accuracy (Antol et al. 2015)."""
         return {"vqa_accuracy": float(self.scores(rows).mean())}
+
+    def shares(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+        """See `Labels`."""
+        return self.scores(rows).to_numpy(), np.ones(len(rows))
 
     def wrong(self, rows: pd.DataFrame) -> pd.Series:
         """See `Labels`: nobody said it."""
