@@ -39,6 +39,9 @@ def settings(path: Path) -> None:
     params["tasks"] = {
         "answer": {"kind": "classification", "column": "answer", "decided_by": [], "weight": 1.0}
     }
+    params["evaluate"]["prompts"] = {}
+    gates = ("minimum", "maximum_drop", "maximum_robustness_drop")
+    params["promote"] |= {"require": "not_worse"} | dict.fromkeys(gates)
     path.write_text(yaml.safe_dump(params))
 
 

@@ -45,6 +45,14 @@ SMALL = {
     "train.batch": 16,
 }
 
+OF_TASKS = {  # settings that name tasks, without any
+    "evaluate.prompts": {},
+    "promote.minimum": None,
+    "promote.maximum_drop": None,
+    "promote.require": "not_worse",
+    "promote.maximum_robustness_drop": None,
+}
+
 EXAMPLES = {  # each configuration in examples/: what makes its data few
     "digits": {"ingest.digits.images": 15},
     "minilm": {"ingest.demo.images": SMALL["ingest.demo.images"]},
@@ -72,11 +80,10 @@ def change(params: dict, changes: dict) -> dict:
 def small_params(changes: dict | None = None) -> dict:
     """The shipped parameters with tiny widths, few samples and few epochs, then `changes`.
 
-    Where these have other tasks, the shipped prompts, which are for the shipped tasks, are none.
+    Where these have other tasks, what is shipped for the shipped tasks is left out.
     """
     changes = changes or {}
-    prompts = {"evaluate.prompts": {}} if "tasks" in changes else {}
-    return change(shipped(), SMALL | prompts | changes)
+    return change(shipped(), SMALL | (OF_TASKS if "tasks" in changes else {}) | changes)
 
 
 def small_example(name: str) -> dict:

@@ -5,7 +5,15 @@ import yaml
 
 from components.config.load import load_settings
 from components.store.errors import InputError
-from tests.shrunk import ROOT, assert_refused, change, run_python, shipped, write_params
+from tests.shrunk import (
+    OF_TASKS,
+    ROOT,
+    assert_refused,
+    change,
+    run_python,
+    shipped,
+    write_params,
+)
 
 WRITING = ("vocabulary", "max_tokens", "decoding")  # keys of the kind generation
 
@@ -325,7 +333,7 @@ def test_a_task_may_have_only_a_name_that_can_be_a_head_and_a_metric(tmp_path, n
 
 def test_no_task_may_have_the_name_of_another_one_s_confidence(tmp_path):
     tasks = {name: dict(shipped()["tasks"]["answer"]) for name in ("sure", "sure_confidence")}
-    (line,) = problems(tmp_path, change(shipped(), {"tasks": tasks}))
+    (line,) = problems(tmp_path, change(shipped(), OF_TASKS | {"tasks": tasks}))
     assert "'sure_confidence'" in line
 
 

@@ -4,7 +4,7 @@ import argparse
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,7 @@ class Stage:
         outputs: option name → what it is; files or folders that the stage writes.
         params: keys of params.yaml, dotted, that the stage may read (as in dvc.yaml).
         optional: option name → what it is; files that do not decide the result.
+        choices: option name → the words it may be, the first if it is left out.
     """
 
     description: str
@@ -50,6 +51,7 @@ class Stage:
     outputs: Mapping[str, str]
     params: tuple[str, ...]
     optional: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def run(self, work: Callable[[argparse.Namespace, View], None]) -> None:
         """Parse the command line, check the settings and do the work.
@@ -63,6 +65,8 @@ class Stage:
             parser.add_argument(f"--{name}", type=Path, required=True, help=help_text)
         for name, help_text in self.optional.items():
             parser.add_argument(f"--{name}", type=Path, help=help_text)
+        for name, words in self.choices.items():
+            parser.add_argument(f"--{name}", choices=words, default=words[0])
         arguments = parser.parse_args()
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")

@@ -1,13 +1,12 @@
 """Read `params.yaml`, or say what is wrong with it."""
 
-import difflib
 from pathlib import Path
 
 import yaml
 from pydantic import ValidationError
 
 from components.config.settings import Settings
-from components.store.errors import InputError
+from components.store.errors import InputError, nearest
 
 
 class _Loader(yaml.SafeLoader):
@@ -65,13 +64,6 @@ def _explain(problem: dict) -> str:
             return f"{key}: {problem['ctx']['error']}"
         case _:
             return f"{key}: {problem['msg'].lower()}, found {problem['input']!r}"
-
-
-def nearest(word: str, valid: list[str]) -> str:
-    """For an error message: what may stand here, the most similar first, if one is similar."""
-    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}Valid here: {', '.join(valid)}"
 
 
 def _valid_keys(location: list) -> list[str]:

@@ -8,9 +8,11 @@ from pydantic import Field, model_validator
 from components.config.encoders import FeatureSettings, PreprocessSettings
 from components.config.ingest import IngestSettings
 from components.config.model import ModelSettings
+from components.config.promote import Alias, PromoteSettings
 from components.config.section import IDS, Section
 from components.config.tasks import RESERVED, PromptSettings, TaskSettings
 from components.config.training import AlignSettings, TrainSettings
+from components.store.errors import nearest
 
 
 class EvaluateSettings(Section):
@@ -24,7 +26,7 @@ class RegisterSettings(Section):
 
     experiment: Annotated[str, Field(min_length=1)]
     model: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]+$")]
-    alias: Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+    alias: Alias
 
 
 class Settings(Section):
@@ -42,6 +44,7 @@ class Settings(Section):
     train: TrainSettings
     evaluate: EvaluateSettings
     register_: RegisterSettings = Field(alias="register")
+    promote: PromoteSettings
 
     @model_validator(mode="after")
     def _names_do_not_clash(self):
@@ -91,6 +94,24 @@ class Settings(Section):
             raise ValueError(
                 "features.text.pretrained needs preprocess.text.tokenizer: name the one that the "
                 "encoder was taught with, since a new one would number other words"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gates_are_for_tasks(self):
+        if odd := sorted(self.promote.tasks_named - self.tasks.keys()):
+            raise ValueError(
+                f"promote is about the tasks {', '.join(map(repr, odd))}, which there are not. "
+                f"{nearest(odd[0], list(self.tasks))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_champion_has_an_alias_of_its_own(self):
+        if self.promote.alias == self.register_.alias:
+            raise ValueError(
+                f"register.alias and promote.alias are both {self.promote.alias}, so that every "
+                "new model would be the champion. Rename one"
             )
         return self
 

@@ -220,7 +220,8 @@ def log_run(mlflow, client, run_id: str, arguments: argparse.Namespace) -> None:
     """Parameters, metrics, plots and reports of the run."""
     from mlflow.entities import Metric
 
-    params = dict(flatten(yaml.safe_load(arguments.params.read_text())))
+    flat = flatten(yaml.safe_load(arguments.params.read_text()))
+    params = {metric_name(*key.split("/")): value for key, value in flat}  # a gate is a metric
     mlflow.log_params(params)
     now = int(time.time() * 1000)
     rows = [Metric(name, value, now, step) for name, value, step in metrics_of(arguments)]

@@ -1,5 +1,6 @@
 """The one exception that means "the user can mend this", and what is wrong with a single row."""
 
+import difflib
 from dataclasses import dataclass
 
 
@@ -21,3 +22,10 @@ class Problem:
 
     reason: str
     detail: str
+
+
+def nearest(word: str, valid: list[str]) -> str:
+    """For an error message: what may stand here, the most similar first, if one is similar."""
+    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
+    hint = f"Did you mean {near[0]!r}? " if near else ""
+    return f"{hint}Valid here: {', '.join(valid)}"

@@ -95,6 +95,18 @@ PREDICTIONS = pa.DataFrameSchema(
     name="predictions",
 )
 
+SHARES = pa.DataFrameSchema(
+    {
+        "task": pa.Column(str),
+        "subset": pa.Column(str),
+        "unit": pa.Column(str),  # predictions that are right or wrong together
+        "part": pa.Column(float),  # the quotient of the sums of both is a metric
+        "whole": pa.Column(float),
+    },
+    strict=True,
+    name="what predictions add to a metric",
+)
+
 RANKS = pa.DataFrameSchema(
     {
         "task": pa.Column(str),

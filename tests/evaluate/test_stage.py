@@ -51,12 +51,12 @@ def embeddings_of(model) -> dict[str, torch.Tensor]:
 def done(tmp_path_factory):
     """The folder after the stage has run."""
     here = tmp_path_factory.mktemp("evaluate")
-    params = small_params({"ingest.slices": ["place"], "evaluate.prompts": PROMPTS})
-    tasks = EVERY_TASK | {"find": FIND}
-    params["tasks"] = {
-        name: task.model_dump(mode="json", exclude_none=True) for name, task in tasks.items()
+    tasks = {
+        name: task.model_dump(mode="json", exclude_none=True)
+        for name, task in (EVERY_TASK | {"find": FIND}).items()
     }
-    write_params(here / "params.yaml", params)
+    changes = {"tasks": tasks, "ingest.slices": ["place"], "evaluate.prompts": PROMPTS}
+    write_params(here / "params.yaml", small_params(changes))
     tokenizer = train_tokenizer(["is it red?"], small_settings().preprocess.text)
     model = make_model(every=True)
     save_model(here / "model", model, tokenizer.to_str())

@@ -47,7 +47,7 @@ def test_parameters_are_flat_and_mlflow_accepts_their_names():
     assert flat["preprocess.audio.hop"] == 512
     assert json.loads(flat["ingest.demo.voices.train"])[0] == "en/150/35"
     for name, value in flat.items():
-        _validate_param_name(name)
+        _validate_param_name(metric_name(*name.split("/")))
         assert len(str(value)) <= 6000
 
 

@@ -4,8 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from components.config.load import nearest
-from components.store.errors import InputError
+from components.store.errors import InputError, nearest
 
 Row = tuple[int, str, str, float]  # of the history: epoch, series, task, value
 
