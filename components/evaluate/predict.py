@@ -75,7 +75,6 @@ def answer(
     features: FeaturesByModality,
     samples: Samples,
     tasks: Mapping[str, TaskSettings],
-    spoilt: tuple[Modality, Samples] | None = None,
 ) -> pd.DataFrame:
     """`predict`, once the assets are encoded.
 
@@ -85,10 +84,7 @@ def answer(
         features: of distinct assets.
         samples: the same samples, with rows into `features`.
         tasks: the tasks, by name; the model has a head for each.
-        spoilt: a modality, and the samples as they are where some of its assets have gone. Then
-            only its subsets are asked, of the same samples, and what is left of them answers.
     """
-    modality, left = spoilt or (None, samples)
     ids = table["sample_id"].to_numpy()
     labelled = {
         name: torch.tensor(table[task.column].notna().to_numpy()) for name, task in tasks.items()
@@ -98,12 +94,11 @@ def answer(
         for name, task in tasks.items()
     }
     parts = []
-    for subset in (s for s in subsets() if modality is None or modality in s):
+    for subset in subsets():
         wanted = torch.tensor([m in subset for m in MODALITIES])
-        asked = (samples.presence | ~wanted).all(1) & (left.presence & wanted).any(1)
-        complete = asked.nonzero().squeeze(1)  # [n]
+        complete = (samples.presence | ~wanted).all(1).nonzero().squeeze(1)  # [n]
         for index in complete.split(BATCH) if len(complete) else ():
-            part = left[index].keep(wanted.expand(len(index), -1))
+            part = samples[index].keep(wanted.expand(len(index), -1))
             distinct, part = part.compact()
             logits = model({m: features[m][rows] for m, rows in distinct.items()}, part.rows)
             for task in tasks:

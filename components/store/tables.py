@@ -107,6 +107,22 @@ SHARES = pa.DataFrameSchema(
     name="what predictions add to a metric",
 )
 
+ROBUSTNESS = pa.DataFrameSchema(
+    {
+        "group": pa.Column(str),  # a modality, or missing
+        "corruption": pa.Column(str),
+        "severity": pa.Column(int, pa.Check.in_range(1, 5)),
+        "task": pa.Column(str),
+        "subset": pa.Column(str),
+        "metric": pa.Column(str),
+        "clean": pa.Column(float),
+        "corrupted": pa.Column(float),
+        "answered": pa.Column(float, pa.Check.in_range(0, 1)),  # share of the questions
+    },
+    strict=True,
+    name="metrics under corruptions",
+)
+
 RANKS = pa.DataFrameSchema(
     {
         "task": pa.Column(str),
