@@ -127,7 +127,7 @@ def test_flows_do_no_machine_learning(path):
     names = imported(path)
     assert not {name.split(".")[0] for name in names} & {"torch", "torchvision", "torchaudio"}
     packages = {name.split(".")[1] for name in names if name.startswith("components.")}
-    assert packages <= {"store", "registry"}
+    assert packages <= {"store", "registry", "config"}
 
 
 @pytest.mark.parametrize("path", FILES["components"], ids=str)

@@ -26,9 +26,8 @@ class PromoteSettings(Section):
     @property
     def tasks_named(self) -> set[str]:
         """The tasks that the gates are about."""
-        metrics = [*(self.minimum or {}), *(self.maximum_drop or {})]
-        named = {name.partition("/")[2].partition("/")[0] for name in metrics}
-        return named | set(self.maximum_robustness_drop or {})
+        gates = (self.minimum, self.maximum_drop, self.maximum_robustness_drop)
+        return {name.partition("/")[2].partition("/")[0] for gate in gates for name in gate or ()}
 
     @model_validator(mode="after")
     def _better_in_something(self):

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, astuple, dataclass
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -78,8 +79,8 @@ class Comparison:
     Attributes:
         metric: the name, as `accuracy/answer/image`.
         units: of questions that both answered.
-        challenger: its value.
-        champion: its value.
+        challenger: its value; None if it does not know the task.
+        champion: likewise.
         drop: by how much the challenger is worse; negative where it is better.
         margin: the drop that is allowed.
         p_within: the chance of looking this good, were it worse by the margin.
@@ -88,9 +89,9 @@ class Comparison:
 
     metric: str
     units: int
-    challenger: float
-    champion: float
-    drop: float
+    challenger: float | None
+    champion: float | None
+    drop: float | None
     margin: float
     p_within: float
     p_better: float
@@ -169,33 +170,64 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted[np.argsort(order)].tolist()
 
 
-def pairs_of(name: str, joined: pd.DataFrame, compared: Mapping[str, str]) -> Pairs:
-    """The pairs of a metric that the settings name.
+def unanswered(name: str, margin: float, ours: pd.DataFrame, theirs: pd.DataFrame) -> Comparison:
+    """That of a task which one of the models does not know: knowing it is better.
+
+    Args:
+        name: the metric.
+        margin: the drop that is allowed.
+        ours: what the challenger's answers add to the metric, some rows of a table as `SHARES`.
+        theirs: likewise; one of the two is empty.
+    """
+    challenger, champion = (
+        float(quotient(rows["part"].sum(), rows["whole"].sum())) if len(rows) else None
+        for rows in (ours, theirs)
+    )
+    p = 1.0 if challenger is None else 0.0
+    return Comparison(name, 0, challenger, champion, None, margin, p, p)
+
+
+def of_metric(shares: pd.DataFrame, compared: Mapping[str, str], name: str) -> pd.DataFrame:
+    """The rows of a table as `SHARES` that make up a metric, as `accuracy/answer/image`."""
+    names = shares["task"].map(compared) + "/" + shares["task"] + "/" + shares["subset"]
+    return shares[names == name]
+
+
+def compared(name: str, margin: float, exams: Sequence[Path], seed: int) -> Comparison:
+    """Compare the challenger's and the champion's exam by one metric.
 
     Raises:
-        InputError: there is no such metric, or models are not compared by it.
+        InputError: neither has such a metric, or models are not compared by it.
     """
-    of = joined["task"].map(compared) + "/" + joined["task"] + "/" + joined["subset"]
-    rows = joined[of == name]
-    if rows.empty:
+    ours, theirs = (
+        of_metric(read_table(exam / PARTS, SHARES), read_json(exam / EXAM)["compared"], name)
+        for exam in exams
+    )
+    if ours.empty and theirs.empty:
+        valid = names_of(exams[0])
         raise InputError(
-            f"promote.maximum_drop: no metric {name!r} to compare by. "
-            f"{nearest(name, sorted(of.unique()))}"
+            f"promote.maximum_drop: models are not compared by {name!r}. {nearest(name, valid)}"
         )
+    if ours.empty or theirs.empty:
+        return unanswered(name, margin, ours, theirs)
+    both = ours.merge(theirs, on=UNIT, suffixes=("_ours", "_theirs"))
     columns = [f"{kind}_{who}" for who in ("ours", "theirs") for kind in ("part", "whole")]
-    return Pairs(name.split("/")[0], *(rows[column].to_numpy() for column in columns))
+    pairs = Pairs(name.split("/")[0], *(both[column].to_numpy() for column in columns))
+    return compare(name, pairs, margin, seed)
+
+
+def names_of(exam: Path) -> list[str]:
+    """The metrics that models can be compared by."""
+    by_task = read_json(exam / EXAM)["compared"]
+    pairs = read_table(exam / PARTS, SHARES)[["task", "subset"]].drop_duplicates()
+    return [f"{by_task[row.task]}/{row.task}/{row.subset}" for row in pairs.itertuples()]
 
 
 def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the comparison."""
     exams = (arguments.challenger, arguments.champion)
-    ours, theirs = (read_table(folder / PARTS, SHARES) for folder in exams)
-    joined = ours.merge(theirs, on=UNIT, suffixes=("_ours", "_theirs"))
-    compared = read_json(arguments.challenger / EXAM)["compared"]
-    found = [
-        compare(name, pairs_of(name, joined, compared), margin, settings.seed)
-        for name, margin in (settings.promote.maximum_drop or {}).items()
-    ]
+    gates = settings.promote.maximum_drop or {}
+    found = [compared(name, margin, exams, settings.seed) for name, margin in gates.items()]
     adjusted = holm([row.p_better for row in found])
     rows = [asdict(row) | {"p_better": p} for row, p in zip(found, adjusted, strict=True)]
     write_json(arguments.comparison, rows)
