@@ -7,6 +7,7 @@ a gate; 4 another promotion came first; 1 a fault.
 """
 
 import argparse
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -36,6 +37,8 @@ from flows.promotions import (
     now,
     state,
 )
+
+log = logging.getLogger(__name__)
 
 PARAMS = Path("params.yaml")
 QUESTIONS = ("--samples", "data/samples.parquet", "--media", "data/media")
@@ -98,6 +101,7 @@ class Desk:
             InputError: the version cannot be had or asked.
         """
         version, suite = self.version(number), self.settings.promote.suite
+        log.info("version %s of %s answers the test split", number, self.model)
         same = fingerprint(version.source, version.creation_timestamp)  # other stores have others
         home = EXAMS / f"{self.model}-{number}-{same[:8]}"
         folder = fetch(self.mlflow, self.model, number, home / "model")
@@ -118,7 +122,8 @@ class Desk:
         try:
             theirs = self.exam(champion)
         except InputError as error:
-            return [*judge(options, found), Gate(f"champion answers: {error}", None, "yes", False)]
+            log.warning("version %s, the champion, cannot be asked: %s", champion, error)
+            return [*judge(options, found), Gate("the champion can be asked", None, "yes", False)]
         comparison = ours / f"beside-{theirs.parent.name}.json"
         words = ["--challenger", str(ours), "--champion", str(theirs)]
         run("components.evaluate.compare", [*words, "--comparison", str(comparison)])
@@ -129,13 +134,16 @@ def run(module: str, words: Sequence[str]) -> None:
     """Run a component, which does not outlive this process.
 
     Raises:
-        InputError: it ended with another exit code than 0.
+        InputError: it ended with code 2.
+        RuntimeError: it ended with another one than 0.
     """
     lines: list[str] = []
     argv = [sys.executable, "-m", module, *words]
     if code := run_command(argv, os.getcwd(), os.environ, lines.append, Event()):
-        said = "\n".join(lines[-20:]).removeprefix("error: ")
-        raise InputError(said if code == 2 else f"{module} ended with code {code}:\n{said}")
+        said = "\n".join(lines)
+        if code == 2:
+            raise InputError(said.rpartition("error: ")[2])
+        raise RuntimeError(f"{module} ended with code {code}:\n{said}")
 
 
 def promote(
@@ -299,6 +307,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser.parse_args(argv)
     if (options.rollback or options.log) and (options.force or options.dry_run):
         parser.error("--force and --dry-run go with a promotion, not with --rollback and --log")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
         return _act(options)
     except InputError as error:
