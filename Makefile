@@ -51,4 +51,4 @@ services-stop: setup ## stop exactly those
 	@python -m flows.services stop
 
 clean: ## remove what the pipeline made; keep .venv, MLflow's database and DVC's cache
-	rm -rf data models work exams reports dvc_plots
+	rm -rf data models work exams usage reports dvc_plots

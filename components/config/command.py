@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ from typing import Any
 from pydantic_core import to_jsonable_python
 
 from components.config.load import load_settings
-from components.store.errors import InputError
+from components.config.usage import sampled
+from components.store.errors import InputError, Unavailable
 
 
 class View:
@@ -56,8 +58,8 @@ class Stage:
     def run(self, work: Callable[[argparse.Namespace, View], None]) -> None:
         """Parse the command line, check the settings and do the work.
 
-        Exits with code 2 and a message for a mistake in configuration or data, with code 1 and
-        a traceback for a fault.
+        Exits with code 2 and a message for a mistake in configuration or data, with code 75 and
+        a message where a service does not answer, with code 1 and a traceback for a fault.
         """
         parser = argparse.ArgumentParser(description=self.description)
         parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings")
@@ -74,10 +76,20 @@ class Stage:
         try:
             settings = load_settings(arguments.params)
             self._check_inputs(arguments)
-            work(arguments, View(settings, self.params))
+            with self._sampling(arguments):
+                work(arguments, View(settings, self.params))
         except InputError as error:
             print(f"error: {error}", file=sys.stderr)
             raise SystemExit(2) from None
+        except Unavailable as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(os.EX_TEMPFAIL) from None
+
+    def _sampling(self, arguments: argparse.Namespace) -> AbstractContextManager:
+        """Samples what a stage that trains takes of the machine; of several processes the first."""
+        if "history" not in self.outputs or os.environ.get("RANK", "0") != "0":
+            return nullcontext()
+        return sampled(arguments.history)
 
     def _check_inputs(self, arguments: argparse.Namespace) -> None:
         for name in self.inputs:

@@ -1,14 +1,17 @@
-"""Ask a registered model from the shell."""
+"""Ask a registered model from the shell: one question, or a table of them."""
 
 import argparse
+import os
 import sys
 from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
 
-from components.registry.tracking import DEFAULT_URI, connect
-from components.store.errors import InputError
+from components.config.load import load_settings
+from components.registry.batch import answer_table
+from components.registry.tracking import CHAMPION, DEFAULT_URI, connect, explained, shown
+from components.store.errors import InputError, Unavailable
 
 
 def read(path: Path | None, option: str) -> bytes | None:
@@ -23,11 +26,11 @@ def read(path: Path | None, option: str) -> bytes | None:
         raise InputError(f"--{option}: {path} cannot be read: {error.strerror}") from error
 
 
-def answer(arguments: argparse.Namespace) -> pd.DataFrame:
-    """One row with what the model says.
+def question(arguments: argparse.Namespace) -> pd.DataFrame:
+    """One row with what was given.
 
     Raises:
-        InputError: nothing was asked, a file cannot be read, or there is no such model.
+        InputError: nothing was asked, or a file cannot be read.
     """
     row = {
         "image": read(arguments.image, "image"),
@@ -37,15 +40,52 @@ def answer(arguments: argparse.Namespace) -> pd.DataFrame:
     given = {modality: [value] for modality, value in row.items() if value is not None}
     if not given:
         raise InputError("nothing to answer: give --image, --text or --audio, or several of them")
+    return pd.DataFrame(given)
+
+
+def load(uri: str | None, params: Path):
+    """The model that a URI names, or the one in use.
+
+    Raises:
+        InputError: there is no such model.
+        Unavailable: MLflow's store does not answer.
+    """
     mlflow = connect()
+    with explained(mlflow):
+        uri = uri or in_use(mlflow, params)
+        try:
+            return mlflow.pyfunc.load_model(uri)
+        except (mlflow.MlflowException, OSError) as error:
+            missing = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+            if getattr(error, "error_code", missing[0]) not in missing:
+                raise
+            raise InputError(
+                f"{uri} cannot be loaded from {shown(mlflow.get_tracking_uri())}: {error}. "
+                "Make one first: make run"
+            ) from error
+
+
+def in_use(mlflow, params: Path) -> str:
+    """The champion; before any was promoted, the newest model, which is said on stderr."""
+    options = load_settings(params).register_
+    aliases = _aliases(mlflow, options.model)
+    if CHAMPION not in aliases and options.alias in aliases:
+        print(
+            f"note: no version of {options.model} is the {CHAMPION} yet, so the {options.alias} "
+            f"answers, version {aliases[options.alias]}. Promote it in MLflow's UI: make ui",
+            file=sys.stderr,
+        )
+        return f"models:/{options.model}@{options.alias}"
+    return f"models:/{options.model}@{CHAMPION}"
+
+
+def _aliases(mlflow, model: str) -> dict[str, str]:
     try:
-        model = mlflow.pyfunc.load_model(arguments.model)
-    except (mlflow.MlflowException, OSError) as error:
-        raise InputError(
-            f"{arguments.model} cannot be loaded from {mlflow.get_tracking_uri()}: {error}. "
-            "Make one first: make run"
-        ) from error
-    return model.predict(pd.DataFrame(given))
+        return mlflow.MlflowClient().get_registered_model(model).aliases
+    except mlflow.MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return {}
 
 
 def lines(answers: pd.Series) -> list[str]:
@@ -57,8 +97,8 @@ def lines(answers: pd.Series) -> list[str]:
         if values is None:
             continue
         for value, share in zip_longest(values or ["none"], shares or []):
-            shown = f"{value:.6g}" if isinstance(value, float) else value
-            result.append(f"{task:<16}{shown:<15} " + ("" if share is None else f"{share:.2%}"))
+            said = f"{value:.6g}" if isinstance(value, float) else value
+            result.append(f"{task:<16}{said:<15} " + ("" if share is None else f"{share:.2%}"))
     return result
 
 
@@ -69,24 +109,57 @@ def parts(value: str | float | list | None) -> list | None:
     return None if pd.isna(value) else [value]
 
 
-def main() -> None:
-    """Print each task's answer; exit code 2 for a mistake in what was asked."""
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
     parser = argparse.ArgumentParser(
-        description="Ask the newest model about an image, a text, a sound, or several of them.",
+        description="Ask a model about an image, a text, a sound, or several of them; or about "
+        "each row of a table.",
         epilog=f"Models come from MLFLOW_TRACKING_URI, or from {DEFAULT_URI}.",
     )
     parser.add_argument("--image", type=Path, help="an image file")
     parser.add_argument("--text", help="a question or any text")
     parser.add_argument("--audio", type=Path, help="a sound file")
     parser.add_argument(
-        "--model", default="models:/synesthesia@challenger", help="an MLflow model URI"
+        "--table",
+        type=Path,
+        help="Parquet with columns image and audio, each a path from the table's folder or the "
+        "bytes of a file, and text; null where a row lacks it",
     )
+    parser.add_argument("--answers", type=Path, help="Parquet to write: the table and its answers")
+    parser.add_argument(
+        "--model",
+        help="an MLflow model URI, as models:/synesthesia/3; if left out, the champion of the "
+        "model that params.yaml names, or the newest model before there is a champion",
+    )
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="settings")
+    return parser
+
+
+def work(arguments: argparse.Namespace) -> None:
+    """Answer what the command line asks.
+
+    Raises:
+        InputError: a mistake in it, or there is no such model.
+        Unavailable: MLflow's store does not answer.
+    """
+    if (arguments.table is None) != (arguments.answers is None):
+        raise InputError("--table and --answers belong together: give both, or neither")
+    if arguments.table is not None:
+        model = load(arguments.model, arguments.params)
+        print(answer_table(model, arguments.table, arguments.answers))
+    else:
+        asked = question(arguments)
+        answers = load(arguments.model, arguments.params).predict(asked).iloc[0]
+        print(*lines(answers), sep="\n")
+
+
+def main() -> None:
+    """Exit code 2 for a mistake in what was asked, 75 where MLflow's store does not answer."""
     try:
-        answers = answer(parser.parse_args()).iloc[0]
-    except InputError as error:
+        work(parser().parse_args())
+    except (InputError, Unavailable) as error:
         print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    print(*lines(answers), sep="\n")
+        raise SystemExit(2 if isinstance(error, InputError) else os.EX_TEMPFAIL) from None
 
 
 if __name__ == "__main__":

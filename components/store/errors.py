@@ -1,4 +1,4 @@
-"""The one exception that means "the user can mend this", and what is wrong with a single row."""
+"""What the user can mend, what may pass by itself, and what is wrong with a single row."""
 
 import difflib
 from dataclasses import dataclass
@@ -8,6 +8,13 @@ class InputError(Exception):
     """A mistake in configuration or data: what, where, found, expected, and the way out.
 
     A stage that ends with it prints the message without a traceback and exits with code 2.
+    """
+
+
+class Unavailable(Exception):
+    """A service does not answer: nothing is wrong here, and the same may work later.
+
+    A stage that ends with it prints the message without a traceback and exits with code 75.
     """
 
 

@@ -1,0 +1,111 @@
+"""Decisions that several processes and machines take together, each exactly once, in MLflow.
+
+MLflow's server has no lock to ask for, but the parameters of a run are write-once: of two that
+log the same one with different values, one is refused. So a decision is a parameter of one run
+that all know, the journal. That there is one journal only, its experiment's name sees to, which is
+unique: a journal is made under another name and renamed into place, as files are.
+"""
+
+import os
+import platform
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+NOTE = "Who registers which model, so that none is registered twice. The pipeline needs this."
+
+
+@dataclass(frozen=True)
+class Owner:
+    """A process, anywhere.
+
+    Attributes:
+        machine: the same for the processes that see each other's numbers, and for no others.
+        pid: its number.
+        born: when it started, in seconds since 1970.
+    """
+
+    machine: str
+    pid: int
+    born: int
+
+    @classmethod
+    def this(cls) -> "Owner":
+        """The process that runs here."""
+        return cls(_machine(), os.getpid(), round(psutil.Process().create_time()))
+
+    @classmethod
+    def read(cls, text: str) -> "Owner":
+        """From `str(owner)`."""
+        machine, pid, born = text.split("/")
+        return cls(machine, int(pid), int(born))
+
+    def __str__(self) -> str:
+        return f"{self.machine}/{self.pid}/{self.born}"
+
+    def is_dead(self) -> bool:
+        """Whether it is known to have ended; of another machine's processes nothing is known."""
+        if self.machine != _machine():
+            return False
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.born) > 2
+        except psutil.NoSuchProcess:
+            return True
+
+
+def _machine() -> str:
+    """No name or address, but a number that both decide."""
+    processes = Path("/proc/self/ns/pid")  # containers of one machine have numbers of their own
+    where = os.readlink(processes) if processes.exists() else ""
+    return uuid.uuid5(uuid.NAMESPACE_DNS, f"{platform.node()} {uuid.getnode()} {where}").hex
+
+
+class Journal:
+    """Write-once entries, shared by all that use one MLflow store.
+
+    Args:
+        mlflow: connected.
+        experiment: the name of the journal's experiment, made if it is not there.
+    """
+
+    def __init__(self, mlflow, experiment: str):
+        self._client = mlflow.MlflowClient()
+        self._refused = mlflow.MlflowException
+        self._run = self._find(experiment) or self._make(experiment)
+
+    def entries(self) -> dict[str, str]:
+        """Every entry so far."""
+        return self._client.get_run(self._run).data.params
+
+    def write(self, key: str, value: str) -> bool:
+        """Whether `value` is now the entry `key`; if not, another one was before."""
+        try:
+            self._client.log_param(self._run, key, value)
+        except self._refused:
+            if key not in self.entries():
+                raise
+        return self.entries()[key] == value
+
+    def _find(self, experiment: str) -> str | None:
+        found = self._client.get_experiment_by_name(experiment)
+        if found is None:
+            return None
+        (run,) = self._client.search_runs([found.experiment_id], max_results=1)
+        return run.info.run_id
+
+    def _make(self, experiment: str) -> str:
+        being_made = f"{experiment} (being made "
+        made = self._client.create_experiment(
+            f"{being_made}{uuid.uuid4().hex})", tags={"mlflow.note.content": NOTE}
+        )
+        try:
+            self._client.create_run(made, run_name="journal")
+            self._client.rename_experiment(made, experiment)
+        except self._refused:
+            if self._find(experiment) is None:
+                raise
+        for left in self._client.search_experiments(filter_string=f"name LIKE '{being_made}%'"):
+            self._client.delete_experiment(left.experiment_id)  # of who lost, or was killed
+        return self._find(experiment)
