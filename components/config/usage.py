@@ -32,7 +32,8 @@ class Sampler(Thread):
         super().__init__(daemon=True)
         self.samples: list[dict[str, float]] = []
         self._interval, self._ended = interval, Event()
-        self._process, self._last = psutil.Process(), (time.monotonic(), self._take()[0])
+        self._process = psutil.Process()
+        self._last = time.monotonic(), self._take()[0]
         psutil.cpu_percent()  # the next call counts from here
 
     def run(self) -> None:
