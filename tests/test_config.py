@@ -192,6 +192,12 @@ def test_every_problem_is_named_at_once(tmp_path):
         ("model.size", SIZE | {"width": 4}, "model.size.width: input should be greater than or eq"),
         ("model.size", SIZE | {"head": 4}, "unknown key. Did you mean 'heads'? Valid here: width"),
         ("register.alias", "1st", "found '1st'"),
+        ("operate.retrain", "0 25 * * *", "found '0 25 * * *' (bad hour), expected minute, hour"),
+        ("operate.evaluate", "@weekly", "found '@weekly' (wrong number of fields), expected"),
+        ("operate.timezone", "Berlin", "found 'Berlin', expected a time zone's name"),
+        ("operate.drop", "../incoming", "found '../incoming', expected a folder in the project"),
+        ("operate.commit", "-f", "found '-f', expected the name of a Git branch"),
+        ("operate.notify", "me@example.org", "found 'me@example.org', expected type and name"),
         ("ingest.demo.voices.test", [], "at least 1 item"),
         ("ingest.demo.voices.test", ["en/fast/50"], "found 'en/fast/50', expected accent/speed"),
         ("ingest.demo.voices.test", ["en/500/50"], "less than or equal to 450, found 500"),
@@ -253,6 +259,12 @@ def test_a_text_encoder_that_brings_its_tokenizer_takes_no_other(tmp_path):
     both = {"features.text.encoder": "mine", "preprocess.text.tokenizer": "mine.json"}
     (line,) = problems(tmp_path, change(shipped(), both))
     assert "features.text.encoder mine brings its tokenizer, so set preprocess.text.tok" in line
+
+
+def test_files_are_not_dropped_where_they_are_read(tmp_path):
+    nested = {"operate.fetch": "drop", "operate.drop": "source/new"}
+    (line,) = problems(tmp_path, change(shipped(), nested))
+    assert "operate.drop source/new and ingest.root source lie in each other" in line
 
 
 def test_a_voice_listed_twice_is_named(tmp_path):

@@ -1,6 +1,7 @@
 """`params.yaml` as typed, checked settings."""
 
 import re
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -9,6 +10,7 @@ from components.config.encoders import FeatureSettings, PreprocessSettings
 from components.config.ingest import IngestSettings
 from components.config.model import ModelSettings
 from components.config.promote import Alias, PromoteSettings
+from components.config.operate import OperateSettings
 from components.config.section import IDS, Section
 from components.config.tasks import RESERVED, PromptSettings, TaskSettings
 from components.config.training import AlignSettings, TrainSettings
@@ -45,6 +47,18 @@ class Settings(Section):
     evaluate: EvaluateSettings
     register_: RegisterSettings = Field(alias="register")
     promote: PromoteSettings
+    operate: OperateSettings
+
+    @model_validator(mode="after")
+    def _dropped_files_lie_apart(self):
+        root, drop = Path(self.ingest.root), Path(self.operate.drop)
+        apart = not (root.is_relative_to(drop) or drop.is_relative_to(root))
+        if self.operate.fetch == "drop" and not apart:
+            raise ValueError(
+                f"operate.drop {drop} and ingest.root {root} lie in each other, so that a dropped "
+                "file would be read before it is whole. Name another folder"
+            )
+        return self
 
     @model_validator(mode="after")
     def _names_do_not_clash(self):
