@@ -29,6 +29,7 @@ from prefect.states import Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from flows.artifacts import Progress, run_page, show, stage_page
 from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
 
 INVALID = "Invalid"  # the state's name after a mistake that no retry mends
@@ -36,17 +37,21 @@ WAKE_SECONDS = 0.5
 
 
 @task(cache_policy=NO_CACHE)
-def run_stage(stages: Stages, name: str, force: bool, timeout: float | None) -> State[Outcome]:
+def run_stage(
+    stages: Stages, planned: PlannedStage, force: bool, timeout: float | None
+) -> State[Outcome]:
     """One stage as a task: the state's name says what happened, its message says why."""
-    logger = get_run_logger()
-    started = time.monotonic()
+    logger, name = get_run_logger(), planned.name
+    started, before = time.monotonic(), planned.metrics()
     try:
-        outcome = stages.run(name, force, logger.info, timeout)
+        outcome = stages.run(name, force, Progress(name, logger.info), timeout)
     except (UserError, StageFailed) as error:
         what = "invalid" if isinstance(error, UserError) else "failed"
         outcome = Outcome(name, what, str(error), time.monotonic() - started)
         return Failed(name=what.capitalize(), message=outcome.why, data=outcome)
     logger.info("%s: %s, %s", name, outcome.what, outcome.why)
+    if outcome.what != "up to date":
+        show(stage_page(planned, outcome, before), "stage", name)
     return Completed(name=outcome.what.capitalize(), message=outcome.why, data=outcome)
 
 
@@ -95,7 +100,7 @@ def pipeline(
             )
             futures[planned.name] = stage_task.submit(
                 stages,
-                planned.name,
+                planned,
                 force,
                 stage_timeout_seconds,
                 wait_for=[futures[name] for name in planned.upstream],
@@ -133,6 +138,7 @@ def _outcome(planned: PlannedStage, futures: dict[str, PrefectFuture]) -> Outcom
 
 def _conclude(outcomes: list[Outcome]) -> State[list[Outcome]]:
     get_run_logger().info("Stages:\n%s", table(outcomes))
+    show(run_page(outcomes), "stages")
     found = [outcome.what for outcome in outcomes]
     message = ", ".join(f"{found.count(what)} {what}" for what in dict.fromkeys(found))
     if "invalid" in found:

@@ -11,15 +11,17 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore, Event, RLock
+from typing import Any
 
 from dvc.dependency.param import BadParamFileError, MissingParamsError
 from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
+from dvc.fs import localfs
 from dvc.lock import make_lock
 from dvc.logger import set_loggers_level
 from dvc.repo import Repo, lock_repo
@@ -29,8 +31,9 @@ from dvc.stage import PipelineStage, Stage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_lockfile
-from dvc.utils.serialize import dumps_yaml, load_yaml, parse_yaml_for_update
+from dvc.utils.serialize import dumps_yaml, load_path, load_yaml, parse_yaml_for_update
 
+from components.store.progress import LINES as PROGRESS_LINES
 from flows.command import Stopped, TimeLimit, run_command
 
 REASONS = 3  # that are spelt out
@@ -45,12 +48,55 @@ class StageFailed(Exception):
     """A stage's command failed, or DVC could not record what it made."""
 
 
+Metrics = Mapping[str, float]
+
+
 @dataclass(frozen=True)
 class PlannedStage:
-    """A stage's name, and the names of the stages whose outputs it reads."""
+    """A stage that a run will visit.
+
+    Attributes:
+        name: as DVC calls it.
+        upstream: the names of the stages whose outputs it reads.
+        command: what it runs.
+        metric_files, plot_files: those of its outputs that are metrics, and plots.
+    """
 
     name: str
     upstream: tuple[str, ...]
+    command: str = ""
+    metric_files: tuple[Path, ...] = ()
+    plot_files: tuple[Path, ...] = ()
+
+    @classmethod
+    def of(cls, stage: Stage, upstream: Iterable[Stage]) -> "PlannedStage":
+        """What is to be known of DVC's stage."""
+        return cls(
+            stage.addressing,
+            tuple(up.addressing for up in upstream),
+            stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd or []),
+            tuple(Path(out.fs_path) for out in stage.outs if out.is_metric),
+            tuple(Path(out.fs_path) for out in stage.outs if out.is_plot),
+        )
+
+    def metrics(self) -> Metrics:
+        """The numbers in its files of metrics, as `accuracy/answer`; none where it never ran."""
+        files = [load_path(str(path), localfs) for path in self.metric_files if path.exists()]
+        return {name: number for values in files for name, number in _numbers(values)}
+
+    def pictures(self) -> list[Path]:
+        """Its plots that are PNG files."""
+        plots = (path.rglob("*") if path.is_dir() else [path] for path in self.plot_files)
+        return sorted(path for paths in plots for path in paths if path.suffix == ".png")
+
+
+def _numbers(values: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
+    """The numbers in nested mappings, with their names."""
+    for name, value in values.items() if isinstance(values, dict) else ():
+        if isinstance(value, int | float):
+            yield f"{prefix}{name}", value
+        else:
+            yield from _numbers(value, f"{prefix}{name}/")
 
 
 @dataclass(frozen=True)
@@ -101,10 +147,7 @@ class Stages:
                 for out in stage.outs:  # the .gitignore may belong in a folder that is not there
                     Path(out.fs_path).parent.mkdir(parents=True, exist_ok=True)
                 stage.ignore_outs()
-            return [
-                PlannedStage(stage.addressing, tuple(up.addressing for up in graph[stage]))
-                for stage in stages
-            ]
+            return [PlannedStage.of(stage, graph[stage]) for stage in stages]
 
     def run(
         self,
@@ -226,6 +269,8 @@ class Stages:
             [os.path.dirname(sys.executable), env.get("PATH", os.defpath)]
         )
         env.setdefault("PYTHONUNBUFFERED", "1")  # a line is logged when it is printed
+        env.setdefault(PROGRESS_LINES, "1")
+        env.setdefault("TQDM_MININTERVAL", "2")  # seconds between the bar's lines
         for command in _enforce_cmd_list(stage.cmd):
             log(f"> {command.rstrip()}")
             argv = _make_cmd(get_executable(), command)

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
-from tqdm import tqdm
 
 from components.config.command import Stage, View
 from components.config.ingest import IngestSettings, Source
@@ -30,6 +29,7 @@ from components.model.labels.labels import Labels, Vocabulary
 from components.store.errors import InputError, Problem
 from components.store.figures import page, save
 from components.store.files import write_json, write_text
+from components.store.progress import bar
 from components.store.tables import ASSETS, SAMPLES, TableWriter, read_rows
 
 log = logging.getLogger(__name__)
@@ -132,7 +132,7 @@ def collect(
         rows = library.store(with_voices(rows, speech.voices, reading.seed))
     count, first = 0, True
     with TableWriter(samples, SAMPLES, reading.types) as writer:
-        for row in tqdm(rows, "ingest", unit="row", disable=None):
+        for row in bar(rows, label="ingest", unit="row"):
             count += 1
             if isinstance(row, Record) and first:
                 check_columns(row, reading)

@@ -17,10 +17,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from tqdm import tqdm
 
 from components.store.files import replacing
 from components.store.hashing import fingerprint
+from components.store.progress import bar
 from components.store.tables import INDEX, read_table, write_table
 
 CHUNK_ASSETS = 256  # on average
@@ -191,14 +191,14 @@ def transform(
         if not (target / f"{new.name}.safetensors").exists()
     ]
     jobs.sort(key=lambda job: len(job[0].asset_ids), reverse=True)  # none waits for a late long one
-    with tqdm(total=len(jobs), desc=label, unit="shard", disable=None) as progress:
+    with bar(label=label, unit="shard", total=len(jobs)) as done:
         if workers > 1 and len(jobs) > 1:
             with ProcessPoolExecutor(min(workers, len(jobs)), get_context("fork")) as pool:
                 for _ in pool.map(convert, *zip(*jobs, strict=True)):
-                    progress.update()
+                    done.update()
         else:
             for shard, path in jobs:
                 convert(shard, path)
-                progress.update()
+                done.update()
     finish(target, renamed, ".safetensors")
     return len(jobs)

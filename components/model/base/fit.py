@@ -18,6 +18,7 @@ from components.model.base.schedule import SCHEDULES
 from components.model.base.steps import StepLog
 from components.model.base.stopping import Row, Watch, name
 from components.store.hashing import number_from
+from components.store.progress import bar
 from components.store.tables import HISTORY
 
 log = logging.getLogger(__name__)
@@ -79,9 +80,9 @@ class _Run:
         batches = self._draw()
         if self.bar is None:
             total = self.done - self.step + (self.options.epochs - self.epoch) * len(batches)
-            hidden = None if parallel.first() else True  # None: where there is no terminal
-            self.bar = tqdm(
-                desc=recipe.label, total=total, initial=self.done, unit="step", disable=hidden
+            only_first = {} if parallel.first() else {"disable": True}
+            self.bar = bar(
+                label=recipe.label, unit="step", total=total, initial=self.done, **only_first
             )
         for batch in batches[self.step :]:
             self._set_pace(len(batches))

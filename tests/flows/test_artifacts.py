@@ -1,0 +1,132 @@
+"""What a run shows in Prefect's UI."""
+
+import base64
+import io
+import json
+
+import httpx
+import pytest
+from PIL import Image
+
+from tests.shrunk import ROOT, picture
+
+
+@pytest.fixture
+def artifacts(prefect_api):
+    """What is stored under a key: the data of each artifact, the oldest first."""
+
+    def read(key: str) -> list:
+        wanted = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC"}
+        found = httpx.post(f"{prefect_api}/artifacts/filter", json=wanted).raise_for_status().json()
+        return [artifact["data"] for artifact in reversed(found)]
+
+    return read
+
+
+@pytest.fixture
+def run(prefect_api):
+    from flows.pipeline import pipeline
+
+    return lambda **arguments: pipeline(**arguments, return_state=True)
+
+
+def test_a_run_shows_each_stage_and_why(done, run, artifacts):
+    done.set("1e-5", "3e-5")
+    run()
+    rows = artifacts("stages")[-1].splitlines()
+    assert rows[0] == "| stage | what | seconds | why |"
+    (right,) = (row for row in rows if row.startswith("| right "))
+    assert right.startswith("| right | ran | ")
+    assert right.endswith(" | params.yaml: right.rate changed |")
+
+
+def test_a_stage_that_ran_shows_its_metrics_and_how_they_changed(done, run, artifacts):
+    before = len(artifacts("stage-join"))
+    (done.path / "raw.txt").write_text("c\nb\na\n")
+    run()
+    lines = json.loads((done.path / "metrics.json").read_text())["lines"]
+    pages = artifacts("stage-join")
+    assert len(pages) == before + 1
+    assert "\n\n```\nsh step.sh join\n```\n\n" in pages[-1]
+    assert f"| lines | {lines} | +2 |" in pages[-1]
+
+
+def test_a_stage_that_is_up_to_date_shows_no_page(done, run, artifacts):
+    before = len(artifacts("stage-source"))
+    run(targets=["source"])
+    assert len(artifacts("stage-source")) == before
+
+
+def test_plots_are_in_the_page_and_small(tmp_path):
+    from flows.artifacts import WIDTH, stage_page
+    from flows.stages import Outcome, PlannedStage
+
+    (tmp_path / "plots").mkdir()
+    picture(size=(3000, 1500)).save(tmp_path / "plots" / "noise.png")
+    planned = PlannedStage("évaluate", (), "true", (), (tmp_path / "plots",))
+    page = stage_page(planned, Outcome("évaluate", "ran", "forced", 1.0), {})
+    start = "### noise\n\n![noise](data:image/png;base64,"
+    shown = base64.b64decode(page.partition(start)[2].rstrip(")"))
+    assert Image.open(io.BytesIO(shown)).size == (WIDTH, WIDTH // 2)
+
+
+@pytest.mark.parametrize(
+    ("words", "key"),
+    [
+        (("stage", "features_image"), "stage-features-image"),
+        (("stage", "sub/dvc.yaml:make@A,1"), "stage-sub-dvc-yaml-make-a-1"),
+        (("stages",), "stages"),
+    ],
+)
+def test_a_key_has_only_what_prefect_takes(words, key):
+    import flows.artifacts
+
+    assert flows.artifacts.key(*words) == key
+
+
+def test_a_cell_may_hold_what_would_end_it():
+    from flows.artifacts import table
+
+    assert table(["why"], [["a|b\nc"]]).splitlines()[2] == "| a\\|b c |"
+
+
+def test_bars_become_progress_and_other_lines_are_logged(toy, run, artifacts, monkeypatch):
+    """The bars are tqdm's own, as a stage prints them."""
+    import flows.artifacts
+
+    monkeypatch.setattr(flows.artifacts, "LONG_SECONDS", 0.0)
+    toy.hook(
+        "source",
+        """
+cat > "$TOY_HOOKS/bar.py" <<'END'
+from components.store.progress import bar
+with bar(label="a stage", unit="step", total=4, initial=1, mininterval=0) as shown:
+    for _ in range(3):
+        shown.update()
+print("after")
+END
+PYTHONPATH=$ROOT python "$TOY_HOOKS/bar.py"
+""",
+    )
+    monkeypatch.setenv("ROOT", str(ROOT))
+    seen = []
+    real = flows.artifacts.update_progress_artifact
+
+    def update(artifact, percent, text):
+        seen.append((percent, text.partition(" ")[0]))
+        real(artifact, percent, text)
+
+    monkeypatch.setattr(flows.artifacts, "update_progress_artifact", update)
+    run(targets=["source"])
+    assert artifacts("progress-source") == [100.0]
+    assert list(dict.fromkeys(seen)) == [(50.0, "2/4"), (75.0, "3/4"), (100.0, "4/4")]
+
+
+def test_what_follows_a_bar_in_its_line_is_logged():
+    from flows.artifacts import Progress
+
+    lines = []
+    take = Progress("train", lines.append)
+    for line in ["start", "", "train:  40%|████      | 8/20 [00:05<00:07, 1.6step/s]a warning"]:
+        take(line)
+    assert lines == ["start", "a warning"]
