@@ -69,11 +69,11 @@ class PlannedStage:
     plot_files: tuple[Path, ...] = ()
 
     @classmethod
-    def of(cls, stage: Stage, upstream: Iterable[Stage]) -> "PlannedStage":
+    def of(cls, stage: Stage, upstream: Iterable[str]) -> "PlannedStage":
         """What is to be known of DVC's stage."""
         return cls(
             stage.addressing,
-            tuple(up.addressing for up in upstream),
+            tuple(upstream),
             stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd or []),
             tuple(Path(out.fs_path) for out in stage.outs if out.is_metric),
             tuple(Path(out.fs_path) for out in stage.outs if out.is_plot),
@@ -147,7 +147,7 @@ class Stages:
                 for out in stage.outs:  # the .gitignore may belong in a folder that is not there
                     Path(out.fs_path).parent.mkdir(parents=True, exist_ok=True)
                 stage.ignore_outs()
-            return [PlannedStage.of(stage, graph[stage]) for stage in stages]
+            return [PlannedStage.of(stage, (up.addressing for up in graph[stage])) for stage in stages]
 
     def run(
         self,
