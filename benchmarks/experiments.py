@@ -141,7 +141,8 @@ def run_stage(name: str, folder: Path) -> None:
 
 def prepare(params: dict, folder: Path) -> None:
     """Run every stage before training in a folder."""
-    for name in (params["ingest"]["root"], *(f"pretrained/{m}" for m in MODALITIES)):
+    pretrained = [f"pretrained/{kind}" for kind in (*MODALITIES, "model")]
+    for name in (params["ingest"]["root"], *pretrained):
         (folder / name).mkdir(parents=True, exist_ok=True)
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
     for name in takewhile(lambda stage: stage != "train", GRAPH):

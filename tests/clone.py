@@ -63,8 +63,12 @@ class Clone:
 
     def start(self, *words: str, **more: str) -> subprocess.Popen:
         """Start `python -m …` as the leader of a process group of its own."""
+        return self.start_python("-m", *words, **more)
+
+    def start_python(self, *words: str, **more: str) -> subprocess.Popen:
+        """Start `python …` likewise."""
         return subprocess.Popen(
-            [sys.executable, "-m", *words],
+            [sys.executable, *words],
             cwd=self.path,
             env=self.environment(**more),
             stdout=subprocess.PIPE,

@@ -13,7 +13,7 @@ import yaml
 from components.config.section import MODALITIES
 from tests.shrunk import ROOT, shipped
 
-PRETRAINED = "pretrained"  # a user's encoders and tokenizer
+PRETRAINED = "pretrained"  # a user's encoders, tokenizer and models
 SOURCE = shipped()["ingest"]["root"]  # the one value that dvc.yaml takes from params.yaml
 DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text().replace("${ingest.root}", SOURCE))[
     "stages"
@@ -89,8 +89,8 @@ def covered(path: str | Path, by: tuple[str, ...]) -> bool:
 
 def run_by_hand(names: Iterable[str], patch: pytest.MonkeyPatch) -> None:
     """Run stages in the working directory, in this order, each as its line in dvc.yaml says."""
-    for modality in MODALITIES:
-        (Path(PRETRAINED) / modality).mkdir(parents=True, exist_ok=True)
+    for kind in (*MODALITIES, "model"):
+        (Path(PRETRAINED) / kind).mkdir(parents=True, exist_ok=True)
     for name in names:
         row = STAGES[name]
         module = importlib.import_module(row.import_name)

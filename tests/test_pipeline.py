@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import yaml
 
+from components.config.section import MODALITIES
 from components.store.tables import QUARANTINE, SAMPLES, read_table
 from tests.clone import Clone, kill_group
 from tests.shrunk import small_params
@@ -241,15 +243,7 @@ def test_sigkill_in_mid_training_loses_nothing(done, again):
     assert not command_runs(again, row.module)
 
     checkpoint = again.path / row.options["checkpoint"]
-    process = subprocess.Popen(
-        [sys.executable, "-c", CHECKPOINTING, *row.words],
-        cwd=again.path,
-        env=again.environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = again.start_python("-c", CHECKPOINTING, *row.words)
     wait_until(checkpoint.exists, process)
     kill_group(process)
     assert process.returncode == -signal.SIGKILL
@@ -273,6 +267,39 @@ def test_two_processes_train_what_one_does(done, again):
     assert two[~loss]["value"].tolist() == pytest.approx(one[~loss]["value"].tolist(), abs=0.1)
     steps = [pd.read_parquet(clone.path / "reports/steps/train.parquet") for clone in (done, again)]
     assert steps[0].drop(columns="value").equals(steps[1].drop(columns="value"))
+
+
+def test_training_goes_on_from_a_model_that_was_kept(done, again):
+    """Killed or not, by one process or two: the same bytes each time."""
+    weights, row = "models/synesthesia/model.safetensors", STAGES["train"]
+    kept = yaml.safe_load(again.run("components.train.keep", "--name", "champion"))
+    changes = {
+        **{f"features.{m}.{k}": v for m in MODALITIES for k, v in kept["features"][m].items()},
+        **{f"preprocess.text.{k}": v for k, v in kept["preprocess"]["text"].items()},
+        **{f"train.{k}": v for k, v in kept["train"].items()},
+    }
+    again.set(**changes)
+    output = again.run("dvc", "repro", "train")
+    assert re.search(r"starts from pretrained/model/champion: (\d+) of \1 tensors", output)
+    for name in (f"models/encoders/{m}.safetensors" for m in MODALITIES):
+        assert again.read(name) == done.read(name)
+    whole = again.read(weights)
+    assert whole != done.read(weights)
+
+    process = again.start_python("-c", CHECKPOINTING, *row.words)
+    checkpoint = again.path / row.options["checkpoint"]
+    wait_until(checkpoint.exists, process)
+    kill_group(process)
+    (again.path / weights).unlink()
+    again.run(*row.words)
+    assert again.read(weights) == whole
+
+    again.set(**changes, **{"train.processes": 2})
+    together = []
+    for _ in range(2):
+        again.run(*row.words)
+        together.append(again.read(weights))
+    assert together[0] == together[1]
 
 
 def test_shards_that_a_killed_stage_left_are_taken_over_and_leftovers_go(done, again):

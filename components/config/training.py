@@ -4,9 +4,26 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.config.section import MODALITIES, Count, Dropout, Modality, Positive, Section
+from components.config.section import (
+    MODALITIES,
+    Count,
+    Dropout,
+    Modality,
+    Positive,
+    Section,
+    matching,
+)
 
 Rate = Annotated[float, Field(gt=0, le=1)]
+
+FOLDER = r"\w[\w.-]*"
+StartFolder = Annotated[
+    str,
+    matching(
+        FOLDER,
+        "the name of a folder that lies in pretrained/model and holds a trained model, or null",
+    ),
+]
 
 
 class OptimiserSettings(Section):
@@ -62,6 +79,7 @@ class EncoderRates(Section):
 class TrainSettings(OptimiserSettings, LoopSettings):
     """Joint training of everything after the encoders, or of some encoders too."""
 
+    start: StartFolder | None
     encoders: EncoderModes
     encoder_learning_rates: EncoderRates
     modality_dropout: Dropout

@@ -28,6 +28,7 @@ from components.train.balance import Balance
 from components.train.course import Course, learnt_from, prepare
 from components.train.launch import device, together
 from components.train.objective import losses, measure
+from components.train.start import start_from
 
 STAGE = Stage(
     description="Train fusion, Transformer and one head a task jointly, modalities dropped at "
@@ -40,6 +41,7 @@ STAGE = Stage(
         **{f"{m}-tensors": f"folder, the tensor shard set of {m}" for m in MODALITIES},
         **{f"{m}-features": f"folder, the feature shard set of {m}" for m in MODALITIES},
         **{f"{m}-encoder": f"safetensors, the encoder of {m}" for m in MODALITIES},
+        "pretrained": "folder, where train.start may name a trained model",
     },
     outputs={
         "model": "folder, the trained model: weights, configuration, tokenizer",
@@ -120,6 +122,9 @@ def train(arguments: argparse.Namespace, settings: View) -> None:
         for kind in ("tensors", "features", "encoder")
     )
     model = build(settings, vocabulary, learnt_from(table), encoders, arguments.projections)
+    if settings.train.start:
+        folder = arguments.pretrained / settings.train.start
+        start_from(folder, model, arguments.tokenizer, settings.train.frozen)
     model.to(device(settings.train))
     if settings.train.compile:
         compile_model(model)

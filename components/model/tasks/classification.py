@@ -1,5 +1,7 @@
 """One of several classes: softmax and cross-entropy."""
 
+from collections.abc import Sequence
+
 import pandas as pd
 import torch
 from torch import Tensor
@@ -18,9 +20,9 @@ class Classification(ClassLabels, Kind):
     UNKNOWN = MISSING
 
     @property
-    def outputs(self) -> int:
-        """See `Kind`."""
-        return len(self.classes)
+    def names(self) -> Sequence[str]:
+        """See `Kind`: the classes."""
+        return self.classes
 
     def targets(self, labels: pd.Series) -> Tensor:
         """See `Kind`; a class that training never had is unknown too."""

@@ -1,6 +1,7 @@
 """A text, written token by token: softmax and cross-entropy a token."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -26,11 +27,13 @@ class Generation(TextLabels, Kind):
     QUALITY = "token_accuracy"
     UNKNOWN = MISSING
     WRITES = True
+    NAMED = ("embedding.weight",)
 
-    @property
-    def outputs(self) -> int:
+    @cached_property
+    def names(self) -> list[str]:
         """See `Kind`: the tokens that there are."""
-        return self.tokenizer.get_vocab_size()
+        places = self.tokenizer.get_vocab()
+        return sorted(places, key=places.get)
 
     def head(self, options: ModelSettings) -> Writer:
         """See `Kind`."""

@@ -2,8 +2,9 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import pandas as pd
 import torch
@@ -37,6 +38,7 @@ class Kind(PredictedLabels):
         SQUARED: whether the loss is a squared error, else it is a cross-entropy.
         UNKNOWN: fills the target of a sample whose label is unknown.
         WRITES: whether the head reads all tokens and gives a `Draft` in place of logits.
+        NAMED: the tensors of the head that have a row for each of `names`.
     """
 
     ANSWER: ClassVar[Any]
@@ -45,15 +47,42 @@ class Kind(PredictedLabels):
     SQUARED: ClassVar[bool] = False
     UNKNOWN: ClassVar[float] = math.nan
     WRITES: ClassVar[bool] = False
+    NAMED: ClassVar[tuple[str, ...]] = ("weight", "bias")
 
     @property
     @abstractmethod
+    def names(self) -> Sequence[str]:
+        """What each number that the head gives is about, in their order."""
+
+    @property
     def outputs(self) -> int:
         """How many numbers the head gives."""
+        return len(self.names)
 
     def head(self, options: ModelSettings) -> nn.Module:
         """What learns the task: a linear map of the readout, [B, width] → [B, outputs]."""
         return nn.Linear(options.width, self.outputs)
+
+    def inherit(
+        self, fresh: Mapping[str, Tensor], known: Self, taught: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """The weights of a head that has learnt other labels, where they mean the same here.
+
+        Args:
+            fresh: the weights of a head of this task.
+            known: the same kind of task with the other labels.
+            taught: the weights of its head.
+        """
+        places = {name: row for row, name in enumerate(known.names)}
+        rows = [(row, places[name]) for row, name in enumerate(self.names) if name in places]
+        new, old = torch.tensor(rows, dtype=torch.int64).view(-1, 2).T
+        return {
+            name: fresh[name].index_copy(0, new, taught[name][old])
+            if name in self.NAMED
+            else taught[name]
+            for name in fresh
+            if name in self.NAMED or fresh[name].shape == taught[name].shape
+        }
 
     @abstractmethod
     def targets(self, labels: pd.Series) -> Tensor:

@@ -1,6 +1,7 @@
 """Any number of several classes: a sigmoid and binary cross-entropy a class."""
 
 import json
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
@@ -18,9 +19,9 @@ class Multilabel(ClassSetLabels, Kind):
     QUALITY = "f1"
 
     @property
-    def outputs(self) -> int:
-        """See `Kind`."""
-        return len(self.classes)
+    def names(self) -> Sequence[str]:
+        """See `Kind`: the classes."""
+        return self.classes
 
     def targets(self, labels: pd.Series) -> Tensor:
         """See `Kind`."""

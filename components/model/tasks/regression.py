@@ -1,5 +1,8 @@
 """A number: squared error, in standard deviations."""
 
+from collections.abc import Mapping, Sequence
+from typing import Self
+
 import pandas as pd
 import torch
 from torch import Tensor
@@ -17,9 +20,16 @@ class Regression(NumberLabels, Kind):
     SQUARED = True
 
     @property
-    def outputs(self) -> int:
-        """See `Kind`."""
-        return 1
+    def names(self) -> Sequence[str]:
+        """See `Kind`: one number."""
+        return ["number"]
+
+    def inherit(
+        self, fresh: Mapping[str, Tensor], known: Self, taught: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """See `Kind`: σ·z + μ stays what it was, though both have changed."""
+        scale, shift = known.deviation / self.deviation, (known.mean - self.mean) / self.deviation
+        return {"weight": taught["weight"] * scale, "bias": taught["bias"] * scale + shift}
 
     def targets(self, labels: pd.Series) -> Tensor:
         """See `Kind`."""

@@ -1,6 +1,7 @@
 """Answers of several people: a sigmoid an answer and binary cross-entropy against soft scores."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pandas as pd
 import torch
@@ -23,9 +24,9 @@ class Vqa(AnswerLabels, Kind):
     QUALITY = "soft_score"
 
     @property
-    def outputs(self) -> int:
-        """See `Kind`."""
-        return len(self.classes)
+    def names(self) -> Sequence[str]:
+        """See `Kind`: the answers."""
+        return self.classes
 
     def targets(self, labels: pd.Series) -> Tensor:
         """See `Kind`."""
