@@ -147,7 +147,9 @@ class Stages:
                 for out in stage.outs:  # the .gitignore may belong in a folder that is not there
                     Path(out.fs_path).parent.mkdir(parents=True, exist_ok=True)
                 stage.ignore_outs()
-            return [PlannedStage.of(stage, (up.addressing for up in graph[stage])) for stage in stages]
+            return [
+                PlannedStage.of(stage, (up.addressing for up in graph[stage])) for stage in stages
+            ]
 
     def run(
         self,

@@ -9,8 +9,8 @@ from pydantic import Field, model_validator
 from components.config.encoders import FeatureSettings, PreprocessSettings
 from components.config.ingest import IngestSettings
 from components.config.model import ModelSettings
-from components.config.promote import Alias, PromoteSettings
 from components.config.operate import OperateSettings
+from components.config.promote import Alias, PromoteSettings
 from components.config.section import IDS, Section
 from components.config.tasks import RESERVED, PromptSettings, TaskSettings
 from components.config.training import AlignSettings, TrainSettings
