@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run flow test bench experiments ui services services-stop clean
+.PHONY: help setup run flow register test bench experiments ui services services-stop clean
 
 VENV := .venv
 PYTHON ?= python3
@@ -28,6 +28,9 @@ run: setup ## run the pipeline (dvc repro): what changed since the last run, and
 
 flow: setup ## the same as a Prefect flow, independent stages side by side
 	@python -m flows.pipeline
+
+register: setup ## register the model that is here, as after dvc pull, in MLflow
+	@dvc repro --force --single-item register
 
 test: setup ## run the tests
 	@ruff check .

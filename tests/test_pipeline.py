@@ -1,9 +1,13 @@
 """The whole pipeline, small, in clones of this tree: what `dvc repro` gives, and gives again."""
 
+import base64
+import importlib.metadata
 import json
 import os
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,11 +15,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import requests
 import yaml
+from pyarrow import parquet
 
 from components.config.section import MODALITIES
+from components.model.predictor import Predictor
+from components.store.shards import media_of
 from components.store.tables import QUARANTINE, SAMPLES, read_table
-from tests.clone import Clone, kill_group
+from tests.clone import IDENTITY, Clone, kill_group
 from tests.shrunk import small_params
 from tests.stages import STAGES, covered
 
@@ -39,6 +47,31 @@ method, module, *sys.argv[1:] = sys.argv[1:]
 setattr(MlflowClient, method, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
+
+
+# What MLflow knows of the model and its runs.
+RECORDED = """(lambda children: {
+    "metrics": run.data.metrics, "params": run.data.params, "tags": run.data.tags,
+    "status": run.info.status,
+    "versions": len(client.search_model_versions("name = 'synesthesia'")),
+    "runs": len(client.search_runs([run.info.experiment_id])),
+    "model_tags": version.tags, "description": version.description,
+    "model": {m.key: m.value for m in client.get_logged_model(
+        run.outputs.model_outputs[0].model_id).metrics},
+    "children": {child.info.run_name: {
+        "params": child.data.params, "metrics": child.data.metrics,
+        "seconds": (child.info.end_time - child.info.start_time) / 1000,
+        "loss": [[m.step, m.value] for m in client.get_metric_history(
+            child.info.run_id, "loss/answer")],
+        } for child in children},
+    "data": {i.dataset.name: [i.dataset.digest, json.loads(i.dataset.profile)["num_rows"],
+        i.tags[0].value] for i in run.inputs.dataset_inputs},
+    "files": [f.path for f in client.list_artifacts(run.info.run_id)]
+        + [f.path for f in client.list_artifacts(run.info.run_id, "plots")],
+    "environment": mlflow.artifacts.load_text(f"{run.info.artifact_uri}/environment.json"),
+    "card": mlflow.artifacts.load_text(f"{run.info.artifact_uri}/model_card.md"),
+})(client.search_runs([run.info.experiment_id],
+    f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"))"""
 
 
 @pytest.fixture(scope="session")
@@ -111,21 +144,8 @@ def mlflow_in(clone: Clone, script: str):
 
 @pytest.fixture(scope="session")
 def recorded(done) -> dict:
-    """What MLflow knows of the clone's model and run."""
-    return mlflow_in(
-        done,
-        """{
-        "metrics": run.data.metrics, "params": run.data.params, "tags": run.data.tags,
-        "status": run.info.status,
-        "versions": len(client.search_model_versions("name = 'synesthesia'")),
-        "runs": len(client.search_runs([run.info.experiment_id])),
-        "model_tags": version.tags,
-        "loss": [[m.step, m.value] for m in client.get_metric_history(
-            run.info.run_id, "train/loss/answer")],
-        "files": [f.path for f in client.list_artifacts(run.info.run_id)]
-            + [f.path for f in client.list_artifacts(run.info.run_id, "plots")],
-        }""",
-    )
+    """What MLflow knows of the clone's model and runs."""
+    return mlflow_in(done, RECORDED)
 
 
 def test_the_small_settings_run_everything(done):
@@ -326,8 +346,81 @@ def test_mlflow_knows_what_made_the_model(done, recorded):
     del hashes["dvc.reports/registration.json"]  # written after
     found = {k: v for k, v in recorded["tags"].items() if k.startswith("dvc.")}
     assert found == hashes
-    assert set(recorded["model_tags"]) == {"fingerprint", "git_commit", "git_dirty"}
-    assert recorded["model_tags"].items() <= recorded["tags"].items()
+    environment = json.loads(recorded["environment"])
+    assert {"python", "system", "cores", "gpus", "threads"} <= environment.keys()
+    assert f"mlflow=={importlib.metadata.version('mlflow')}" in environment["packages"]
+    for text in (recorded["environment"], recorded["card"], recorded["tags"].values()):
+        assert os.uname().nodename not in str(text) and str(done.path) not in str(text)
+
+
+def test_each_training_is_a_run_of_its_own_with_its_settings_and_curves(done, recorded):
+    trained = {"features_image", "features_text", "features_audio", "align", "train"}
+    assert recorded["children"].keys() == trained
+    lock = yaml.safe_load(done.read("dvc.lock"))["stages"]
+    for stage, child in recorded["children"].items():
+        keys = set(lock[stage]["params"]["params.yaml"])
+        assert {name.split(".")[0] for name in child["params"]} == {k.split(".")[0] for k in keys}
+        history = pd.read_csv(done.path / f"reports/history/{stage}.csv")
+        assert len(child["metrics"]) >= len(history.groupby(["series", "task"]))
+    train = recorded["children"]["train"]
+    assert train["params"]["train.batch"] == "16" and "align.epochs" not in train["params"]
+    history = pd.read_csv(done.path / "reports/history/train.csv")
+    rows = history[(history["series"] == "loss") & (history["task"] == "answer")]
+    assert train["loss"] == rows[["epoch", "value"]].to_numpy().tolist()
+    assert "steps/loss/answer" in train["metrics"]
+
+
+def test_mlflow_shows_what_each_training_took_of_the_machine(recorded):
+    for child in recorded["children"].values():
+        assert child["metrics"]["system/process_memory_usage_megabytes"] > 50
+        assert child["metrics"]["system/cpu_utilization_percentage"] >= 0
+        assert child["seconds"] == pytest.approx(child["metrics"]["duration_seconds"], abs=0.01)
+    assert recorded["metrics"]["system/system_memory_usage_megabytes"] > 0
+
+
+def test_mlflow_knows_the_data(done, recorded):
+    lock = yaml.safe_load(done.read("dvc.lock"))["stages"]
+    outs = {out["path"]: out["md5"] for row in lock.values() for out in row["outs"]}
+    counts = json.loads(done.read("reports/data.json"))["samples"]
+    for split, context in (("train", "training"), ("validation", "validation"), ("test", "test")):
+        expected = [outs["data/samples.parquet"], counts[split], context]
+        assert recorded["data"][f"samples, {split}"] == expected
+    deps = {dep["path"]: dep["md5"] for row in lock.values() for dep in row["deps"]}
+    images = len(pd.read_parquet(done.path / "data/media/image/index.parquet"))
+    assert recorded["data"]["media, image"] == [deps["data/media/image"], images, "media"]
+
+
+def test_versions_can_be_compared_by_their_tags(done, recorded):
+    tags = dict(recorded["model_tags"])
+    fingerprint = json.loads(done.read("reports/registration.json"))["fingerprint"]
+    assert tags.pop("fingerprint") == fingerprint == recorded["tags"]["fingerprint"]
+    assert tags.pop("git_commit") == done.git("rev-parse", "HEAD").strip()
+    assert tags.pop("git_dirty") == "false"
+    lock = yaml.safe_load(done.read("dvc.lock"))["stages"]["ingest"]["outs"]
+    (samples,) = (out["md5"] for out in lock if out["path"] == "data/samples.parquet")
+    assert tags.pop("data") == samples[:8]
+    report, metrics = (json.loads(done.read(f"reports/{n}.json")) for n in ("data", "metrics"))
+    assert tags.pop("samples") == str(sum(report["samples"].values()))
+    best = {t: list(values.values())[-1] for t, values in metrics["accuracy"].items()}
+    assert tags == {f"{t.replace('_', ' ')} accuracy": f"{v:.4f}" for t, v in best.items()}
+    assert recorded["model"]["accuracy/answer/image_text_audio"] == best["answer"]
+
+
+def test_the_card_says_what_a_person_must_know(done, recorded):
+    card, short = recorded["card"], recorded["description"]
+    metrics = json.loads(done.read("reports/metrics.json"))["accuracy"]
+    predictions = pd.read_parquet(done.path / "data/predictions.parquet")
+    for (task, subset), rows in predictions.groupby(["task", "subset"]):
+        line = f"| {task} | classification | {subset} | accuracy | {metrics[task][subset]:.2%} |"
+        assert line in card and f"| {len(rows)} |" in card
+    commit = done.git("rev-parse", "HEAD").strip()
+    for text in (card, short):
+        assert f"git checkout {commit} && dvc repro" in text
+        assert "is answered only where text or audio is given" in text
+        assert "| train |" in text and "None" not in text and len(short) <= 5000
+    assert "epochs: 2" in card and "epochs: 2" not in short
+    quarantine = json.loads(done.read("reports/data.json"))["quarantine"]
+    assert all(f"{count} × `{reason}`" in short for reason, count in quarantine.items())
 
 
 def test_mlflow_and_the_json_files_hold_the_same_numbers(done, recorded):
@@ -346,10 +439,7 @@ def test_mlflow_and_the_json_files_hold_the_same_numbers(done, recorded):
     assert shown["reports/metrics.json"]["data"]["accuracy"] == metrics["accuracy"]
 
 
-def test_mlflow_has_metrics_by_epoch_plots_and_reports(done, recorded):
-    history = pd.read_csv(done.path / "reports/history/train.csv")
-    rows = history[(history["series"] == "loss") & (history["task"] == "answer")]
-    assert recorded["loss"] == rows[["epoch", "value"]].to_numpy().tolist()
+def test_mlflow_has_plots_and_reports(done, recorded):
     files = {"report.html", "data.html", "data.json", "params.yaml", "plots", "data_plots"}
     assert files <= set(recorded["files"])
     plots = {f"plots/{path.name}" for path in (done.path / "reports/plots").glob("*.png")}
@@ -389,58 +479,203 @@ def test_weights_are_safetensors_and_nothing_anywhere_is_pickled(done):
     assert served.read_bytes() == done.read("models/synesthesia/model.safetensors")
 
 
+COUNTS = """[len(client.search_model_versions("name = 'synesthesia'")),
+    len(client.search_runs([run.info.experiment_id])), int(version.version)]"""
+
+
 def test_registering_again_makes_no_second_version(recorded, again):
-    assert recorded["versions"] == recorded["runs"] == 1
+    assert recorded["versions"] == 1
+    assert recorded["runs"] == 1 + len(recorded["children"])
     before = again.read("reports/registration.json")
     again.run(*STAGES["register"].words)
     assert again.read("reports/registration.json") == before
-    counts = mlflow_in(
-        again,
-        """[len(client.search_model_versions("name = 'synesthesia'")),
-        len(client.search_runs([run.info.experiment_id])), version.version]""",
-    )
-    assert [int(count) for count in counts] == [1, 1, 1]
+    assert mlflow_in(again, COUNTS) == [1, recorded["runs"], 1]
 
 
-def test_registering_after_a_kill_anywhere_leaves_one_run_and_one_version(recorded, again):
+def test_registering_at_once_and_after_a_kill_makes_one_run_and_one_version(recorded, again):
+    """Into an empty store: one is killed with half of its run logged, then two do it at once."""
     (again.path / "mlflow.db").unlink()
-    for method in ("log_batch", "set_model_version_tag", "set_registered_model_alias"):
-        process = subprocess.run(
-            [sys.executable, "-c", DYING, method, *STAGES["register"].words],
-            cwd=again.path,
-            env=again.environment(),
-            check=False,
-        )
-        assert process.returncode == -signal.SIGKILL
-    again.run(*STAGES["register"].words)
-    found = mlflow_in(
-        again,
-        """{
-        "metrics": run.data.metrics, "status": run.info.status,
-        "versions": len(client.search_model_versions("name = 'synesthesia'")),
-        "runs": len(client.search_runs([run.info.experiment_id])),
-        }""",
+    process = subprocess.run(
+        [sys.executable, "-c", DYING, "log_model_artifacts", *STAGES["register"].words],
+        cwd=again.path,
+        env=again.environment(),
+        check=False,
     )
-    assert found == {name: recorded[name] for name in found}
+    assert process.returncode == -signal.SIGKILL
+    both = [again.start(*STAGES["register"].words) for _ in range(2)]
+    for process in both:
+        output, _ = process.communicate(timeout=300)
+        assert process.returncode == 0, output
+    found = mlflow_in(again, RECORDED)
+    assert found["status"] == "FINISHED"
+    assert (found["versions"], found["runs"]) == (1, recorded["runs"])
+    same = ("model_tags", "description", "card", "model", "data", "params")
+    assert {name: found[name] for name in same} == {name: recorded[name] for name in same}
 
 
-def test_the_command_answers_what_is_given_to_it(done, tmp_path):
+def test_a_clone_that_pulled_registers_with_one_command(recorded, again, tmp_path):
+    again.run("dvc", "remote", "add", "-q", "-d", "store", str(tmp_path / "remote"))
+    again.run("dvc", "push", "-q")
+    again.git("add", "-A")
+    again.git(*IDENTITY, "commit", "-qm", "done")
+    subprocess.run(["git", "clone", "-q", again.path, tmp_path / "second"], check=True)
+    second = Clone(tmp_path / "second")
+    second.run("dvc", "pull", "-q")
+    shutil.copy(again.path / "reports/registration.json", second.path / "reports")
+    assert "up to date" in second.run("dvc", "repro")
+    assert not (second.path / "mlflow.db").exists()
+    before = second.read("dvc.lock")
+
+    second.run(*REGISTER)
+    found = mlflow_in(second, RECORDED)
+    same = ("model", "data", "params", "model_tags")
+    assert {n: found[n] for n in same if n != "model_tags"} == {
+        n: recorded[n] for n in same if n != "model_tags"
+    }
+    assert found["model_tags"]["fingerprint"] == recorded["model_tags"]["fingerprint"]
+    trained = found["children"]["train"]
+    assert trained["loss"] == recorded["children"]["train"]["loss"]
+    assert not [name for name in trained["metrics"] if name.startswith(("system/", "duration"))]
+    assert second.read("dvc.lock") == before
+    assert json.loads(second.run("dvc", "status", "--json")) == {}
+
+
+@pytest.fixture(scope="session")
+def asked(done, tmp_path_factory) -> pd.DataFrame:
+    """Samples of the test split as raw media."""
     samples = read_table(done.path / "data/samples.parquet", SAMPLES)
-    sample = samples[samples["split"] == "test"].iloc[0]
+    rows = samples[samples["split"] == "test"].head(6).reset_index(drop=True)
+    table = pd.DataFrame({"id": rows["sample_id"]})
+    for m in MODALITIES:
+        wanted = set(rows[f"{m}_id"])
+        contents = dict(media_of(done.path / f"data/media/{m}", wanted))
+        table[m] = [contents[name] for name in rows[f"{m}_id"]]
+    return table.assign(text=table["text"].str.decode("utf-8"))
+
+
+REGISTER = ("dvc", "repro", "-q", "--force", "--single-item", "register")  # make register
+ASK = "components.registry.predict"
+
+
+def test_the_command_answers_what_is_given_to_it(done, asked, tmp_path):
     files = {}
     for m in ("image", "audio"):
-        index = pd.read_parquet(done.path / f"data/media/{m}/index.parquet")
-        place = index.set_index("asset_id").loc[sample[f"{m}_id"]]
-        shard = pd.read_parquet(done.path / f"data/media/{m}/{place['shard']}.parquet")
         files[m] = tmp_path / m
-        files[m].write_bytes(shard["content"].iloc[place["row"]])
-    ask = "components.registry.predict"
-    with_text = done.run(ask, "--image", str(files["image"]), "--text", "what color is it?")
-    with_audio = done.run(ask, "--image", str(files["image"]), "--audio", str(files["audio"]))
+        files[m].write_bytes(asked[m][0])
+    image = ("--image", str(files["image"]))
     tasks = list(small_params()["tasks"])
-    for output in (with_text, with_audio):
-        assert [line.split()[0] for line in output.splitlines()] == tasks
-        assert all(line.endswith("%") for line in output.splitlines())
+    for more in (("--text", "what color is it?"), ("--audio", str(files["audio"]))):
+        process = done.try_(ASK, *image, *more)
+        assert [line.split()[0] for line in process.stdout.splitlines()] == tasks
+        assert all(line.endswith("%") for line in process.stdout.splitlines())
+        assert "no version of synesthesia is the champion yet" in process.stderr
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    done.refused("the image cannot be decoded", ask, "--image", str(broken))
+    done.refused("the image cannot be decoded", ASK, "--image", str(broken))
+
+
+def test_the_champion_answers_once_there_is_one(done, again):
+    mlflow_in(again, "client.set_registered_model_alias('synesthesia', 'champion', '1')")
+    process = again.try_(ASK, "--text", "what color is it?")
+    assert process.returncode == 0 and process.stderr == ""
+
+
+def expected_of(clone: Clone, table: pd.DataFrame) -> list[dict]:
+    """What the model itself answers; None where it has no answer."""
+    answers = Predictor(clone.path / "models/synesthesia")(table)
+    return answers.astype(object).where(answers.notna(), None).to_dict("records")
+
+
+def test_a_table_is_answered_row_by_row_whatever_is_wrong_with_some(done, asked, tmp_path):
+    (tmp_path / "media").mkdir()
+    (tmp_path / "media/sound.wav").write_bytes(asked["audio"][1])
+    table = asked.assign(number=range(len(asked)))
+    table["audio"] = [None, "media/sound.wav", None, "media/none.wav", None, None]
+    table["text"] = [*table["text"][:2], None, *table["text"][3:]]
+    table["image"] = [*table["image"][:4], b"no image", None]
+    table.loc[5, "text"] = None
+    table.to_parquet(tmp_path / "in.parquet")
+    said = done.run(
+        ASK, "--table", str(tmp_path / "in.parquet"), "--answers", str(tmp_path / "out.parquet")
+    )
+    assert "3 of 6 rows answered, 3 not: see the column error" in said
+
+    found = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [(row["id"], row["number"]) for row in found] == list(
+        zip(asked["id"], range(6), strict=True)
+    )
+    media = table[list(MODALITIES)].head(3).astype(object)
+    media.at[1, "audio"] = asked["audio"][1]
+    for row, expected in zip(found, expected_of(done, media), strict=False):
+        assert row.pop("error") is None
+        assert {name: row[name] for name in expected} == pytest.approx(expected, rel=1e-4)
+    wrong = ("media/none.wav cannot be read: No such file", "the image cannot be decoded")
+    for row, message in zip(found[3:], [*wrong, "has no image, no text and no audio"], strict=True):
+        assert message in row.pop("error")
+        assert set(list(row.values())[2:]) == {None}
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"picture": [b""]}, "has the columns picture; give it one of image, text, audio"),
+        ({"text": [1.5]}, "column text of"),
+        ({"text": ["a"], "answer": ["b"]}, "columns that the answers have too: answer"),
+    ],
+)
+def test_a_table_that_cannot_be_asked_is_refused(done, tmp_path, table, message):
+    pd.DataFrame(table).to_parquet(tmp_path / "in.parquet")
+    answers = tmp_path / "out.parquet"
+    done.refused(message, ASK, "--table", str(tmp_path / "in.parquet"), "--answers", str(answers))
+    assert not answers.exists()
+
+
+@pytest.fixture(scope="session")
+def server(done):
+    """The address of `mlflow models serve` with the clone's model."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    where = ("-m", "models:/synesthesia@challenger", "--env-manager", "local", "--port", port)
+    process = done.start(
+        "mlflow", "models", "serve", *where, MLFLOW_TRACKING_URI="sqlite:///mlflow.db"
+    )
+    try:
+        wait_until(lambda: is_up(f"http://127.0.0.1:{port}/health"), process)
+        yield f"http://127.0.0.1:{port}/invocations"
+    finally:
+        kill_group(process)
+
+
+def is_up(url: str) -> bool:
+    try:
+        return requests.get(url, timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+def test_a_server_answers_json_with_media_in_base64(done, asked, server):
+    for subset in (["image"], ["text"], ["image", "text"], ["text", "audio"], list(MODALITIES)):
+        media = asked[subset].head(2)
+        encoded = media.map(lambda v: base64.b64encode(v).decode() if isinstance(v, bytes) else v)
+        answer = requests.post(server, json={"dataframe_records": encoded.to_dict("records")})
+        found = answer.json()["predictions"]
+        for row, expected in zip(found, expected_of(done, media), strict=True):
+            assert row == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_server_answers_parquet_whose_rows_have_different_subsets(done, asked, server):
+    media = asked[list(MODALITIES)].head(3).astype(object)
+    media.at[0, "image"] = media.at[1, "text"] = media.at[1, "audio"] = None
+    kind = {"Content-Type": "application/vnd.apache.parquet"}
+    answer = requests.post(server, data=media.to_parquet(), headers=kind)
+    found = json.loads(answer.text, parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    for row, expected in zip(found["predictions"], expected_of(done, media), strict=True):
+        assert row == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_server_says_what_is_wrong_with_a_question(server):
+    answer = requests.post(server, json={"dataframe_records": [{"image": "bm8gaW1hZ2U="}]})
+    assert answer.status_code == 400
+    assert "the image cannot be decoded" in answer.json()["message"]
+    assert "Traceback" not in answer.text

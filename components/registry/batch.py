@@ -128,18 +128,13 @@ def _ask(model, rows: list[dict]) -> list[dict]:
     """Ask all at once; if a row is at fault, each half by itself."""
     if not rows:
         return []
+    from mlflow import MlflowException
+
     try:
         answers = model.predict(pd.DataFrame(rows, dtype=object))
-    except InputError as error:
+    except MlflowException as error:
         if len(rows) == 1:
-            return [{ERROR: str(error).removeprefix("row 0 ")}]
+            return [{ERROR: error.message.removeprefix("row 0 ")}]
         half = len(rows) // 2
         return _ask(model, rows[:half]) + _ask(model, rows[half:])
-    return [
-        {name: None if _is_null(value) else value for name, value in row.items()} | {ERROR: None}
-        for row in answers.to_dict("records")
-    ]
-
-
-def _is_null(value) -> bool:
-    return not isinstance(value, list) and pd.isna(value)
+    return [row | {ERROR: None} for row in answers.to_dict("records")]

@@ -9,6 +9,7 @@ unique: a journal is made under another name and renamed into place, as files ar
 import os
 import platform
 import uuid
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,5 +108,6 @@ class Journal:
             if self._find(experiment) is None:
                 raise
         for left in self._client.search_experiments(filter_string=f"name LIKE '{being_made}%'"):
-            self._client.delete_experiment(left.experiment_id)  # of who lost, or was killed
+            with suppress(self._refused):  # another process does it too
+                self._client.delete_experiment(left.experiment_id)  # of who lost, or was killed
         return self._find(experiment)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from components.config.load import load_settings
+from components.config.settings import RegisterSettings
 from components.registry.batch import answer_table
 from components.registry.tracking import CHAMPION, DEFAULT_URI, connect, explained, shown
 from components.store.errors import InputError, Unavailable
@@ -43,6 +44,20 @@ def question(arguments: argparse.Namespace) -> pd.DataFrame:
     return pd.DataFrame(given)
 
 
+def answer(model, asked: pd.DataFrame) -> pd.Series:
+    """What a model answers to one row.
+
+    Raises:
+        InputError: the row is at fault.
+    """
+    from mlflow import MlflowException
+
+    try:
+        return model.predict(asked).iloc[0]
+    except MlflowException as error:
+        raise InputError(error.message.removeprefix("row 0 ")) from error
+
+
 def load(uri: str | None, params: Path):
     """The model that a URI names, or the one in use.
 
@@ -50,9 +65,10 @@ def load(uri: str | None, params: Path):
         InputError: there is no such model.
         Unavailable: MLflow's store does not answer.
     """
+    options = None if uri else names(params)
     mlflow = connect()
     with explained(mlflow):
-        uri = uri or in_use(mlflow, params)
+        uri = uri or in_use(mlflow, options)
         try:
             return mlflow.pyfunc.load_model(uri)
         except (mlflow.MlflowException, OSError) as error:
@@ -65,9 +81,22 @@ def load(uri: str | None, params: Path):
             ) from error
 
 
-def in_use(mlflow, params: Path) -> str:
+def names(params: Path) -> RegisterSettings:
+    """What the model and the alias of the newest one are called.
+
+    Raises:
+        InputError: there are no settings that say it.
+    """
+    if not params.exists():
+        raise InputError(
+            f"{params} is missing, which names the model. Name one with --model, as "
+            "models:/synesthesia/3"
+        )
+    return load_settings(params).register_
+
+
+def in_use(mlflow, options: RegisterSettings) -> str:
     """The champion; before any was promoted, the newest model, which is said on stderr."""
-    options = load_settings(params).register_
     aliases = _aliases(mlflow, options.model)
     if CHAMPION not in aliases and options.alias in aliases:
         print(
@@ -149,12 +178,12 @@ def work(arguments: argparse.Namespace) -> None:
         print(answer_table(model, arguments.table, arguments.answers))
     else:
         asked = question(arguments)
-        answers = load(arguments.model, arguments.params).predict(asked).iloc[0]
-        print(*lines(answers), sep="\n")
+        print(*lines(answer(load(arguments.model, arguments.params), asked)), sep="\n")
 
 
 def main() -> None:
     """Exit code 2 for a mistake in what was asked, 75 where MLflow's store does not answer."""
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # several threads would wait for each other
     try:
         work(parser().parse_args())
     except (InputError, Unavailable) as error:

@@ -3,10 +3,12 @@
 from pathlib import Path
 
 import pandas as pd
+from mlflow import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc import PythonModel
 
 from components.model.predictor import Predictor
+from components.store.errors import InputError
 
 
 class Served(PythonModel):
@@ -17,8 +19,16 @@ class Served(PythonModel):
         self.predictor = Predictor(Path(context.artifacts["model"]))
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
-        """See `Predictor.__call__`."""
-        return self.predictor(model_input)
+        """See `Predictor.__call__`; what is missing is None, which JSON knows, unlike NaN.
+
+        Raises:
+            MlflowException: the rows are at fault; a server gives its message to who asked.
+        """
+        try:
+            answers = self.predictor(model_input)
+        except InputError as error:
+            raise MlflowException.invalid_parameter_value(str(error)) from error
+        return answers.astype(object).where(answers.notna(), None)
 
 
 set_model(Served())

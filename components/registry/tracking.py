@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -29,8 +29,36 @@ def connect():
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-    mlflow.set_tracking_uri(os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI))
+    uri = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+    if uri.startswith("sqlite:///"):
+        _make_database(mlflow, Path(uri.removeprefix("sqlite:///")))
+    mlflow.set_tracking_uri(uri)
     return mlflow
+
+
+def _make_database(mlflow, path: Path) -> None:
+    """Make a SQLite store, whole or not at all, if it is not there.
+
+    MLflow makes one table after the other: killed meanwhile, or met by another process, it leaves
+    a database that it cannot use.
+
+    Raises:
+        InputError: there is no folder to make it in.
+    """
+    if path.exists():
+        return
+    if not path.parent.is_dir():
+        raise InputError(
+            f"MLFLOW_TRACKING_URI: the folder {path.parent} is missing. Make it, or name another"
+        )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.unlink(missing_ok=True)
+        mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments()
+        with suppress(FileExistsError):  # another process was faster
+            os.link(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 MISTAKES = {  # MLflow's codes: what is wrong, and the way out
@@ -63,7 +91,7 @@ def explained(mlflow) -> Iterator[None]:
     except mlflow.MlflowException as error:
         if way_out := MISTAKES.get(error.error_code):
             raise InputError(f"{shown(uri)} {way_out}") from error
-        asked = "API request to" in error.message or _is_rest(error)
+        asked = "API request to" in error.message
         if "unsupported URI" in error.message:
             raise InputError(
                 f"{shown(uri)} is no address of MLflow. Set MLFLOW_TRACKING_URI to one that begins "
@@ -80,12 +108,6 @@ def shown(uri: str) -> str:
     """An address without the password that may stand in it."""
     password = urlsplit(uri).password
     return uri.replace(f":{password}@", ":…@") if password else uri
-
-
-def _is_rest(error: Exception) -> bool:
-    from mlflow.exceptions import RestException
-
-    return isinstance(error, RestException)
 
 
 def _away(uri: str, message: str) -> str:

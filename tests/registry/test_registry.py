@@ -7,11 +7,13 @@ import pytest
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
 from components.config.section import MODALITIES
-from components.registry.__main__ import columns, flatten, input_example, metric_name, read_asset
+from components.registry.__main__ import columns
+from components.registry.naming import flatten, metric_name
+from components.registry.packaged import input_example, read_asset
 from components.store.errors import InputError
 from components.store.hashing import content_id
 from components.store.shards import Asset, MediaWriter
-from tests.shrunk import assert_refused, png, run_python, shipped, wav
+from tests.shrunk import assert_refused, png, run_python, shipped, wav, write_params
 
 PREDICT = ("-m", "components.registry.predict")
 
@@ -91,11 +93,23 @@ def test_a_file_that_is_missing_is_named(tmp_path):
 
 
 def test_without_a_model_it_says_where_it_looked_and_how_to_make_one(tmp_path):
-    process = run_python(*PREDICT, "--text", "hello?", cwd=tmp_path)
+    params = write_params(tmp_path / "params.yaml", shipped())
+    process = run_python(*PREDICT, "--text", "hello?", "--params", str(params), cwd=tmp_path)
     assert_refused(
-        process, "models:/synesthesia@challenger cannot be loaded from sqlite:///mlflow.db"
+        process, "models:/synesthesia@champion cannot be loaded from sqlite:///mlflow.db"
     )
     assert "Make one first: make run" in process.stderr
+
+
+def test_without_settings_the_model_must_be_named(tmp_path):
+    process = run_python(*PREDICT, "--text", "hello?", cwd=tmp_path)
+    assert_refused(process, "params.yaml is missing")
+    assert "--model" in process.stderr
+
+
+def test_answers_of_a_table_need_a_place(tmp_path):
+    process = run_python(*PREDICT, "--table", "questions.parquet", cwd=tmp_path)
+    assert_refused(process, "--table and --answers belong together")
 
 
 def test_metrics_of_every_task_are_printed_in_columns():
