@@ -21,7 +21,7 @@ from components.store.files import read_json
 from components.store.tables import PREDICTIONS, read_table
 
 TEMPLATE = Path(__file__).with_name("card.md.jinja")
-Z = 1.959964  # of a normal distribution: 95 % lie within ± Z
+Z = 1.959963984540054  # of a normal distribution: 95 % lie within ± Z
 SETTINGS = ("seed", "threads", "align", "model", "train")  # those that a card shows
 DESCRIPTION = 5000  # characters that MLflow's database has room for
 REST = "\n\nThe rest is in `model_card.md` of the run.\n"

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import psutil
 
+from components.store.errors import InputError
+
 NOTE = "Who registers which model, so that none is registered twice. The pipeline needs this."
 
 
@@ -69,6 +71,9 @@ class Journal:
     Args:
         mlflow: connected.
         experiment: the name of the journal's experiment, made if it is not there.
+
+    Raises:
+        InputError: a person has deleted it.
     """
 
     def __init__(self, mlflow, experiment: str):
@@ -93,8 +98,14 @@ class Journal:
         found = self._client.get_experiment_by_name(experiment)
         if found is None:
             return None
-        (run,) = self._client.search_runs([found.experiment_id], max_results=1)
-        return run.info.run_id
+        runs = self._client.search_runs([found.experiment_id], max_results=1)
+        if found.lifecycle_stage != "active" or not runs:
+            raise InputError(
+                f"MLflow's experiment {experiment!r}, or the run in it, was deleted, which says "
+                "who registered what. Restore it: mlflow experiments restore --experiment-id "
+                f"{found.experiment_id}, and its run with mlflow runs restore"
+            )
+        return runs[0].info.run_id
 
     def _make(self, experiment: str) -> str:
         being_made = f"{experiment} (being made "

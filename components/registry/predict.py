@@ -101,7 +101,7 @@ def in_use(mlflow, options: RegisterSettings) -> str:
     if CHAMPION not in aliases and options.alias in aliases:
         print(
             f"note: no version of {options.model} is the {CHAMPION} yet, so the {options.alias} "
-            f"answers, version {aliases[options.alias]}. Promote it in MLflow's UI: make ui",
+            f"answers, version {aliases[options.alias]}. Promote one: python -m flows.promote",
             file=sys.stderr,
         )
         return f"models:/{options.model}@{options.alias}"

@@ -11,7 +11,7 @@ from components.registry import register as module
 from components.registry.register import Registry, Version
 from components.registry.tracking import connect, experiment_id
 
-MODEL, FINGERPRINT = "synesthesia", "0" * 32
+FINGERPRINT = "0" * 32
 
 
 def log(mlflow, experiment: str, tags: dict[str, str]) -> str:
@@ -28,7 +28,8 @@ def log(mlflow, experiment: str, tags: dict[str, str]) -> str:
 
 
 def register(
-    uri: str,
+    environment: dict[str, str],
+    name: str,
     dies_at: str | None = None,
     gate: Path | None = None,
     patience: float = module.PATIENCE,
@@ -36,21 +37,21 @@ def register(
     """Register the content.
 
     Args:
-        uri: of MLflow's store.
+        environment: where MLflow's store is.
+        name: of the experiment and of the model.
         dies_at: the method of MLflow's client at which the process is killed, if it gets there.
         gate: a file to wait for, when all is ready.
         patience: with which it waits for another process's version.
     """
-    os.environ["MLFLOW_TRACKING_URI"] = uri
+    os.environ.update(environment)
     mlflow = connect()
-    experiment = experiment_id(mlflow, "synesthesia")
+    experiment = experiment_id(mlflow, name)
     module.PATIENCE = patience
     if dies_at:
-        die = lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
-        setattr(mlflow.MlflowClient, dies_at, die)
+        setattr(mlflow.MlflowClient, dies_at, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
     while gate and not gate.exists():
         time.sleep(0.001)
-    registry = Registry(mlflow, experiment, MODEL)
+    registry = Registry(mlflow, experiment, name)
     if registry.find(FINGERPRINT) is None:
         version = Version({"samples": "9"}, "a card")
         registry.register(FINGERPRINT, lambda tags: log(mlflow, experiment, tags), version)

@@ -1,17 +1,20 @@
 """A content becomes one version, whoever registers it, how often, and whoever is killed."""
 
-import importlib
 import os
 import shutil
 import signal
+import uuid
+from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
 
 from components.registry.journal import Journal, Owner
-from components.registry.tracking import _make_database, connect
-from tests.registry.registering import FINGERPRINT, MODEL, start
+from components.registry.tracking import connect
+from components.store.errors import InputError
+from tests.registry.registering import FINGERPRINT, start
 
 # Every request on the way, in order; a process dies before it sends this one.
 REQUESTS = (
@@ -27,141 +30,177 @@ REQUESTS = (
 )
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory) -> Path:
-    """An empty store, which takes seconds to make."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    _make_database(importlib.import_module("mlflow"), path)
-    return path
+@dataclass(frozen=True)
+class Place:
+    """Where a test registers.
+
+    Attributes:
+        environment: by which MLflow's store is found.
+        name: of the experiment and of the model.
+        mlflow: connected.
+    """
+
+    environment: dict[str, str]
+    name: str
+    mlflow: ModuleType
+
+    @property
+    def client(self):
+        return self.mlflow.MlflowClient()
+
+    @property
+    def experiment(self) -> str:
+        return self.client.get_experiment_by_name(self.name).experiment_id
+
+    def register(self, **named) -> int:
+        """Register the content in another process; its exit code."""
+        process = start(self.environment, self.name, **named)
+        process.join(120)
+        return process.exitcode
+
+    def register_at_once(self, gate: Path, **named) -> None:
+        """The same in three processes."""
+        processes = [start(self.environment, self.name, gate=gate, **named) for _ in range(3)]
+        gate.touch()
+        for process in processes:
+            process.join(120)
+        assert [process.exitcode for process in processes] == [0] * 3
+
+    def state(self) -> dict:
+        """What the store holds of the content."""
+        runs = self.client.search_runs([self.experiment])
+        parents = [run for run in runs if "fingerprint" in run.data.tags]
+        versions = self.client.search_model_versions(f"name = '{self.name}'")
+        experiments = self.client.search_experiments(filter_string=f"name LIKE '{self.name}%'")
+        return {
+            "versions": [(v.tags, v.description, v.run_id) for v in versions],
+            "parents": [(run.info.run_id, run.info.status) for run in parents],
+            "children": [r.data.tags["mlflow.parentRunId"] for r in runs if r not in parents],
+            "models": [
+                m.source_run_id for m in self.client.search_logged_models([self.experiment])
+            ],
+            "experiments": sorted(experiment.name for experiment in experiments),
+        }
 
 
-@pytest.fixture
-def mlflow(empty, tmp_path, monkeypatch):
-    """Connected to an empty store."""
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request, tmp_path, monkeypatch) -> Place:
+    """An empty store in a file; or a server's, in PostgreSQL, with names of the test's own."""
     monkeypatch.chdir(tmp_path)
-    shutil.copy(empty, tmp_path)
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
-    return connect()
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
+        environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
+    else:
+        environment = request.getfixturevalue("servers").environment()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    return Place(environment, f"model-{uuid.uuid4().hex[:8]}", connect())
 
 
-def run(mlflow, **named) -> int:
-    process = start(mlflow.get_tracking_uri(), **named)
-    process.join(60)
-    return process.exitcode
+in_a_file = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
 
 
-def together(mlflow, gate: Path, **named) -> None:
-    processes = [start(mlflow.get_tracking_uri(), gate=gate, **named) for _ in range(3)]
-    gate.touch()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0] * 3
-
-
-def state(mlflow) -> dict:
-    """What the store holds of the content."""
-    client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name("synesthesia").experiment_id
-    runs = client.search_runs([experiment])
-    versions = client.search_model_versions(f"name = '{MODEL}'")
-    return {
-        "versions": [(v.tags, v.description, v.run_id) for v in versions],
-        "parents": [
-            (r.info.run_id, r.info.status) for r in runs if FINGERPRINT in r.data.tags.values()
-        ],
-        "children": [
-            r.data.tags["mlflow.parentRunId"]
-            for r in runs
-            if FINGERPRINT not in r.data.tags.values()
-        ],
-        "models": [m.source_run_id for m in client.search_logged_models([experiment])],
-        "experiments": sorted(e.name for e in client.search_experiments()),
-    }
-
-
-def assert_one(mlflow) -> None:
+def assert_one(place: Place) -> None:
     """One version, made whole, of the only run there is."""
-    found = state(mlflow)
-    ((run_id, status),) = found["parents"]
+    found = place.state()
+    ((run_id, _),) = found["parents"]
     tags = {"fingerprint": FINGERPRINT, "samples": "9"}
     assert found == {
         "versions": [(tags, "a card", run_id)],
         "parents": [(run_id, "FINISHED")],
         "children": [run_id],
         "models": [run_id],
-        "experiments": ["Default", "synesthesia", "synesthesia registrations"],
+        "experiments": [place.name, f"{place.name} registrations"],
     }
-    assert status == "FINISHED"
 
 
-def test_at_once_by_several_processes_before_there_is_a_store(mlflow, tmp_path):
+def test_at_once_by_several_processes(place, tmp_path):
+    place.register_at_once(tmp_path / "go")
+    assert_one(place)
+
+
+@in_a_file
+def test_at_once_by_several_processes_before_there_is_a_store(place, tmp_path):
     (tmp_path / "mlflow.db").unlink()
-    together(mlflow, gate=tmp_path / "go")
-    assert_one(mlflow)
+    place.register_at_once(tmp_path / "go")
+    assert_one(place)
 
 
-def test_at_once_by_processes_that_do_not_wait_for_each_other(mlflow, tmp_path):
+def test_at_once_by_processes_that_do_not_wait_for_each_other(place, tmp_path):
     """As if each had slept, in the middle of it, longer than the others' patience."""
-    together(mlflow, gate=tmp_path / "go", patience=-1.0)
-    assert run(mlflow) == 0
-    assert_one(mlflow)
+    place.register_at_once(tmp_path / "go", patience=-1.0)
+    assert place.register() == 0
+    assert_one(place)
 
 
-def test_again_changes_nothing(mlflow):
-    assert run(mlflow) == 0
-    before = state(mlflow)
-    assert run(mlflow) == 0
-    assert state(mlflow) == before
-    assert_one(mlflow)
+def test_again_changes_nothing(place):
+    assert place.register() == 0
+    before = place.state()
+    assert place.register() == 0
+    assert place.state() == before
+    assert_one(place)
 
 
-@pytest.mark.parametrize("request_", REQUESTS)
-def test_after_a_kill_at_any_request(mlflow, request_):
-    assert run(mlflow, dies_at=request_) == -signal.SIGKILL
-    assert state(mlflow)["versions"] == []
-    assert run(mlflow) == 0
-    assert_one(mlflow)
+@pytest.mark.parametrize(
+    ("place", "request_"),
+    [*(("sqlite", name) for name in REQUESTS), *(("postgresql", name) for name in REQUESTS[-4:])],
+    indirect=["place"],
+)
+def test_after_a_kill_at_any_request(place, request_):
+    assert place.register(dies_at=request_) == -signal.SIGKILL
+    assert place.state()["versions"] == []
+    assert place.register() == 0
+    assert_one(place)
 
 
-def test_a_version_that_a_person_deleted_is_made_again_from_the_same_run(mlflow):
-    assert run(mlflow) == 0
-    ((_, _, run_id),) = state(mlflow)["versions"]
-    mlflow.MlflowClient().delete_model_version(MODEL, "1")
-    assert run(mlflow) == 0
-    assert_one(mlflow)
-    assert state(mlflow)["versions"][0][2] == run_id
+@in_a_file
+def test_a_version_that_a_person_deleted_is_made_again_from_the_same_run(place):
+    assert place.register() == 0
+    ((_, _, run_id),) = place.state()["versions"]
+    place.client.delete_model_version(place.name, "1")
+    assert place.register() == 0
+    assert_one(place)
+    assert place.state()["versions"][0][2] == run_id
 
 
-def test_a_run_that_another_process_is_logging_is_left_alone(mlflow):
+@in_a_file
+def test_a_run_that_another_process_is_logging_is_left_alone(place):
     """And goes when that process has ended."""
-    assert run(mlflow) == 0
-    client = mlflow.MlflowClient()
-    experiment = client.get_experiment_by_name("synesthesia").experiment_id
-    owners = {"alive": Owner.this(), "elsewhere": Owner("another machine", 1, 1)}
-    for owner in owners.values():
-        client.create_run(experiment, tags={"fingerprint": FINGERPRINT, "registering": str(owner)})
-    assert run(mlflow) == 0
-    assert len(state(mlflow)["parents"]) == 3
-    for found in client.search_runs([experiment], "attributes.status = 'RUNNING'"):
-        client.set_tag(found.info.run_id, "registering", f"{Owner.this().machine}/{2**22}/1")
-    assert run(mlflow) == 0
-    assert_one(mlflow)
+    assert place.register() == 0
+    for owner in (Owner.this(), Owner("another machine", 1, 1)):
+        tags = {"fingerprint": FINGERPRINT, "registering": str(owner)}
+        place.client.create_run(place.experiment, tags=tags)
+    assert place.register() == 0
+    assert len(place.state()["parents"]) == 3
+    for found in place.client.search_runs([place.experiment], "attributes.status = 'RUNNING'"):
+        dead = f"{Owner.this().machine}/{2**22}/1"
+        place.client.set_tag(found.info.run_id, "registering", dead)
+    assert place.register() == 0
+    assert_one(place)
 
 
-def test_an_entry_of_the_journal_is_written_once(mlflow):
-    first, second = (Journal(mlflow, "a journal") for _ in range(2))
+def test_an_entry_of_the_journal_is_written_once(place):
+    first, second = (Journal(place.mlflow, place.name) for _ in range(2))
     assert first.write("k/1", "a")
     assert not second.write("k/1", "b")
     assert second.write("k/2", "b")
     assert first.entries() == second.entries() == {"k/1": "a", "k/2": "b"}
 
 
-def test_of_two_journals_that_are_made_at_once_one_stays(mlflow):
-    first = Journal(mlflow, "a journal")
+def test_of_two_journals_that_are_made_at_once_one_stays(place):
+    first = Journal(place.mlflow, place.name)
     first.write("k", "a")
-    assert first._make("a journal") == first._run
-    names = [e.name for e in mlflow.MlflowClient().search_experiments()]
-    assert names.count("a journal") == 1 and not any("being made" in name for name in names)
+    assert first._make(place.name) == first._run
+    found = place.client.search_experiments(filter_string=f"name LIKE '{place.name}%'")
+    assert [experiment.name for experiment in found] == [place.name]
+
+
+@in_a_file
+def test_a_journal_that_a_person_deleted_is_missed(place):
+    Journal(place.mlflow, place.name)
+    place.client.delete_experiment(place.experiment)
+    with pytest.raises(InputError, match="was deleted.* Restore it: mlflow experiments restore"):
+        Journal(place.mlflow, place.name)
 
 
 def test_who_is_alive():
