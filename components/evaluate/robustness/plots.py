@@ -3,19 +3,15 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from components.evaluate.robustness.measure import EVERYTHING
 from components.store.figures import GRID, panels
 
 
-def curves(table: pd.DataFrame, task: str, subset: str = EVERYTHING) -> Figure:
-    """A task's metric by severity: a panel a group of corruptions, a line a corruption.
+def curves(rows: pd.DataFrame) -> Figure:
+    """The metric by severity: a panel a group of corruptions, a line a corruption.
 
     Args:
-        table: from `measure`.
-        task: that is in it.
-        subset: of modalities that are given, likewise.
+        rows: what `measure` gave of one task and one subset of modalities.
     """
-    rows = table[(table["task"] == task) & (table["subset"] == subset)]
     groups = list(rows.groupby("group", sort=False))
     figure, axes = panels(len(groups), 5.2, 3.6)
     for axis, (group, found) in zip(axes, groups, strict=True):
@@ -25,5 +21,6 @@ def curves(table: pd.DataFrame, task: str, subset: str = EVERYTHING) -> Figure:
         axis.set(title=group, xlabel="severity", ylabel=found["metric"].iloc[0], xticks=range(1, 6))
         axis.grid(**GRID)
         axis.legend(fontsize="x-small")
+    task, subset = rows[["task", "subset"]].iloc[0]
     figure.suptitle(f"{task}, {subset}, on the corrupted test split")
     return figure

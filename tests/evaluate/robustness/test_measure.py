@@ -13,6 +13,8 @@ from components.model.tasks.classification import Classification
 from components.model.tasks.multilabel import Multilabel
 from components.model.tasks.regression import Regression
 from components.store.figures import save
+from components.store.tables import ROBUSTNESS, write_table
+from tests.shrunk import assert_refused, run_python
 
 KINDS = {
     "answer": Classification(["no", "yes"]),
@@ -143,11 +145,31 @@ def test_a_corruption_counts_once_however_many_severities_it_has():
 
 def test_curves_are_the_same_picture_each_time(tmp_path):
     found = measure(KINDS, CLEAN, same, SUITES["full"])
+    rows = found[found["subset"] == EVERYTHING]
     contents = []
     for name in ("a.png", "b.png"):
-        save(curves(found, "answer"), tmp_path / name)
+        save(curves(rows), tmp_path / name)
         contents.append((tmp_path / name).read_bytes())
     assert contents[0] == contents[1]
     assert Image.open(io.BytesIO(contents[0])).size[0] > 800
-    titles = [axis.get_title() for axis in curves(found, "answer").axes]
+    titles = [axis.get_title() for axis in curves(rows).axes]
     assert titles == ["image", "text", "audio", "missing"]
+
+
+def test_an_exam_s_figures_are_shown(tmp_path):
+    found = measure(KINDS, CLEAN, same, (("jpeg", 2), ("jpeg", 4), ("typos", 1)))
+    write_table(tmp_path / "robustness.parquet", found, ROBUSTNESS)
+    command = ("-m", "components.evaluate.robustness", "--exam", str(tmp_path), "--task")
+    plot = tmp_path / "plot.png"
+    shown = run_python(*command, "answer", "--plot", str(plot), cwd=tmp_path)
+    assert shown.stdout.splitlines() == [
+        "| accuracy | clean | 1 | 2 | 3 | 4 | 5 | mean |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| jpeg | 75.00% |  | 75.00% |  | 75.00% |  | 75.00% |",
+        "| typos | 75.00% | 75.00% |  |  |  |  | 75.00% |",
+    ]
+    assert Image.open(plot).format == "PNG"
+    assert_refused(run_python(*command, "anser", cwd=tmp_path), "Did you mean 'answer'?")
+    missing = run_python(*command, "answer", "--subset", "audio", cwd=tmp_path)
+    assert_refused(missing, "--subset: found 'audio'. ")
+    assert_refused(run_python(*command[:3], "x", "--task", "a", cwd=tmp_path), "is missing")
