@@ -1,6 +1,8 @@
 """A trained model that answers from raw media."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
@@ -70,13 +72,26 @@ class Predictor:
                 f"model was trained on had any. Give it {', '.join(learnt)} only"
             )
         contents = [v.encode() if isinstance(v, str) else v for v in table.loc[given, modality]]
-        try:
-            inputs = self.processors[modality](contents)
-        except UNDECODABLE as error:
-            raise InputError(f"the {modality} cannot be decoded: {error}") from error
-        rows[torch.tensor(given.to_numpy())] = torch.arange(len(contents))
+        places = torch.tensor(given.to_numpy()).nonzero().squeeze(1)
+        inputs = self._process(modality, dict(zip(places.tolist(), contents, strict=True)))
+        rows[places] = torch.arange(len(contents))
         tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
         return self.model.encoders[modality](**tensors), rows
+
+    def _process(self, modality: Modality, contents: Mapping[int, bytes]) -> Mapping[str, Any]:
+        """What the encoder takes of some rows; if it cannot be made, which row is at fault."""
+        process = self.processors[modality]
+        try:
+            return process(list(contents.values()))
+        except UNDECODABLE:
+            for row, content in contents.items():
+                try:
+                    process([content])
+                except UNDECODABLE as error:
+                    raise InputError(
+                        f"row {row} has {modality} that cannot be used: {error}"
+                    ) from error
+            raise
 
     def _answer(self, task: str, logits: torch.Tensor, presence: torch.Tensor) -> dict:
         asked = self.model.config.answerable(task, presence).tolist()

@@ -3,7 +3,6 @@
 import struct
 import zlib
 
-import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +13,7 @@ from mlflow.types.schema import Array
 from components.model.folder import save_model
 from components.model.predictor import Predictor
 from components.model.processors.text import train_tokenizer
-from components.registry.__main__ import signature
+from components.registry.packaged import signature
 from components.registry.predict import lines
 from components.store.errors import InputError
 from tests.model.worlds import CLASSES, EVERY_VOCABULARY, make_model
@@ -131,8 +130,10 @@ def broken_chunk() -> bytes:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_file_that_cannot_be_decoded_is_the_user_s_mistake(predictor, modality, content):
-    with pytest.raises(InputError, match=f"the {modality} cannot be decoded"):
-        predictor(pd.DataFrame({modality: [content]}))
+    sound = {"image": png(), "audio": wav()}[modality]
+    with pytest.raises(InputError, match=f"row 2 has {modality} that cannot be used") as error:
+        predictor(pd.DataFrame({modality: [sound, None, content, content], "text": "why?"}))
+    assert str(error.value).count("cannot be decoded") <= 1
 
 
 def test_tasks_of_every_kind_are_answered(tmp_path, table):
@@ -162,7 +163,7 @@ def test_mlflow_knows_the_type_of_every_answer(tmp_path, table):
     tokenizer = train_tokenizer([QUESTION], small_settings().preprocess.text)
     save_model(tmp_path, make_model(every=True), tokenizer.to_str())
     predictor = Predictor(tmp_path)
-    outputs = signature(mlflow, predictor).outputs
+    outputs = signature(predictor).outputs
     answers = predictor(table)
     assert outputs.input_names() == list(answers.columns)
     types = {column.name: column.type for column in outputs.inputs}
