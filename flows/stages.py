@@ -9,6 +9,7 @@ import difflib
 import json
 import logging
 import os
+import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,13 +17,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore, Event, RLock
-from typing import Any
+from typing import IO, Any
 
 from dvc.dependency.param import BadParamFileError, MissingParamsError
 from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
-from dvc.fs import localfs
-from dvc.lock import make_lock
+from dvc.fs import LocalFileSystem, localfs
+from dvc.lock import LockError, make_lock
 from dvc.logger import set_loggers_level
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
@@ -30,8 +31,9 @@ from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, rwlock
 from dvc.stage import PipelineStage, Stage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
-from dvc.stage.serialize import to_lockfile
+from dvc.stage.serialize import to_lockfile, to_single_stage_file
 from dvc.utils.serialize import dumps_yaml, load_path, load_yaml, parse_yaml_for_update
+from networkx import DiGraph
 
 from components.store.progress import LINES as PROGRESS_LINES
 from flows.command import Stopped, TimeLimit, run_command
@@ -45,7 +47,16 @@ class UserError(Exception):
 
 
 class StageFailed(Exception):
-    """A stage's command failed, or DVC could not record what it made."""
+    """A stage's command failed, or DVC could not record what it made.
+
+    Attributes:
+        may_pass: the same may work later: a service did not answer, or another DVC process had
+            the files.
+    """
+
+    def __init__(self, message: str, may_pass: bool = False):
+        super().__init__(message)
+        self.may_pass = may_pass
 
 
 Metrics = Mapping[str, float]
@@ -101,12 +112,13 @@ def _numbers(values: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to a stage, why, and how long it took."""
+    """What happened to a stage, why, how long it took, and whether a failure may pass by itself."""
 
     name: str
     what: str  # "up to date", "restored", "ran", "failed", "invalid" or "not started"
     why: str
     seconds: float = 0.0
+    may_pass: bool = False
 
 
 class Stages:
@@ -122,12 +134,16 @@ class Stages:
     def __init__(self, workers: int | None = None):
         with _as_user_error():
             # A `dvc push` that holds the lock must delay a finished stage, not fail it.
-            self._repo = Repo(_wait_for_lock=True)
+            self._repo = Repo(fs=_Files(), _wait_for_lock=True)
         _mend_rwlock(self._repo)
         self._mutex = RLock()
         self._slots = BoundedSemaphore(workers or os.cpu_count() or 1)
         self.stopping = Event()
-        self._new_entries: list[Stage] = []
+        self._plan: list[PlannedStage] = []
+        self._new: list[Stage] = []  # in the plan's order, those that dvc.lock did not have
+        self._open: dict[str, Stage] = {}  # of these, those that it does not have yet
+        self._finished: dict[str, Stage] = {}  # whose entries wait for their turn
+        self._failed: set[str] = set()
 
     def plan(self, targets: Sequence[str] = ()) -> list[PlannedStage]:
         """The stages that `dvc repro` would visit for `targets` (default: all), in its order.
@@ -142,14 +158,14 @@ class Stages:
             graph = get_active_graph(index.graph)
             _check_targets(targets, [stage.addressing for stage in index.stages])
             stages = plan_repro(graph, collect_stages(self._repo, targets or [PROJECT_FILE]))
-            self._new_entries = [stage for stage in stages if not _recorded(stage)]
+            self._new = [stage for stage in stages if not _recorded(stage)]
+            self._open = {stage.addressing: stage for stage in self._new}
             for stage in stages:
                 for out in stage.outs:  # the .gitignore may belong in a folder that is not there
                     Path(out.fs_path).parent.mkdir(parents=True, exist_ok=True)
                 stage.ignore_outs()
-            return [
-                PlannedStage.of(stage, (up.addressing for up in graph[stage])) for stage in stages
-            ]
+            self._plan = _in_order(stages, index.graph)
+            return self._plan
 
     def run(
         self,
@@ -170,15 +186,18 @@ class Stages:
             UserError: the command ended with exit code 2, or a dependency or parameter is missing.
             StageFailed: the command failed in another way, or DVC could not record its outputs.
         """
-        try:
-            with self._slots:
-                self._check_stopping(name)
-                started = time.monotonic()
+        with self._slots, self._as_stage_error(name):
+            self._check_stopping(name)
+            started = time.monotonic()
+            self._failed.discard(name)
+            try:
                 what, why = self._run(name, force, log, timeout)
-        except (BadParamFileError, MissingParamsError) as error:
-            raise UserError(f"{name}: {error}") from error
-        except DvcException as error:
-            raise StageFailed(f"{name}: {error}") from error
+            except BaseException:
+                self._failed.add(name)
+                self._dump_finished()
+                raise
+            if what == "up to date" and self._open.pop(name, None):  # another process made it
+                self._dump_finished()
         return Outcome(name, what, why, time.monotonic() - started)
 
     def why(self, name: str) -> str:
@@ -188,8 +207,10 @@ class Stages:
             return _explain(stage)
 
     def stop(self) -> None:
-        """Kill the commands that run, and let no other stage start."""
+        """Kill the commands that run, let no other stage start, and write down what finished."""
         self.stopping.set()
+        with self._as_stage_error("dvc.lock"):
+            self._dump_finished()
 
     def _run(
         self, name: str, force: bool, log: Callable[[str], None], timeout: float | None
@@ -200,7 +221,8 @@ class Stages:
             if not why:
                 return "up to date", "nothing changed"
             if not stage.cmd or stage.frozen:  # `dvc add`ed data: only DVC has anything to do
-                stage.reproduce(force=force)
+                if not stage.reproduce(force=force):
+                    return "up to date", "nothing changed"
                 self._dump(stage)
                 return "ran", why
         log(f"{name}: {why}")
@@ -285,7 +307,8 @@ class Stages:
             if code == USER_MISTAKE:
                 raise UserError(f"{stage.addressing}: exit code 2, see what it printed")
             if code:
-                raise StageFailed(f"{stage.addressing}: exit code {code} from: {command}")
+                message = f"{stage.addressing}: exit code {code} from: {command}"
+                raise StageFailed(message, may_pass=code == os.EX_TEMPFAIL)
 
     def _record(self, stage: Stage) -> None:
         """Commit the outputs and write dvc.lock.
@@ -300,21 +323,93 @@ class Stages:
         self._dump(stage)
 
     def _dump(self, stage: Stage) -> None:
-        """Write the stage's entry; new ones in the plan's order, which is `dvc repro`'s."""
-        if not isinstance(stage, PipelineStage):
-            stage.dump(update_pipeline=False)
+        if isinstance(stage, PipelineStage):
+            self._finished[stage.addressing] = stage
+            self._dump_finished()
             return
-        path = _lockfile(stage)
+        self._write(Path(stage.path), dumps_yaml(to_single_stage_file(stage)))
+
+    def _dump_finished(self) -> None:
+        """Write the entries of finished stages, a new one when those before it in the plan are in.
+
+        Plain `dvc repro` can only append: were a later entry there first when this process is
+        killed, `dvc.lock` would keep that order. The cache and the run cache have it meanwhile.
+        """
+        with self._mutex:
+            turn = self._whose_turn()
+            if not turn:
+                return
+            with self._locked():
+                for path in {_lockfile(stage) for stage in turn}:
+                    self._write_entries(path, [s for s in turn if _lockfile(s) == path])
+            for stage in turn:
+                del self._finished[stage.addressing]
+                self._open.pop(stage.addressing, None)
+
+    def _whose_turn(self) -> list[Stage]:
+        """Finished stages whose entries no new one can still come before."""
+        turn = [stage for name, stage in self._finished.items() if name not in self._open]
+        awaited = set()  # lock files in which an earlier stage is still to come
+        hopeless = self._hopeless()
+        for name, stage in self._open.items():
+            if name in self._finished and _lockfile(stage) not in awaited:
+                turn.append(self._finished[name])
+            elif name not in hopeless and not self.stopping.is_set():
+                awaited.add(_lockfile(stage))
+        return turn
+
+    def _hopeless(self) -> set[str]:
+        """Stages that failed, and those that need them."""
+        found: set[str] = set()
+        for planned in self._plan:
+            if planned.name in self._failed or not found.isdisjoint(planned.upstream):
+                found.add(planned.name)
+        return found
+
+    def _write_entries(self, path: Path, stages: list[Stage]) -> None:
+        """Write entries into a `dvc.lock`; the new ones at its end, in the plan's order."""
         data = {"schema": "2.0"}
         if path.exists():
             data = parse_yaml_for_update(path.read_text(encoding="utf-8"), path)
         entries = data.setdefault("stages", {})
-        entries.update(to_lockfile(stage))
-        for new in self._new_entries:
-            if new.path == stage.path and new.name in entries:
+        for stage in stages:
+            entries.update(to_lockfile(stage))
+        for new in self._new:
+            if _lockfile(new) == path and new.name in entries:
                 entries[new.name] = entries.pop(new.name)
-        _write(path, dumps_yaml(data), Path(self._repo.tmp_dir))
+        self._write(path, dumps_yaml(data))
+
+    def _write(self, path: Path, text: str) -> None:
+        with _replacing(path, Path(self._repo.tmp_dir)) as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
         self._repo.scm_context.track_file(os.path.relpath(path))
+
+    @contextmanager
+    def _as_stage_error(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except (BadParamFileError, MissingParamsError) as error:
+            raise UserError(f"{name}: {error}") from error
+        except DvcException as error:
+            raise StageFailed(f"{name}: {error}", isinstance(error, LockError)) from error
+        except OSError as error:
+            raise StageFailed(f"{name}: {_disk(error.strerror, error.filename)}") from error
+        except sqlite3.Error as error:
+            raise StageFailed(f"{name}: {_disk(error, self._repo.site_cache_dir)}") from error
+
+
+class _Files(LocalFileSystem):
+    """DVC's own, but its list of who reads and writes what appears whole or not at all.
+
+    DVC refuses to go on with half a list.
+    """
+
+    def open(self, path: str, mode: str = "r", **kwargs) -> IO:
+        if mode == "w" and os.path.basename(path) == RWLOCK_FILE:
+            return _replacing(Path(path), Path(path).parent)
+        return super().open(path, mode, **kwargs)
 
 
 def _mend_rwlock(repo: Repo) -> None:
@@ -349,6 +444,21 @@ def _check_targets(targets: Sequence[str], names: list[str]) -> None:
             nearest = difflib.get_close_matches(target, known, n=1, cutoff=0)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
             raise UserError(f"unknown stage {target!r}{hint} (stages: {', '.join(sorted(known))})")
+
+
+def _in_order(stages: list[Stage], graph: DiGraph) -> list[PlannedStage]:
+    """What each stage waits for: those that make what it reads.
+
+    A frozen stage takes what it reads as it is at its place in the plan, before or after it is
+    made: who comes later waits.
+    """
+    place = {stage: number for number, stage in enumerate(stages)}
+    upstream: dict[Stage, list[str]] = {stage: [] for stage in stages}
+    for reader, maker in graph.edges(stages):
+        if maker in place:
+            first, second = sorted((reader, maker), key=place.__getitem__)
+            upstream[second].append(first.addressing)
+    return [PlannedStage.of(stage, names) for stage, names in upstream.items()]
 
 
 def _lockfile(stage: PipelineStage) -> Path:
@@ -390,11 +500,17 @@ def _plain(change: str) -> str:
     return {"deleted": "missing", "modified": "changed"}.get(change, change)
 
 
-def _write(path: Path, text: str, folder: Path) -> None:
-    """Replace `path` whole; `folder` takes the unfinished file."""
-    unfinished = folder / path.name
+@contextmanager
+def _replacing(path: Path, folder: Path) -> Iterator[IO[str]]:
+    """A file that takes the place of `path` when it is whole; it grows in `folder`."""
+    unfinished = folder / f"{path.name}.unfinished"
     with open(unfinished, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+        yield file
     os.replace(unfinished, path)
+
+
+def _disk(what: object, where: object) -> str:
+    return (
+        f"{what}: {where}. Free space there or make it writable, then run again: what finished is "
+        "kept, and `dvc checkout` brings earlier outputs back"
+    )

@@ -1,0 +1,286 @@
+"""Random DVC projects of cheap stages, random edits of them, and two ways to bring them up to date.
+
+All randomness comes from a seed, so that two copies of a project take the same edits.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import yaml
+from dvc.repo import Repo
+
+from flows.stages import StageFailed, Stages, UserError
+
+# What a stage makes depends on its name, a parameter and the content of what it reads.
+STEP = """\
+set -e
+name=$1 rate=$2 inputs=$3 outputs=$4
+here=$(dirname "$0")
+if [ -e "$here/fail-$name" ]; then exit 3; fi
+sum=$(for input in $inputs; do find "$input" -type f | LC_ALL=C sort | xargs cat; done | cksum)
+for output in $outputs; do
+  case $output in
+    *.json) echo "{\\"$name\\": $rate, \\"sum\\": ${sum%% *}}" > "$output" ;;
+    *.csv) printf 'x,y\\n1,%s\\n' "${sum%% *}" > "$output" ;;
+    *.dir) mkdir -p "$output"; echo "$sum" > "$output/a"; echo "$name $rate" > "$output/b" ;;
+    *) echo "$name $rate $sum" > "$output" ;;
+  esac
+done
+"""
+KINDS = ["file", "file", "dir", "persist", "uncached", "metric", "cached metric", "plot"]
+SKIPPED = {".git", "tmp"}  # .dvc/tmp holds locks and work in progress
+
+
+class Graph:
+    """A project at `path`, which may be copied; `rng` decides the edits."""
+
+    def __init__(self, path: Path, seed: int):
+        self.path = path
+        self.seed = seed
+        self.rng = random.Random(seed)
+
+    @classmethod
+    def generate(cls, path: Path, seed: int, stages: int = 8) -> "Graph":
+        path.mkdir()
+        graph = cls(path, seed)
+        (path / "step.sh").write_text(STEP)
+        (path / "plain.txt").write_text("plain\n")
+        (path / "added.dir").mkdir()
+        (path / "added.dir" / "one").write_text("one\n")
+        (path / "added.txt").write_text("added\n")
+        (path / "sub").mkdir()
+        (path / "elsewhere").mkdir()
+        (path / "elsewhere" / "kept").write_text("a folder that Git keeps\n")
+        root, sub, params = graph._stages(stages)
+        graph._write("params.yaml", params)
+        graph._write("sub/params.yaml", {"deep": {"rate": 7}})
+        graph._write("dvc.yaml", {"stages": root})
+        graph._write("sub/dvc.yaml", {"stages": sub})
+        with contextlib.chdir(path):
+            subprocess.run(["git", "init", "-q"], check=True)
+            with Repo.init() as repo:
+                repo.add(["added.txt", "added.dir"])
+        return graph
+
+    def copy(self, path: Path) -> "Graph":
+        """A copy that will take the same edits."""
+        shutil.copytree(self.path, path, symlinks=True)
+        made = Graph(path, self.seed)
+        made.rng.setstate(self.rng.getstate())
+        return made
+
+    def _stages(self, count: int) -> tuple[dict, dict, dict]:
+        """The stages of dvc.yaml, those of sub/dvc.yaml, and the parameters."""
+        rng = self.rng
+        made = ["plain.txt", "added.txt", "added.dir"]  # relative to the root
+        root, sub, params = {}, {}, {}
+        for number in range(count):
+            name = f"s{number}"
+            deps = rng.sample(made, rng.randint(1, min(3, len(made))))
+            outs = [(f"{name}_{k}", rng.choice(KINDS)) for k in range(rng.randint(1, 3))]
+            form = rng.choice(["plain"] * 4 + ["foreach", "wdir", "sub"])
+            params[name] = {"rate": rng.choice([0.5, 1, 1e-5, 20])}
+            if form == "foreach":
+                root[name] = {
+                    "foreach": ["p", "q"],
+                    "do": self._stage(name + "-${item}", "${" + name + ".rate}", deps,
+                                      [("${item}_" + stem, kind) for stem, kind in outs]),
+                }  # fmt: skip
+                made += [self._name(f"{i}_{stem}", kind) for stem, kind in outs for i in "pq"]
+            elif form == "plain":
+                root[name] = self._stage(name, "${" + name + ".rate}", deps, outs)
+                if rng.random() < 0.5:
+                    root[name]["params"] = [f"{name}.rate"]
+                made += [self._name(*out) for out in outs]
+            else:
+                folder = "elsewhere" if form == "wdir" else "sub"
+                up = ["../" + dep for dep in deps]
+                stage = self._stage(name, "${deep.rate}" if form == "sub" else "3", up, outs)
+                stage["cmd"] = stage["cmd"].replace("step.sh", "../step.sh")
+                if form == "wdir":
+                    stage["wdir"] = folder
+                    root[name] = stage
+                else:
+                    sub[name] = stage
+                made += [f"{folder}/{self._name(*out)}" for out in outs]
+        self._special(root, made)
+        return self._shuffled(root), self._shuffled(sub), params
+
+    def _special(self, root: dict, made: list[str]) -> None:
+        """A frozen stage whose output is there, one that always runs, one without deps or outs, and
+        one that needs nothing."""
+        rng = self.rng
+        if rng.random() < 0.7:
+            (self.path / "ice").write_text("made by hand\n")
+            root["frozen"] = {**self._stage("frozen", "1", ["plain.txt"], [("ice", "file")]),
+                              "frozen": True}  # fmt: skip
+            root["melt"] = self._stage("melt", "2", ["ice"], [("water", "file")])
+        if rng.random() < 0.4:
+            always = self._stage("always", "1", [rng.choice(made)], [("al", "file")])
+            root["always"] = {**always, "always_changed": True}
+        if rng.random() < 0.4:
+            root["callback"] = {"cmd": "true"}
+        if rng.random() < 0.5:
+            root["nothing"] = self._stage("nothing", "1", [], [("no", "dir"), ("no2", "metric")])
+
+    def _stage(self, name: str, rate: str, deps: list[str], outs: list[tuple[str, str]]) -> dict:
+        stage = {"deps": list(deps), "outs": [], "metrics": [], "plots": []}
+        for stem, kind in outs:
+            file = self._name(stem, kind)
+            if kind == "persist":
+                stage["outs"].append({file: {"persist": True}})
+            elif kind == "uncached":
+                stage["outs"].append({file: {"cache": False}})
+            elif kind == "metric":
+                stage["metrics"].append({file: {"cache": False}})
+            elif kind == "cached metric":
+                stage["metrics"].append(file)
+            elif kind == "plot":
+                stage["plots"].append({file: {"cache": self.rng.random() < 0.5}})
+            else:
+                stage["outs"].append(file)
+        files = " ".join(self._name(*out) for out in outs)
+        command = f"sh step.sh {name} {rate} '{' '.join(deps)}' '{files}'"
+        return {"cmd": command, **{key: value for key, value in stage.items() if value}}
+
+    @staticmethod
+    def _name(stem: str, kind: str) -> str:
+        endings = {"dir": ".dir", "persist": ".dir", "metric": ".json", "cached metric": ".json"}
+        return stem + endings.get(kind, ".csv" if kind == "plot" else "")
+
+    def _shuffled(self, stages: dict) -> dict:
+        names = list(stages)
+        self.rng.shuffle(names)
+        return {name: stages[name] for name in names}
+
+    def _read(self, name: str) -> dict:
+        return yaml.safe_load((self.path / name).read_text())
+
+    def _write(self, name: str, content: dict) -> None:
+        (self.path / name).write_text(yaml.safe_dump(content, sort_keys=False))
+
+    def edit(self) -> str:
+        """Change something at random; what it was."""
+        change = self.rng.choice(
+            [self._edit_param, self._edit_data, self._edit_command, self._add_stage,
+             self._forget_entry, self._freeze, self.remove_outputs]
+        )  # fmt: skip
+        change()
+        return change.__name__
+
+    def _edit_param(self) -> None:
+        params = self._read("params.yaml")
+        params[self.rng.choice(sorted(params))]["rate"] = self.rng.choice([0.5, 1, 2, 3])
+        self._write("params.yaml", params)
+
+    def _edit_data(self) -> None:
+        name = self.rng.choice(["plain.txt", "added.txt", "added.dir/one", "added.dir/two"])
+        (self.path / name).write_text(f"edit {self.rng.randint(0, 3)}\n")
+
+    def _edit_command(self) -> None:
+        content = self._read("dvc.yaml")
+        plain = [name for name, stage in content["stages"].items() if "foreach" not in stage]
+        chosen = content["stages"][self.rng.choice(plain)]
+        chosen["cmd"] = "set -u; " + chosen["cmd"]
+        self._write("dvc.yaml", content)
+
+    def _freeze(self) -> None:
+        """Freeze a stage and edit a parameter, perhaps of one that it reads from."""
+        content = self._read("dvc.yaml")
+        plain = [name for name, stage in content["stages"].items() if "outs" in stage]
+        content["stages"][self.rng.choice(plain)]["frozen"] = True
+        self._write("dvc.yaml", content)
+        self._edit_param()
+
+    def _add_stage(self) -> None:
+        content = self._read("dvc.yaml")
+        name = f"n{len(content['stages'])}"
+        stages = {name: self._stage(name, "1", ["added.txt"], [(name, "file")])}
+        self._write("dvc.yaml", {"stages": {**stages, **content["stages"]}})
+
+    def _forget_entry(self) -> None:
+        lock = self._read("dvc.lock")
+        del lock["stages"][self.rng.choice(list(lock["stages"]))]
+        self._write("dvc.lock", lock)
+
+    def remove_outputs(self, share: float = 0.5) -> None:
+        """Remove a share of what stages made, if it is in the cache."""
+        with contextlib.chdir(self.path), Repo() as repo:
+            outs = [
+                out.fs_path
+                for stage in repo.index.stages
+                if stage.cmd and not stage.frozen
+                for out in stage.outs
+            ]
+        for path in map(Path, outs):
+            if self.rng.random() < share:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def plain(self, **options) -> list[str]:
+        """What `dvc repro` runs or restores."""
+        with contextlib.chdir(self.path), Repo() as repo:
+            return [stage.addressing for stage in repo.reproduce(**options)]
+
+    def driven(self, delays: int = 0) -> dict[str, str]:
+        """Our driver, independent stages side by side; what happened to each stage."""
+        with contextlib.chdir(self.path):
+            return drive(Stages(workers=4), delays)
+
+    def content(self) -> dict[str, bytes]:
+        """Every file, the caches' too."""
+        return {
+            str(path.relative_to(self.path)): path.read_bytes()
+            for path in self.path.rglob("*")
+            if path.is_file() and not SKIPPED & set(path.relative_to(self.path).parts)
+        }
+
+    def status(self) -> dict:
+        with contextlib.chdir(self.path), Repo() as repo:
+            return repo.status()
+
+
+def drive(stages: Stages, delays: int = 0, log: Callable[[str], None] = lambda line: None):
+    """Each stage in a thread once those above it are done, as the flow does.
+
+    Args:
+        delays: a seed; each stage starts a little later than it could.
+    """
+    plan = stages.plan()
+    rng = random.Random(delays)
+    pauses = {planned.name: rng.random() / 20 for planned in plan}
+    futures: dict[str, Future] = {}
+
+    def bring(name: str, upstream: tuple[str, ...]) -> str:
+        if any(futures[other].result() in ("failed", "not started") for other in upstream):
+            return "not started"
+        time.sleep(pauses[name])
+        try:
+            return stages.run(name, log=log, timeout=60).what
+        except (StageFailed, UserError):
+            return "failed"
+
+    with ThreadPoolExecutor(max_workers=len(plan)) as pool:
+        for planned in plan:
+            futures[planned.name] = pool.submit(bring, planned.name, planned.upstream)
+    stages.stop()
+    return {name: future.result() for name, future in futures.items()}
+
+
+def environment_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def with_variable(text: str) -> list[int]:
+    """Processes, other than this one, that have `text` in their environment."""
+    pids = [int(entry.name) for entry in Path("/proc").glob("[0-9]*")]
+    return [pid for pid in pids if pid != os.getpid() and text.encode() in environment_of(pid)]
