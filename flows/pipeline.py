@@ -25,14 +25,16 @@ from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
-from prefect.states import Completed, Failed
+from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
 from flows.artifacts import Progress, run_page, show, stage_page
+from flows.runs import attended
 from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
 
 INVALID = "Invalid"  # the state's name after a mistake that no retry mends
+STOPPED = 130  # exit code of a run that somebody stopped, as a shell's after Ctrl-C
 WAKE_SECONDS = 0.5
 
 
@@ -77,8 +79,8 @@ def pipeline(
         workers: stages that run side by side; the number of CPUs if None.
 
     Returns:
-        A state with the outcomes in the plan's order: Completed, Failed, or a failed one named
-        "Invalid" after a mistake in configuration or data.
+        A state with the outcomes in the plan's order: Completed, Failed, a failed one named
+        "Invalid" after a mistake in configuration or data, or Cancelled.
     """
     try:
         stages = Stages(workers)
@@ -89,26 +91,27 @@ def pipeline(
     def worth_retrying(_task: Task, _run: TaskRun, state: State) -> bool:
         return state.name != INVALID and not stages.stopping.is_set()
 
-    try:
-        futures: dict[str, PrefectFuture] = {}
-        for planned in plan:
-            stage_task = run_stage.with_options(
-                name=planned.name,
-                task_run_name=planned.name,
-                retries=retries,
-                retry_condition_fn=worth_retrying,
-            )
-            futures[planned.name] = stage_task.submit(
-                stages,
-                planned,
-                force,
-                stage_timeout_seconds,
-                wait_for=[futures[name] for name in planned.upstream],
-            )
-        _wait(futures.values())
-    finally:
-        stages.stop()
-    return _conclude([_outcome(planned, futures) for planned in plan])
+    with attended(stages.stop) as cancelled:
+        try:
+            futures: dict[str, PrefectFuture] = {}
+            for planned in plan:
+                stage_task = run_stage.with_options(
+                    name=planned.name,
+                    task_run_name=planned.name,
+                    retries=retries,
+                    retry_condition_fn=worth_retrying,
+                )
+                futures[planned.name] = stage_task.submit(
+                    stages,
+                    planned,
+                    force,
+                    stage_timeout_seconds,
+                    wait_for=[futures[name] for name in planned.upstream],
+                )
+            _wait(futures.values())
+        finally:
+            stages.stop()
+    return _conclude([_outcome(planned, futures) for planned in plan], cancelled.is_set())
 
 
 def _wait(futures: Iterable[PrefectFuture]) -> None:
@@ -136,11 +139,13 @@ def _outcome(planned: PlannedStage, futures: dict[str, PrefectFuture]) -> Outcom
     return Outcome(planned.name, "failed", state.message or repr(result))  # a fault of ours
 
 
-def _conclude(outcomes: list[Outcome]) -> State[list[Outcome]]:
+def _conclude(outcomes: list[Outcome], cancelled: bool) -> State[list[Outcome]]:
     get_run_logger().info("Stages:\n%s", table(outcomes))
     show(run_page(outcomes), "stages")
     found = [outcome.what for outcome in outcomes]
     message = ", ".join(f"{found.count(what)} {what}" for what in dict.fromkeys(found))
+    if cancelled:  # the server takes no other state then
+        return Cancelled(message=message, data=outcomes)
     if "invalid" in found:
         return Failed(name=INVALID, message=message, data=outcomes)
     if "failed" in found:
@@ -181,9 +186,11 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130
+        return STOPPED
     if state.is_completed():
         return 0
+    if state.is_cancelled():
+        return STOPPED
     return 2 if state.name == INVALID else 1
 
 

@@ -1,14 +1,17 @@
-"""A toy DVC project."""
+"""A toy DVC project, and the flow on it."""
 
 import contextlib
 import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from dvc.repo import Repo
+
+from tests.shrunk import ROOT
 
 DVC_YAML = """\
 stages:
@@ -174,3 +177,67 @@ def done(new_toy, reproduced, monkeypatch) -> Toy:
     monkeypatch.chdir(made.path)
     monkeypatch.setenv("TOY_HOOKS", str(made.hooks))
     return made
+
+
+@pytest.fixture
+def run(prefect_api):
+    """Run the flow in this process; gives its state and, by stage, what happened and why."""
+    from flows.pipeline import pipeline
+
+    def call(**arguments):
+        arguments.setdefault("stage_timeout_seconds", 60)  # a wait in a hook that is never met
+        arguments.setdefault("workers", 2)
+        state = pipeline(**arguments, return_state=True)
+        outcomes = state.result(raise_on_failure=False)
+        return state, {outcome.name: (outcome.what, outcome.why) for outcome in outcomes}
+
+    return call
+
+
+@pytest.fixture
+def shell(prefect_api):
+    """Start `python -m flows.pipeline` in the working directory."""
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PYTHONPATH": str(ROOT)}
+
+    def start(*arguments: str) -> subprocess.Popen:
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.pipeline", *arguments],
+            env={**environment, "TOY_HOOKS": os.environ["TOY_HOOKS"]},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    return start
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str]:
+    output, _ = process.communicate(timeout=120)
+    return process.returncode, output
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 90
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} did not appear"
+        time.sleep(0.02)
+
+
+def alive(toy) -> list[int]:
+    """Processes that were started by the toy's stages: they have its hooks in their environment."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            environment = (entry / "environ").read_bytes()
+        except OSError:
+            continue
+        if int(entry.name) != os.getpid() and f"TOY_HOOKS={toy.hooks}\0".encode() in environment:
+            found.append(int(entry.name))
+    return found
+
+
+def assert_none_alive(toy) -> None:
+    deadline = time.monotonic() + 10
+    while found := alive(toy):
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)

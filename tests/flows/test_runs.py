@@ -1,0 +1,145 @@
+"""Runs that are cancelled on Prefect's server, and runs whose process was killed."""
+
+import os
+import subprocess
+import sys
+import time
+from uuid import UUID
+
+import pytest
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ObjectNotFound
+from prefect.states import Cancelling, Running
+
+from tests.flows.conftest import assert_none_alive, finish, wait_for
+from tests.shrunk import ROOT
+
+LINGER = "sleep 1000 & wait_for never"
+SERVE = "from flows.pipeline import pipeline; pipeline.serve('toy', limit=1)"
+
+
+@pytest.fixture
+def client(prefect_api) -> SyncPrefectClient:
+    with get_client(sync_client=True) as client:
+        yield client
+
+
+@pytest.fixture
+def serve(toy, prefect_api):
+    """The flow served as a deployment by a process of its own."""
+    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVE],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    yield process
+    process.terminate()
+    process.wait(timeout=30)
+
+
+def of_process(client: SyncPrefectClient, pid: int) -> FlowRun:
+    """The run that a process says is its own."""
+    found = [
+        r
+        for r in client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=20)
+        if r.labels.get("process.pid") == pid
+    ]
+    assert len(found) == 1
+    return found[0]
+
+
+def await_end(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
+    deadline = time.monotonic() + 90
+    while not (found := client.read_flow_run(run_id)).state.is_final():
+        assert time.monotonic() < deadline, found.state
+        time.sleep(0.1)
+    return found
+
+
+def await_deployment(client: SyncPrefectClient, name: str) -> UUID:
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            return client.read_deployment_by_name(name).id
+        except ObjectNotFound:
+            assert time.monotonic() < deadline, name
+            time.sleep(0.1)
+
+
+def cancel(client: SyncPrefectClient, run_id: UUID) -> None:
+    """As the button in Prefect's UI does."""
+    client.set_flow_run_state(run_id, Cancelling())
+
+
+def test_a_run_from_the_shell_that_is_cancelled_ends_so_and_begins_no_retry(toy, shell, client):
+    toy.hook("source", LINGER)
+    process = shell("--target", "left", "--retries", "3")
+    wait_for(toy.hooks / "source.started")
+    flow_run = of_process(client, process.pid)
+    cancel(client, flow_run.id)
+    code, output = finish(process)
+    assert code == 130, output
+    assert "Traceback" not in output
+    assert_none_alive(toy)
+    assert client.read_flow_run(flow_run.id).state.name == "Cancelled"
+    assert toy.ran() == ["source"]
+
+
+def test_a_served_run_that_is_cancelled_ends_so_and_begins_no_retry(toy, serve, client):
+    toy.hook("source", LINGER)
+    flow_run = client.create_flow_run_from_deployment(
+        await_deployment(client, "pipeline/toy"), parameters={"targets": ["left"], "retries": 3}
+    )
+    wait_for(toy.hooks / "source.started")
+    cancel(client, flow_run.id)
+    assert await_end(client, flow_run.id).state.name == "Cancelled"
+    assert_none_alive(toy)
+    assert toy.ran() == ["source"]
+
+
+@pytest.mark.parametrize(("asked", "ends"), [(None, "Crashed"), (Cancelling, "Cancelled")])
+def test_a_run_whose_process_was_killed_is_ended_by_the_next(toy, shell, run, client, asked, ends):
+    toy.hook("source", LINGER)
+    process = shell("--target", "source")
+    wait_for(toy.hooks / "source.started")
+    lost = of_process(client, process.pid)
+    process.kill()
+    finish(process)
+    if asked:
+        client.set_flow_run_state(lost.id, asked())
+    assert not client.read_flow_run(lost.id).state.is_final()
+    toy.hook("source", "")
+    assert run(targets=["source"])[0].is_completed()
+    state = client.read_flow_run(lost.id).state
+    assert (state.name, str(process.pid) in state.message) == (ends, True)
+
+
+@pytest.mark.parametrize("owner", ["elsewhere", "alive", "unknown"])
+def test_a_run_that_may_be_alive_is_left_alone(toy, prefect_api, client, owner):
+    from flows.pipeline import pipeline
+    from flows.runs import _this_process, end_lost
+
+    flow_run = client.create_flow_run(pipeline, state=Running())
+    labels = {
+        "elsewhere": {"process.host": "elsewhere", "process.pid": 1, "process.began": 1.0},
+        "alive": _this_process(),
+        "unknown": {},
+    }[owner]
+    client.update_flow_run_labels(flow_run.id, labels)
+    assert end_lost("pipeline") == []
+    assert client.read_flow_run(flow_run.id).state.is_running()
+    client.delete_flow_run(flow_run.id)
+
+
+def test_a_process_of_the_same_number_is_another_one(prefect_api, client):
+    from flows.pipeline import pipeline
+    from flows.runs import _this_process, end_lost
+
+    flow_run = client.create_flow_run(pipeline, state=Running())
+    client.update_flow_run_labels(flow_run.id, _this_process() | {"process.began": 1.0})
+    assert [lost.id for lost in end_lost("pipeline")] == [flow_run.id]
+    assert client.read_flow_run(flow_run.id).state.is_crashed()
