@@ -94,6 +94,11 @@ class Desk:
                 f"{self.model} has no {named} in MLflow. See the versions it has: make ui"
             ) from error
 
+    def versions(self) -> set[str]:
+        """The numbers of the versions that there are."""
+        found = self.mlflow.MlflowClient().search_model_versions(f"name = '{self.model}'")
+        return {str(version.version) for version in found}
+
     def exam(self, number: str) -> Path:
         """The folder with the exam of a version on the present test split.
 
@@ -184,18 +189,18 @@ def rollback(why: str | None = None) -> Entry:
     """Give the alias back to the champion before the last, and record it.
 
     Raises:
-        InputError: there was none, or it was deleted.
+        InputError: there was none, or all were deleted.
         Overtaken: the alias was moved by another meanwhile.
     """
     _check(why)
     desk = Desk()
     entries = desk.log.note_moves()
-    target = before(entries)
+    target = before(entries, desk.versions())
     if target is None:
         raise InputError(
-            f"{desk.model} had no other {desk.log.alias} before, so there is nothing to go back to"
+            f"{desk.model} had no other {desk.log.alias} before that is still there, so there is "
+            "nothing to go back to. Name one: python -m flows.promote --version N"
         )
-    desk.version(target)
     return _move(desk.log, entries, "rolled back", target, why)
 
 

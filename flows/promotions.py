@@ -12,7 +12,7 @@ import json
 import os
 import socket
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from types import ModuleType
@@ -260,10 +260,14 @@ def state(entries: Sequence[Entry]) -> str | None:
     return moves[-1].target if moves else None
 
 
-def before(entries: Sequence[Entry]) -> str | None:
+def before(entries: Sequence[Entry], there: Collection[str]) -> str | None:
     """The champion before the last one: None if there was none.
 
     A move back takes the last champion away, so that another one goes further back.
+
+    Args:
+        entries: the log.
+        there: the versions that have not been deleted.
     """
     champions: list[str | None] = []
     for entry in entries:
@@ -274,5 +278,5 @@ def before(entries: Sequence[Entry]) -> str | None:
                 champions.pop()
         else:
             champions.append(entry.target)
-    earlier = [version for version in champions[:-1] if version not in (None, champions[-1])]
+    earlier = [v for v in champions if v in there and v != champions[-1]]
     return earlier[-1] if earlier else None

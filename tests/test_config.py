@@ -362,3 +362,30 @@ def test_the_command_ends_with_2_and_the_message(tmp_path):
     assert_refused(process, "train.epocs: unknown key. Did you mean 'epochs'?")
     missing = run_python("-m", "components.config", cwd=tmp_path)
     assert_refused(missing, "params.yaml is missing. Name another file with --params")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"promote.alias": "challenger"}, "register.alias and promote.alias are both challenger"),
+        ({"promote.suite": "none"}, "maximum_robustness_drop is set, but suite is none"),
+        ({"promote.maximum_drop": None}, "require is better, but maximum_drop names no metric"),
+        ({"promote.maximum_drop": {}}, "require is better, but maximum_drop names no metric"),
+        ({"promote.require": "best"}, "promote.require: found 'best'"),
+        ({"promote.confidence": 1.0}, "promote.confidence: input should be less than 1"),
+        ({"promote.minimum": {"accuracy/anwser/image": 0.9}}, "Did you mean 'answer'?"),
+        ({"promote.minimum": {"accuracy": 0.9}}, "promote is about the tasks ''"),
+        ({"promote.maximum_robustness_drop": {"image/size/image": 0.1}}, "about the tasks 'size'"),
+        ({"promote.maximum_drop": {"accuracy/shape/image": -0.1}}, "greater than or equal to 0"),
+    ],
+    ids=str,
+)
+def test_gates_that_cannot_be_kept_to_are_refused(tmp_path, changes, message):
+    (line,) = problems(tmp_path, change(shipped(), changes))
+    assert message in line
+
+
+def test_every_gate_can_be_left_out(tmp_path):
+    gates = {f"promote.{k}": None for k in shipped()["promote"] if k.startswith(("min", "max"))}
+    params = change(shipped(), gates | {"promote.require": "not_worse", "promote.suite": "none"})
+    assert not load_settings(write_params(tmp_path / "params.yaml", params)).promote.minimum
