@@ -9,6 +9,7 @@ import filecmp
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from components.store.errors import InputError
@@ -94,7 +95,5 @@ def _link(path: Path, place: Path) -> None:
 def _remove_empty_folders(folder: Path) -> None:
     for parent, folders, _ in os.walk(folder, topdown=False):
         for name in folders:
-            try:
+            with suppress(OSError):  # not empty
                 os.rmdir(Path(parent, name))
-            except OSError:  # not empty
-                pass

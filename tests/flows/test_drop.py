@@ -1,6 +1,7 @@
 """The drop folder: files arrive whole, once, and never in the place of others."""
 
 import errno
+import itertools
 import multiprocessing
 import os
 import signal
@@ -128,17 +129,18 @@ def test_from_another_disk(folders, monkeypatch):
 
 def die_at(call: int, new: Path, root: Path) -> None:
     """Collect, and be killed before the n-th of all calls that change a folder."""
-    count = 0
-    for module, name in ((os, "link"), (Path, "unlink"), (Path, "mkdir"), (os, "rmdir")):
+    calls = itertools.count(1)
 
-        def counted(*arguments, real=getattr(module, name), **options):
-            nonlocal count
-            count += 1
-            if count == call:
+    def counted(real):
+        def wrapper(*arguments, **options):
+            if next(calls) == call:
                 os.kill(os.getpid(), signal.SIGKILL)
             return real(*arguments, **options)
 
-        setattr(module, name, counted)
+        return wrapper
+
+    for module, name in ((os, "link"), (Path, "unlink"), (Path, "mkdir"), (os, "rmdir")):
+        setattr(module, name, counted(getattr(module, name)))
     collect(new, root)
 
 
