@@ -363,7 +363,8 @@ def test_each_training_is_a_run_of_its_own_with_its_settings_and_curves(done, re
         history = pd.read_csv(done.path / f"reports/history/{stage}.csv")
         assert len(child["metrics"]) >= len(history.groupby(["series", "task"]))
     train = recorded["children"]["train"]
-    assert train["params"]["train.batch"] == "16" and "align.epochs" not in train["params"]
+    assert train["params"]["train.batch"] == "16"
+    assert "train.batch" not in recorded["children"]["align"]["params"]
     history = pd.read_csv(done.path / "reports/history/train.csv")
     rows = history[(history["series"] == "loss") & (history["task"] == "answer")]
     assert train["loss"] == rows[["epoch", "value"]].to_numpy().tolist()
