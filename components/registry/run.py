@@ -124,8 +124,9 @@ class RunLog:
             self._log_params(run_id, params)
             self._client.log_inputs(run_id, datasets=inputs)
             self._log_files(card)
-            self._log_trainings(run_id, inputs)
+            # First the model: MLflow takes what is a metric of the run before for one of the model.
             model_id = log_model(self._mlflow, arguments.model, self._predictor, example)
+            self._log_trainings(run_id, inputs)
             points = test_points(arguments.metrics, arguments.retrieval)
             tested = next(i.dataset for i in inputs if i.dataset.name == "samples, test")
             self._log_points(run_id, points, model_id=model_id, dataset=tested)
