@@ -18,6 +18,11 @@ log = logging.getLogger(__name__)
 LEARNING = {"dropout", "label_smoothing", "mirror", "pretrained", "tokenizer"}
 LEARNING |= OptimiserSettings.model_fields.keys()
 
+KEEP = (
+    "Run python -m components.train.keep --model FOLDER --name NAME and set what it prints, or set "
+    "null to start anew"
+)
+
 
 def start_from(
     folder: Path, model: MultimodalModel, tokenizer: Path, frozen: Set[Modality]
@@ -43,8 +48,7 @@ def start_from(
     if strange:
         raise InputError(
             f"train.start: {folder} has learnt with another {', another '.join(strange)} than "
-            "there is now, and understands nothing without its own. Keep those, as "
-            "docs/incremental.md says, or set null to start anew"
+            f"there is now, and understands nothing without its own. {KEEP}"
         )
     parts = ("encoders", "projections")
     fresh = tuple(f"{part}.{m}." for part in parts for m in MODALITIES if m not in known)
@@ -64,10 +68,7 @@ def start_from(
 
 def _load(folder: Path) -> MultimodalModel:
     if not folder.is_dir():
-        raise InputError(
-            f"train.start: {folder} does not exist. Copy a model's folder there, as "
-            "models/synesthesia is one, or set null to start anew"
-        )
+        raise InputError(f"train.start: {folder} does not exist. {KEEP}")
     try:
         return load_model(folder)[0]
     except InputError as error:
