@@ -20,6 +20,7 @@ import yaml
 from pyarrow import parquet
 
 from components.config.section import MODALITIES
+from components.evaluate.exam import EXAM
 from components.model.predictor import Predictor
 from components.store.shards import media_of
 from components.store.tables import QUARANTINE, SAMPLES, read_table
@@ -539,6 +540,42 @@ def test_a_clone_that_pulled_registers_with_one_command(recorded, again, tmp_pat
     assert not [name for name in trained["metrics"] if name.startswith(("system/", "duration"))]
     assert second.read("dvc.lock") == before
     assert json.loads(second.run("dvc", "status", "--json")) == {}
+
+
+def test_the_exam_answers_as_the_evaluate_stage_does(done, tmp_path):
+    """From raw media what that says from tensors, bit for bit."""
+    options = {"model": "models/synesthesia", "samples": "data/samples.parquet"}
+    options |= {"media": "data/media", "exam": str(tmp_path)}
+    done.run("components.evaluate.exam", *(w for k, v in options.items() for w in (f"--{k}", v)))
+    found = pd.read_parquet(tmp_path / "predictions.parquet")
+    pd.testing.assert_frame_equal(found, pd.read_parquet(done.path / "data/predictions.parquet"))
+    exam, metrics = (json.loads(done.read(f)) for f in (tmp_path / EXAM, "reports/metrics.json"))
+    assert exam["slices"] == metrics["slices"]
+    assert exam["metrics"].items() <= metrics.items()
+
+
+def test_a_challenger_becomes_the_champion_if_the_gates_let_it(again):
+    first = "accuracy/shape/image"
+    gates = {f"promote.{name}": None for name in ("maximum_robustness_drop", "maximum_latency_ms")}
+    gates |= {"promote.suite": "none", "promote.maximum_drop": {first: 0.5}}
+    again.set(**gates, **{"promote.minimum": {"accuracy/shape/imag": 0.0}})
+    again.refused(f"The nearest: {first}", "flows.promote")
+    again.set(**gates, **{"promote.minimum": {first: 1.01}})
+    assert again.try_("flows.promote").returncode == 3
+    again.set(**gates, **{"promote.minimum": {first: 0.0}})
+    assert "version 1 is the champion now, the first one" in again.run("flows.promote")
+
+    same = "client.create_model_version('synesthesia', version.source, model_id=version.model_id)"
+    mlflow_in(again, f"{same}.version")
+    process = again.try_("flows.promote", "--version", "2")
+    assert process.returncode == 3, process.stderr
+    assert "version 2 is refused by 1 of 4 gates" in process.stdout
+    again.set(**gates, **{"promote.minimum": {first: 0.0}, "promote.require": "not_worse"})
+    promoted = again.run("flows.promote", "--version", "2")
+    assert "version 2 is the champion now, instead of version 1" in promoted
+    assert "version 1 has the alias again" in again.run("flows.promote", "--rollback")
+    assert len(again.run("flows.promote", "--log").splitlines()) == 3
+    assert "exams/" not in again.git("status", "--porcelain", "-uall")
 
 
 @pytest.fixture(scope="session")
