@@ -37,8 +37,12 @@ def serve(toy, prefect_api):
         stderr=subprocess.DEVNULL,
     )
     yield process
+    end(process)
+
+
+def end(process: subprocess.Popen) -> None:
     process.terminate()
-    process.wait(timeout=30)
+    process.wait(timeout=60)
 
 
 def of_process(client: SyncPrefectClient, pid: int) -> FlowRun:
@@ -97,6 +101,7 @@ def test_a_served_run_that_is_cancelled_ends_so_and_begins_no_retry(toy, serve, 
     wait_for(toy.hooks / "source.started")
     cancel(client, flow_run.id)
     assert await_end(client, flow_run.id).state.name == "Cancelled"
+    end(serve)  # which has the toy's hooks in its environment too
     assert_none_alive(toy)
     assert toy.ran() == ["source"]
 
