@@ -6,14 +6,16 @@ under it, a stage at a time. `dvc.yaml` is the only place where the graph stands
 """
 
 import difflib
+import errno
 import json
 import logging
 import os
 import sqlite3
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore, Event, RLock
@@ -135,6 +137,7 @@ class Stages:
         with _as_user_error():
             # A `dvc push` that holds the lock must delay a finished stage, not fail it.
             self._repo = Repo(fs=_Files(), _wait_for_lock=True)
+            self._cache = self._repo.cache.local_cache_dir
         _mend_rwlock(self._repo)
         self._mutex = RLock()
         self._slots = BoundedSemaphore(workers or os.cpu_count() or 1)
@@ -144,6 +147,8 @@ class Stages:
         self._open: dict[str, Stage] = {}  # of these, those that it does not have yet
         self._finished: dict[str, Stage] = {}  # whose entries wait for their turn
         self._failed: set[str] = set()
+        self._readers: Counter[str] = Counter()  # how many of our stages read a file now
+        self._reading: dict[str, AbstractContextManager] = {}  # its place in DVC's list
 
     def plan(self, targets: Sequence[str] = ()) -> list[PlannedStage]:
         """The stages that `dvc repro` would visit for `targets` (default: all), in its order.
@@ -252,21 +257,45 @@ class Stages:
     @contextmanager
     def _reserved(self, stage: Stage) -> Iterator[None]:
         """Keep other DVC processes away from the stage's files, as `dvc repro` does."""
-        with self._mutex:
-            reservation = rwlock(
-                self._repo.tmp_dir,
-                self._repo.fs,
-                " ".join(sys.argv),  # what DVC's own calls say: they must take it for theirs
-                read=[dep.fs_path for dep in stage.deps],
-                write=[out.fs_path for out in stage.outs],
-                hardlink=self._repo.config["core"].get("hardlink_lock", False),
-            )
-            reservation.__enter__()
+        with self._mutex, ExitStack() as held:
+            held.enter_context(self._listed(write=[out.fs_path for out in stage.outs]))
+            for path in {dep.fs_path for dep in stage.deps}:
+                held.enter_context(self._shared(path))
+            reservation = held.pop_all()
         try:
             yield
         finally:
             with self._mutex:
-                reservation.__exit__(None, None, None)
+                reservation.close()
+
+    @contextmanager
+    def _shared(self, path: str) -> Iterator[None]:
+        """Reserve a file until the last of our stages that reads it has ended.
+
+        DVC's list knows processes only: one stage would give it back for all.
+        """
+        if not self._readers[path]:
+            self._reading[path] = self._listed(read=[path])
+            self._reading[path].__enter__()
+        self._readers[path] += 1
+        try:
+            yield
+        finally:
+            self._readers[path] -= 1
+            if not self._readers[path]:
+                self._reading.pop(path).__exit__(None, None, None)
+
+    def _listed(
+        self, read: Sequence[str] = (), write: Sequence[str] = ()
+    ) -> AbstractContextManager:
+        return rwlock(
+            self._repo.tmp_dir,
+            self._repo.fs,
+            " ".join(sys.argv),  # what DVC's own calls say: they must take it for theirs
+            read=list(read),
+            write=list(write),
+            hardlink=self._repo.config["core"].get("hardlink_lock", False),
+        )
 
     def _prepare(self, stage: Stage, force: bool) -> bool:
         """Clear the way for the command; True if its outputs came from the run cache instead."""
@@ -282,6 +311,8 @@ class Stages:
                 pass
             else:
                 return True
+        if os.path.exists(self._cache) and not os.access(self._cache, os.W_OK):
+            raise OSError(errno.EROFS, "cannot write into the cache", self._cache)
         stage.save_deps()
         return False
 
@@ -316,11 +347,29 @@ class Stages:
         Dependencies are recorded as they were before the command, so that an edit made while it
         ran shows as a change at the next run.
         """
-        stage.save_outs()
-        if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):
-            self._repo.stage_cache.save(stage)
-        stage.commit()
+        try:
+            stage.save_outs()
+            if all(out.use_cache or out.is_metric or out.is_plot for out in stage.outs):
+                self._repo.stage_cache.save(stage)
+            stage.commit()
+            # DVC logs that it could not copy a file, and goes on.
+            lost = [str(out) for out in stage.outs if out.use_cache and out.changed_cache()]
+            if lost:
+                what = f"cannot copy {', '.join(lost)} into the cache"
+                raise OSError(errno.EIO, what, self._cache)
+        except OSError:
+            self._sweep()
+            raise
         self._dump(stage)
+
+    def _sweep(self) -> None:
+        """Remove what DVC copied in part: it would hold the space on a full disk for ever.
+
+        A cache that other projects share may have their copies in progress.
+        """
+        if self._cache == self._repo.cache.default_local_cache_dir:
+            for path in Path(self._cache).rglob(".*.tmp"):
+                path.unlink(missing_ok=True)
 
     def _dump(self, stage: Stage) -> None:
         if isinstance(stage, PipelineStage):
@@ -395,9 +444,17 @@ class Stages:
         except DvcException as error:
             raise StageFailed(f"{name}: {error}", isinstance(error, LockError)) from error
         except OSError as error:
-            raise StageFailed(f"{name}: {_disk(error.strerror, error.filename)}") from error
+            raise StageFailed(f"{name}: {self._way_out(error)}") from error
         except sqlite3.Error as error:
-            raise StageFailed(f"{name}: {_disk(error, self._repo.site_cache_dir)}") from error
+            where = self._repo.site_cache_dir
+            raise StageFailed(f"{name}: {error}: DVC's own database in {where}") from error
+
+    def _way_out(self, error: OSError) -> str:
+        where = error.filename or f"{self._repo.root_dir} or {self._cache}"
+        return (
+            f"{error.strerror}: {where}. Free space there or make it writable, then run again: "
+            "what finished is kept, and `dvc checkout` brings earlier outputs back"
+        )
 
 
 class _Files(LocalFileSystem):
@@ -507,10 +564,3 @@ def _replacing(path: Path, folder: Path) -> Iterator[IO[str]]:
     with open(unfinished, "w", encoding="utf-8") as file:
         yield file
     os.replace(unfinished, path)
-
-
-def _disk(what: object, where: object) -> str:
-    return (
-        f"{what}: {where}. Free space there or make it writable, then run again: what finished is "
-        "kept, and `dvc checkout` brings earlier outputs back"
-    )

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 from dvc.repo import Repo
 
 from tests.shrunk import ROOT
@@ -119,6 +120,10 @@ class Toy:
             name: (self.path / name).read_bytes()
             for name in ("dvc.lock", ".gitignore", "metrics.json")
         }
+
+    def entries(self) -> list[str]:
+        """The stages in dvc.lock, in its order."""
+        return list(yaml.safe_load((self.path / "dvc.lock").read_text())["stages"])
 
     def assert_nothing_to_do(self) -> None:
         before = self.tracked()
@@ -241,3 +246,23 @@ def assert_none_alive(toy) -> None:
     while found := alive(toy):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
+
+
+@pytest.fixture
+def mount():
+    """Mount a small file system: `mount(folder, "size=300k")`, and later with other options."""
+    mounted: list[Path] = []
+
+    def call(folder: Path, options: str) -> None:
+        if folder in mounted:
+            options = f"remount,{options}"
+        folder.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"a file system cannot be mounted here: {done.stderr.strip()}")
+        mounted.append(folder)
+
+    yield call
+    for folder in dict.fromkeys(mounted):
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)

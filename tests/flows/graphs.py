@@ -7,10 +7,13 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import yaml
@@ -210,6 +213,15 @@ class Graph:
         del lock["stages"][self.rng.choice(list(lock["stages"]))]
         self._write("dvc.lock", lock)
 
+    def break_stage(self, name: str) -> None:
+        """Let a stage's command fail, or those of its group."""
+        for item in ("", "-p", "-q"):
+            (self.path / f"fail-{name}{item}").touch()
+
+    def mend_stage(self, name: str) -> None:
+        for mark in self.path.glob(f"fail-{name}*"):
+            mark.unlink()
+
     def remove_outputs(self, share: float = 0.5) -> None:
         """Remove a share of what stages made, if it is in the cache."""
         with contextlib.chdir(self.path), Repo() as repo:
@@ -234,11 +246,13 @@ class Graph:
             return drive(Stages(workers=4), delays)
 
     def content(self) -> dict[str, bytes]:
-        """Every file, the caches' too."""
+        """Every file, the caches' too; but not what a killed process left half copied."""
         return {
             str(path.relative_to(self.path)): path.read_bytes()
             for path in self.path.rglob("*")
-            if path.is_file() and not SKIPPED & set(path.relative_to(self.path).parts)
+            if path.is_file()
+            and path.suffix != ".tmp"
+            and not SKIPPED & set(path.relative_to(self.path).parts)
         }
 
     def status(self) -> dict:
@@ -271,6 +285,69 @@ def drive(stages: Stages, delays: int = 0, log: Callable[[str], None] = lambda l
             futures[planned.name] = pool.submit(bring, planned.name, planned.upstream)
     stages.stop()
     return {name: future.result() for name, future in futures.items()}
+
+
+CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.link", "os.chmod", "os.truncate"}
+WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+
+
+class Watched:
+    """Sees each change of a file under `root`, and each start of a command, just before it.
+
+    Attributes:
+        changes: what was seen: the event's name and a path relative to `root`.
+        emptied: files that were there and were opened to be written anew.
+    """
+
+    def __init__(self, root: Path, die_at: Callable[["Watched"], bool] = lambda watched: False):
+        self.root = os.path.join(root, "")
+        self.die_at = die_at
+        self.changes: list[tuple[str, str]] = []
+        self.emptied: set[str] = set()
+        sys.addaudithook(self._see)
+
+    def _see(self, event: str, arguments: tuple) -> None:
+        if event == "subprocess.Popen":
+            self.changes.append((event, ""))
+        elif event in CHANGES or (event == "open" and arguments[2] & WRITING):
+            # a rename counts for where it leads
+            path = arguments[1 if event in ("os.rename", "os.link") else 0]
+            if not isinstance(path, str) or not os.path.abspath(path).startswith(self.root):
+                return
+            self.changes.append((event, os.path.relpath(path, self.root)))
+        else:
+            return
+        emptying = event == "open" and arguments[2] & os.O_TRUNC and os.path.exists(path)
+        if emptying:
+            self.emptied.add(os.path.relpath(path, self.root))
+        if self.die_at(self):
+            if emptying:
+                open(path, "wb").close()  # as if it came an instant later
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def drive_watched(
+    path: Path, seen: Connection, count: int, event: str = "", name: str = ""
+) -> None:
+    """Our driver in a process of its own, which dies at a change of a file.
+
+    Args:
+        seen: takes what was changed, if it lives to the end.
+        count: it dies at this change; 0: it lives.
+        event: count these events only.
+        name: count paths that contain this only.
+    """
+    os.environ["DOOMED"] = str(path)
+
+    def last(watched: Watched) -> bool:
+        found = [1 for kind, what in watched.changes[-1:] if event in kind and name in what]
+        watched.count = getattr(watched, "count", 0) + len(found)
+        return bool(found) and watched.count == count
+
+    watched = Watched(path, last)
+    with contextlib.chdir(path):
+        drive(Stages(workers=4))
+    seen.send((watched.changes, watched.emptied))
 
 
 def environment_of(pid: int) -> bytes:

@@ -1,5 +1,8 @@
 """DVC driven from one process leaves what plain `dvc repro` leaves."""
 
+import json
+import os
+import shutil
 import subprocess
 import sys
 from threading import Thread
@@ -8,6 +11,7 @@ import pytest
 import yaml
 
 from flows.stages import StageFailed, Stages, UserError
+from tests.flows.conftest import Toy
 
 ORDER = ["source", "left", "right", "join", "aside", "report"]
 QUIET = {"log": lambda line: None}
@@ -263,3 +267,153 @@ def test_data_added_with_dvc_is_a_stage_too(new_toy, template, toy):
     assert run_all(stages, plan)["raw.txt.dvc"] == ("ran", "output raw.txt changed")
     assert toy.tracked() == plain.tracked()
     assert (toy.path / "raw.txt.dvc").read_bytes() == (plain.path / "raw.txt.dvc").read_bytes()
+
+
+FILL = "head -c 600000 /dev/zero"
+WAY_OUT = "Free space there or make it writable, then run again"
+
+
+def finish_like_plain(toy, reproduced):
+    """After the fault, and with the real commands, the run ends as if there had been none."""
+    for hook in toy.hooks.iterdir():
+        hook.unlink()
+    stages = Stages()
+    stages.plan()
+    run_all(stages)
+    assert toy.tracked() == {name: (reproduced / name).read_bytes() for name in toy.tracked()}
+    toy.assert_nothing_to_do()
+
+
+@pytest.mark.parametrize(
+    ("stage", "script"),
+    [
+        ("aside", f"{FILL} > aside.txt; exit 0"),
+        ("left", f"mkdir left; {FILL} > left/a; exit 0"),  # DVC itself would go on
+    ],
+)
+def test_a_full_cache_is_a_failure_with_a_way_out(toy, reproduced, mount, stage, script):
+    mount(toy.path / ".dvc" / "cache", "size=300k")
+    toy.hook(stage, script)
+    stages = Stages()
+    stages.plan()
+    stages.run("source", **QUIET)
+    before = (toy.path / "dvc.lock").read_bytes()
+    with pytest.raises(StageFailed) as failure:
+        stages.run(stage, **QUIET)
+    assert str(failure.value).startswith(f"{stage}: ")
+    assert str(toy.path / ".dvc/cache") in str(failure.value)
+    assert WAY_OUT in str(failure.value)
+    assert not failure.value.may_pass
+    assert (toy.path / "dvc.lock").read_bytes() == before
+    finish_like_plain(toy, reproduced)
+
+
+def test_a_full_disk_leaves_the_earlier_state(tmp_path, template, reproduced, mount, monkeypatch):
+    mount(tmp_path / "disk", "size=4m")
+    toy = Toy(tmp_path / "disk" / "toy", tmp_path / "hooks")
+    shutil.copytree(template, toy.path, symlinks=True)
+    monkeypatch.chdir(toy.path)
+    monkeypatch.setenv("TOY_HOOKS", str(toy.hooks))
+    stages = Stages()
+    stages.plan()
+    stages.run("source", **QUIET)
+    before = (toy.path / "dvc.lock").read_bytes()
+    with open("filler", "wb", buffering=0) as filler, pytest.raises(OSError, match="No space left"):
+        while True:
+            filler.write(bytes(4096))
+    for name in ("left", "right", "aside"):
+        with pytest.raises(StageFailed, match=f"No space left on device: .*{WAY_OUT}"):
+            stages.run(name, **QUIET)
+    assert (toy.path / "dvc.lock").read_bytes() == before
+    (toy.path / "filler").unlink()
+    assert toy.dvc("status", "source") == "Data and pipelines are up to date.\n"
+    finish_like_plain(toy, reproduced)
+
+
+def test_a_cache_that_cannot_be_written_is_a_failure_before_the_command(toy, reproduced, mount):
+    mount(toy.path / ".dvc" / "cache", "size=4m")
+    stages = Stages()
+    stages.plan()
+    stages.run("source", **QUIET)
+    toy.ran()
+    mount(toy.path / ".dvc" / "cache", "ro")
+    assert stages.run("source", **QUIET).what == "up to date"
+    with pytest.raises(StageFailed, match=f"left: cannot write into the cache: .*{WAY_OUT}"):
+        stages.run("left", **QUIET)
+    assert toy.ran() == []
+    mount(toy.path / ".dvc" / "cache", "rw")
+    finish_like_plain(toy, reproduced)
+
+
+@pytest.mark.parametrize(("code", "may_pass"), [(os.EX_TEMPFAIL, True), (1, False)])
+def test_a_command_says_whether_its_failure_may_pass(toy, code, may_pass):
+    toy.hook("source", f"exit {code}")
+    with pytest.raises(StageFailed) as failure:
+        Stages().run("source", **QUIET)
+    assert failure.value.may_pass is may_pass
+
+
+def test_files_that_another_dvc_process_has_may_be_free_later(toy):
+    holder = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    theirs = {"pid": holder.pid, "cmd": "dvc repro"}
+    listed = {"write": {str(toy.path / "source.txt"): theirs}, "read": {}}
+    (toy.path / ".dvc/tmp/rwlock").write_text(json.dumps(listed))
+    try:
+        with pytest.raises(StageFailed, match="busy") as failure:
+            Stages().run("source", **QUIET)
+    finally:
+        holder.communicate(b"\n")
+    assert failure.value.may_pass
+    assert Stages().run("source", **QUIET).what == "ran"
+
+
+def test_what_several_stages_read_is_reserved_until_the_last_has_ended(done):
+    done.hook("left", "wait_for go-left")
+    done.hook("right", "wait_for go-right")
+    stages = Stages(workers=2)
+    workers = {
+        name: Thread(target=stages.run, args=(name, True), kwargs=QUIET)
+        for name in ("left", "right")
+    }
+    try:
+        for name, worker in workers.items():
+            worker.start()
+            while not (done.hooks / f"{name}.started").exists():
+                worker.join(0.02)
+        (done.hooks / "go-left").touch()
+        workers["left"].join()
+        command = [sys.executable, "-m", "dvc", "repro", "-f", "-s", "source"]
+        second = subprocess.run(command, check=False, capture_output=True, text=True)
+    finally:
+        (done.hooks / "go-right").touch()
+        workers["right"].join()
+    assert second.returncode != 0
+    assert "busy" in second.stderr
+    assert not any(json.loads((done.path / ".dvc/tmp/rwlock").read_text()).values())
+    done.assert_nothing_to_do()
+
+
+def test_a_new_entry_waits_for_those_before_it(toy):
+    """And is there once they are, or once nothing comes any more."""
+    stages = Stages()
+    stages.plan()
+    stages.run("aside", **QUIET)
+    assert not (toy.path / "dvc.lock").exists()
+    stages.run("source", **QUIET)
+    assert toy.entries() == ["source"]
+    toy.hook("left", "exit 1")
+    with pytest.raises(StageFailed):
+        stages.run("left", **QUIET)
+    assert toy.entries() == ["source"]  # `right` may still come
+    stages.stop()
+    assert toy.entries() == ["source", "aside"]
+
+
+def test_an_entry_that_another_process_wrote_is_not_waited_for(toy):
+    stages = Stages()
+    stages.plan()
+    stages.run("aside", **QUIET)
+    toy.dvc("repro", "-q", "join")
+    for name in ("source", "left", "right", "join"):
+        assert stages.run(name, **QUIET).what == "up to date"
+    assert toy.entries() == ["source", "left", "right", "join", "aside"]
