@@ -76,8 +76,9 @@ class Branch:
         tree = _tree(path for path in _changed() if _is_left_by_runs(path, outputs))
         for _ in range(TRIES):
             tip = self._tip()
-            ancestry = ("merge-base", "--is-ancestor", head, tip)
-            known = tip is not None and not _try(*ancestry).returncode
+            known = (
+                tip is not None and not _try("merge-base", "--is-ancestor", head, tip).returncode
+            )
             if tree == _git("rev-parse", f"{tip if known else head}^{{tree}}").strip():
                 return None
             parents = [parent for parent in (tip, None if known else head) if parent]

@@ -29,7 +29,10 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
+from components.store.errors import InputError
+from flows import remote
 from flows.artifacts import Progress, run_page, show, stage_page
+from flows.notify import report
 from flows.runs import attended
 from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
 
@@ -58,13 +61,19 @@ def run_stage(
 
 
 # A thread for each stage, as a stage that waits for others holds one: `workers` is kept by Stages.
-@flow(name="pipeline", task_runner=ThreadPoolTaskRunner(max_workers=sys.maxsize))
+@flow(
+    name="pipeline",
+    task_runner=ThreadPoolTaskRunner(max_workers=sys.maxsize),
+    on_failure=[report],
+    on_crashed=[report],
+)
 def pipeline(
     targets: list[str] | None = None,
     force: bool = False,
     retries: Annotated[int, Field(ge=0)] = 0,
     stage_timeout_seconds: Annotated[float, Field(gt=0)] | None = None,
     workers: Annotated[int, Field(gt=0)] | None = None,
+    push: bool = False,
 ) -> State[list[Outcome]]:
     """Bring `targets` (default: every stage) and what they need up to date.
 
@@ -77,6 +86,7 @@ def pipeline(
         retries: how often a failed stage is tried again; never after exit code 2.
         stage_timeout_seconds: time limit of each stage's command.
         workers: stages that run side by side; the number of CPUs if None.
+        push: afterwards push what they made to DVC's default remote.
 
     Returns:
         A state with the outcomes in the plan's order: Completed, Failed, a failed one named
@@ -85,7 +95,9 @@ def pipeline(
     try:
         stages = Stages(workers)
         plan = stages.plan(targets or [])
-    except UserError as error:
+        if push:
+            remote.check_remote()
+    except (UserError, InputError) as error:
         return Failed(name=INVALID, message=str(error), data=[])
 
     def worth_retrying(_task: Task, _run: TaskRun, state: State) -> bool:
@@ -111,7 +123,8 @@ def pipeline(
             _wait(futures.values())
         finally:
             stages.stop()
-    return _conclude([_outcome(planned, futures) for planned in plan], cancelled.is_set())
+    state = _conclude([_outcome(planned, futures) for planned in plan], cancelled.is_set())
+    return _pushed(state) if push and state.is_completed() else state
 
 
 def _wait(futures: Iterable[PrefectFuture]) -> None:
@@ -153,6 +166,14 @@ def _conclude(outcomes: list[Outcome], cancelled: bool) -> State[list[Outcome]]:
     return Completed(message=message, data=outcomes)
 
 
+def _pushed(state: State[list[Outcome]]) -> State[list[Outcome]]:
+    try:
+        message = f"{state.message}; {remote.push()}"
+    except remote.RemoteFailed as error:
+        return Failed(message=f"{state.message}; {error}", data=state.data)
+    return Completed(message=message, data=state.data)
+
+
 def table(outcomes: list[Outcome]) -> str:
     """The outcomes as aligned text: stage, what happened, seconds, why."""
     width = max((len(outcome.name) for outcome in outcomes), default=0)
@@ -169,6 +190,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--force", action="store_true", help="run though nothing changed")
     parser.add_argument("--retries", type=int, default=0, help="tries after a failure (default 0)")
     parser.add_argument("--workers", type=int, help="stages side by side (default: CPUs)")
+    parser.add_argument("--push", action="store_true", help="then push to DVC's default remote")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="limit of each stage")
     args = parser.parse_args(argv)
     if args.retries < 0 or any(
@@ -180,7 +202,13 @@ def main(argv: list[str] | None = None) -> int:
     try:
         Stages().plan(args.target or [])  # a typing mistake shows before a server starts
         state = pipeline(
-            args.target, args.force, args.retries, args.timeout, args.workers, return_state=True
+            args.target,
+            args.force,
+            args.retries,
+            args.timeout,
+            args.workers,
+            args.push,
+            return_state=True,
         )
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -11,14 +11,9 @@ from components.store.errors import InputError
 from flows.branch import Branch
 from tests.clone import IDENTITY
 
-LOCK = """\
-schema: '2.0'
-stages:
-  join:
-    outs:
-    - path: reports/metrics.json
-      md5: {}
-"""
+LOCK = (
+    "schema: '2.0'\nstages:\n  join:\n    outs:\n    - path: reports/metrics.json\n      md5: {}\n"
+)
 
 
 def git(*words: str, cwd: Path | None = None) -> str:

@@ -107,6 +107,21 @@ def test_time_limit(toy, run):
     assert_none_alive(toy)
 
 
+def test_outputs_are_pushed_to_the_remote(toy, run, tmp_path):
+    toy.dvc("remote", "add", "-q", "--default", "far", str(tmp_path / "far"))
+    state, _ = run(push=True)
+    assert state.is_completed()
+    assert state.message == "6 ran; 5 files pushed"
+    assert any((tmp_path / "far").rglob("*"))
+
+
+def test_without_a_remote_to_push_to_nothing_runs(toy, run):
+    state, outcomes = run(push=True)
+    assert (state.name, outcomes) == ("Invalid", {})
+    assert "DVC has no default remote" in state.message
+    assert toy.ran() == []
+
+
 def test_prefect_shows_stages_as_tasks_with_reasons_and_output(done, run):
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import LogFilter, TaskRunFilter
