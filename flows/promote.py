@@ -99,20 +99,40 @@ class Desk:
         found = self.mlflow.MlflowClient().search_model_versions(f"name = '{self.model}'")
         return {str(version.version) for version in found}
 
-    def exam(self, number: str) -> Path:
+    def home(self, number: str) -> Path:
+        """The folder of what is kept about a version.
+
+        Raises:
+            InputError: there is none.
+        """
+        version = self.version(number)
+        same = fingerprint(version.source, version.creation_timestamp)  # other stores have others
+        return EXAMS / f"{self.model}-{number}-{same[:8]}"
+
+    def folder(self, number: str) -> Path:
+        """The model's folder of a version.
+
+        Raises:
+            InputError: there is none, or its files cannot be had.
+        """
+        return fetch(self.mlflow, self.model, number, self.home(number) / "model")
+
+    def exam(self, number: str, suite: str | None = None) -> Path:
         """The folder with the exam of a version on the present test split.
+
+        Args:
+            number: of the version.
+            suite: of corruptions; that of the settings if None.
 
         Raises:
             InputError: the version cannot be had or asked.
         """
-        version, suite = self.version(number), self.settings.promote.suite
+        suite = suite or self.settings.promote.suite
         log.info("version %s of %s answers the test split", number, self.model)
-        same = fingerprint(version.source, version.creation_timestamp)  # other stores have others
-        home = EXAMS / f"{self.model}-{number}-{same[:8]}"
-        folder = fetch(self.mlflow, self.model, number, home / "model")
-        words = ["--model", str(folder), *QUESTIONS, "--suite", suite, "--exam", str(home / suite)]
+        folder, exam = self.folder(number), self.home(number) / suite
+        words = ["--model", str(folder), *QUESTIONS, "--suite", suite, "--exam", str(exam)]
         run("components.evaluate.exam", words)
-        return home / suite
+        return exam
 
     def gates(self, challenger: str, champion: str | None) -> list[Gate]:
         """What the gates say.

@@ -717,3 +717,67 @@ def test_a_server_says_what_is_wrong_with_a_question(server):
     assert answer.status_code == 400
     assert "the image cannot be decoded" in answer.json()["message"]
     assert "Traceback" not in answer.text
+
+
+OPERATE = {
+    "operate.commit": "retrained",
+    "operate.push": True,
+    "operate.warm_start": True,
+    "promote.suite": "none",
+    "promote.minimum": None,
+    "promote.maximum_drop": None,
+    "promote.require": "not_worse",
+    "promote.maximum_robustness_drop": None,
+    "promote.maximum_latency_ms": None,
+}
+
+
+def test_retraining(again, tmp_path, prefect_api):
+    """The model is judged, kept and pushed; the next one goes on from it; then nothing is new."""
+
+    def retrain() -> str:
+        return again.run("flows.retrain", PREFECT_API_URL=prefect_api).splitlines()[-1]
+
+    def commit() -> None:
+        again.git("add", "params.yaml", ".dvc/config")
+        again.git(*IDENTITY, "commit", "-qm", "settings")
+
+    again.git("config", "user.name", "test")
+    again.git("config", "user.email", "test@example.org")
+    again.run("dvc", "remote", "add", "--default", "-q", "far", str(tmp_path / "far"))
+    again.set(**OPERATE)
+    commit()
+    said = retrain()
+    assert said.startswith("Promoted: version 1 is the champion, the first one; commit ")
+
+    other = tmp_path / "other"
+    again.git("clone", "-q", "-b", "retrained", str(again.path), str(other))
+    other = Clone(other)
+    other.run("dvc", "pull", "-q")
+    assert changed(other) == {"register"}  # in MLflow's store, which is this machine's
+    for path in TRACKED:
+        assert other.read(path) == again.read(path), path
+
+    again.set(**OPERATE, **{"train.epochs": 3})
+    commit()
+    said = retrain()
+    assert said.startswith("Promoted: version 2 is the champion, instead of 1; commit ")
+    params = yaml.safe_load(again.git("show", "retrained:params.yaml"))
+    assert params["train"]["start"] == "champion"
+    assert params["features"]["image"]["pretrained"] == "champion.safetensors"
+    assert "pretrained/model/champion.dvc" in again.git("ls-tree", "-r", "--name-only", "retrained")
+    other.git("pull", "-q")
+    other.run("dvc", "pull", "-q")
+    assert changed(other) == {"register"}
+
+    tip = again.git("rev-parse", "retrained")
+    assert retrain().startswith("Nothing new: nothing changed since the last run")
+    assert again.git("rev-parse", "retrained") == tip
+
+    said = again.run("flows.evaluate", "--suite", "none", PREFECT_API_URL=prefect_api)
+    assert "examined with the suite none: version 2 (champion)" in said
+    figures = mlflow_in(again, "run.data.metrics")
+    metrics = json.loads(again.read("reports/metrics.json"))
+    name = "accuracy/answer/image_text"
+    assert figures[f"exam/none/metrics/{name}"] == pytest.approx(figures[name])
+    assert metrics["accuracy"]["answer"]["image+text"] == pytest.approx(figures[name])

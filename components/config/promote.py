@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 from components.config.section import Positive, Section
 
 Drop = Annotated[float, Field(ge=0)]
+Suite = Literal["none", "quick", "full"]
 Alias = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
@@ -14,7 +15,7 @@ class PromoteSettings(Section):
     """The gates; one that is null is not applied."""
 
     alias: Alias
-    suite: Literal["none", "quick", "full"]
+    suite: Suite
     minimum: dict[str, float] | None
     maximum_drop: dict[str, Drop] | None
     require: Literal["better", "not_worse"]
