@@ -26,6 +26,8 @@ from flows.gates import flat
 from flows.notify import report
 from flows.promote import Desk
 from flows.runs import attended
+from flows.stages import UserError
+from flows.turn import turn
 
 PARTS = ("metrics", "slices", "robustness", "latency", "size_bytes")  # of an exam, in figures
 ROBUSTNESS = "robustness/"
@@ -48,14 +50,14 @@ def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
         mistake in configuration or data.
     """
     try:
-        with attended(lambda: None) as cancelled:
+        with attended(lambda: None) as cancelled, turn(cancelled):
             versions = candidates()
             exams = {
                 alias: examine(number, suite)
                 for alias, number in versions.items()
                 if not cancelled.is_set()
             }
-    except InputError as error:
+    except (InputError, UserError) as error:
         return Failed(name=INVALID, message=str(error))
     except Unavailable as error:
         return Failed(message=str(error))

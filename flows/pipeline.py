@@ -35,6 +35,7 @@ from flows.artifacts import Progress, run_page, show, stage_page
 from flows.notify import report
 from flows.runs import attended
 from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
+from flows.turn import turn
 
 INVALID = "Invalid"  # the state's name after a mistake that no retry mends
 STOPPED = 130  # exit code of a run that somebody stopped, as a shell's after Ctrl-C
@@ -103,7 +104,7 @@ def pipeline(
     def worth_retrying(_task: Task, _run: TaskRun, state: State) -> bool:
         return state.name != INVALID and not stages.stopping.is_set()
 
-    with attended(stages.stop) as cancelled:
+    with attended(stages.stop) as cancelled, turn(stages.stopping):
         try:
             futures: dict[str, PrefectFuture] = {}
             for planned in plan:

@@ -26,6 +26,7 @@ from flows.promote import Decision, Desk, promote
 from flows.promotions import TAG, Overtaken, now
 from flows.runs import attended
 from flows.stages import Stages, UserError
+from flows.turn import turn
 from flows.warm import start_from_champion
 
 PARAMS = Path("params.yaml")
@@ -46,7 +47,7 @@ def retrain() -> State[Decision | None]:
     """
     try:
         settings = load_settings(PARAMS)
-        with attended(lambda: None) as cancelled:
+        with attended(lambda: None) as cancelled, turn(cancelled):
             return _retrain(settings, settings.operate, cancelled)
     except (InputError, UserError) as error:
         return Failed(name=INVALID, message=str(error))
@@ -55,6 +56,8 @@ def retrain() -> State[Decision | None]:
 
 
 def _retrain(settings: Settings, options: OperateSettings, cancelled: Event) -> State:
+    if cancelled.is_set():
+        return Cancelled()
     branch = Branch(options.commit) if options.commit else None
     if branch:
         branch.check()

@@ -1,0 +1,105 @@
+"""Runs in one working tree wait for each other."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+from threading import Event, Timer
+
+import pytest
+
+from tests.shrunk import ROOT
+
+HOLD = """
+import sys, time
+from threading import Event
+from flows.pipeline import pipeline
+from prefect import flow
+from flows.turn import turn
+
+@flow(name="held", flow_run_name="first")
+def held():
+    with turn(Event()), turn(Event()):
+        print("mine", flush=True)
+        sys.stdin.readline()
+
+held()
+"""
+
+
+@pytest.fixture
+def holder(toy, prefect_api):
+    """Another process that has its turn in the toy's working tree, until its input ends."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD],
+        env={**os.environ, "PREFECT_API_URL": prefect_api, "PYTHONPATH": str(ROOT)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout.readline() == "mine\n"
+    yield process
+    process.kill()
+    process.communicate()
+
+
+@pytest.mark.parametrize("end", ["done", "killed"])
+def test_a_run_waits_until_the_other_is_over(toy, holder, caplog, end):
+    from flows.pipeline import pipeline
+
+    class Ending(logging.Handler):
+        """Ends the other run once this one waits, before anything of it ran."""
+
+        def emit(self, record):
+            if "waits for held first (process" in record.getMessage():
+                assert toy.ran() == []
+                holder.stdin.close() if end == "done" else holder.send_signal(signal.SIGKILL)
+                logger.removeHandler(self)
+
+    logger = logging.getLogger("prefect.flow_runs")
+    handler = Ending()
+    logger.addHandler(handler)
+    state = pipeline(targets=["source"], return_state=True)
+    assert state.is_completed()
+    assert handler not in logger.handlers  # it did wait
+    assert toy.ran() == ["source"]
+
+
+def test_who_waits_can_be_stopped(toy, holder, prefect_api):
+    from prefect import flow
+
+    from flows.turn import turn
+
+    stopping = Event()
+
+    @flow
+    def waiting() -> bool:
+        with turn(stopping):
+            return stopping.is_set()
+
+    Timer(0.1, stopping.set).start()
+    assert waiting()
+
+
+def test_a_turn_inside_of_a_turn_and_after_it(toy, prefect_api):
+    from prefect import flow
+
+    from flows.turn import turn
+
+    @flow
+    def outer() -> None:
+        with turn(Event()):
+            inner()
+            inner()
+
+    @flow
+    def inner() -> None:
+        with turn(Event()):
+            pass
+
+    outer()
+    outer()
+    held = (toy.path / ".dvc/tmp/run").read_text()
+    assert held.startswith("outer ") and held.endswith(f" (process {os.getpid()})")
