@@ -34,10 +34,22 @@ def load_settings(path: Path) -> Settings:
             every one of them is named, each with the nearest valid one.
     """
     try:
-        with path.open("rb") as file:
-            content = yaml.load(file, _Loader)
+        text = path.read_bytes()
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing. Name another file with --params") from error
+    return check_settings(text, path)
+
+
+def check_settings(text: bytes, path: Path) -> Settings:
+    """Check what a parameter file holds, or will hold.
+
+    Raises:
+        InputError: as `load_settings` does.
+    """
+    loader = _Loader(text)
+    loader.name = str(path)  # in its messages
+    try:
+        content = loader.get_single_data()
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: {error}") from error
     try:
