@@ -3,8 +3,9 @@
 import json
 import multiprocessing
 import os
-import shutil
 import signal
+import sys
+import uuid
 from pathlib import Path
 
 import mlflow
@@ -17,44 +18,31 @@ from flows.promote import Desk, history, main, note_moves, promote, rollback
 from flows.promotions import LONGEST, MOVED, NOT_MOVED, Entry, Overtaken, before, state
 from tests.shrunk import small_params, write_params
 
-MODEL, ALIAS = "synesthesia", "champion"
+MODEL, ALIAS = "", "champion"  # the model is a test's own
 GOOD, BAD = (Gate("minimum x", value, "≥ 0.5", value >= 0.5) for value in (0.9, 0.1))
 
 PROCESSES = multiprocessing.get_context("spawn")
 
 
-@pytest.fixture(scope="module")
-def store(tmp_path_factory) -> Path:
-    """An MLflow store with four versions of a model, the last of them the challenger."""
-    path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    client = mlflow.MlflowClient(f"sqlite:///{path}")
-    client.create_registered_model(MODEL)
+def enter(patch: pytest.MonkeyPatch, *gates: Gate) -> mlflow.MlflowClient:
+    """Promote here, given the gates, versions of a new model: four, the last the challenger."""
+    client, name = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"]), f"m-{uuid.uuid4().hex}"
+    client.create_registered_model(name)
     for number in range(1, 5):
-        client.create_model_version(MODEL, f"/nowhere/{number}")
-    client.set_registered_model_alias(MODEL, "challenger", "4")
-    return path
-
-
-def place(folder: Path, store: Path) -> Path:
-    """A folder to promote in, with a copy of the store."""
-    folder.mkdir(exist_ok=True)
-    shutil.copy(store, folder / "mlflow.db")
-    write_params(folder / "params.yaml", small_params())
-    return folder
-
-
-def enter(patch: pytest.MonkeyPatch, folder: Path, *gates: Gate) -> mlflow.MlflowClient:
-    """Promote in a folder, where every model passes the gates as given."""
-    patch.chdir(folder)
-    patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        client.create_model_version(name, f"s3://nowhere/{number}")
+    client.set_registered_model_alias(name, "challenger", "4")
+    write_params(Path("params.yaml"), small_params({"register.model": name}))
+    patch.setattr(sys.modules[__name__], "MODEL", name)
     patch.setattr(Desk, "gates", lambda *_: list(gates))
-    return mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
+    return client
 
 
 @pytest.fixture
-def client(tmp_path, store, monkeypatch) -> mlflow.MlflowClient:
-    """Of a store of its own, in the working folder; gates let everything through."""
-    return enter(monkeypatch, place(tmp_path / "here", store), GOOD)
+def client(store, tmp_path, monkeypatch) -> mlflow.MlflowClient:
+    """Of a store of either kind; gates let everything through."""
+    if store.kind == "sqlite":  # absolute, since MLflow keeps a connection for each address
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+    return enter(monkeypatch, GOOD)
 
 
 def champion(client) -> str | None:
@@ -67,12 +55,13 @@ def moves(entries) -> list[tuple]:
 
 
 def test_the_challenger_is_promoted_and_recorded(client, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
+    if "MLFLOW_TRACKING_USERNAME" not in os.environ:
+        monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     decision = promote(why="heard more")
     assert (decision.version, decision.champion, decision.promoted) == ("4", None, True)
     (entry,) = note_moves()
     assert moves([entry]) == [("promoted", None, "4", MOVED)]
-    assert (entry.who, entry.why) == ("ann", "heard more")
+    assert (entry.who, entry.why) == (os.environ["MLFLOW_TRACKING_USERNAME"], "heard more")
     assert entry.gates == [["minimum x", 0.9, "≥ 0.5", True, None, None]]
     assert champion(client) == "4"
     assert client.get_model_version(MODEL, "4").tags["gate"] == f"promoted {entry.when}"
@@ -99,13 +88,12 @@ def test_force_is_recorded_only_where_it_was_needed(client):
 
 
 def test_a_dry_run_changes_nothing(client, monkeypatch, capsys):
-    before = [(r.name, r.aliases) for r in client.search_registered_models()]
     assert main(["--version", "1", "--dry-run"]) == 0
     assert "version 1 would be the champion now, the first one" in capsys.readouterr().out
     monkeypatch.setattr(Desk, "gates", lambda *_: [BAD])
     assert main(["--version", "1", "--dry-run"]) == 3
-    assert [(r.name, r.aliases) for r in client.search_registered_models()] == before
-    assert [e.name for e in client.search_experiments()] == ["Default"]
+    assert client.get_registered_model(MODEL).aliases.keys() == {"challenger"}
+    assert client.get_experiment_by_name(f"promotions of {MODEL}@{ALIAS}") is None
     assert client.get_model_version(MODEL, "1").tags == {}
 
 
@@ -219,8 +207,8 @@ def test_of_two_that_decide_on_the_same_champion_the_second_is_told(client, monk
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--version", "77"], f"{MODEL} has no version 77 in MLflow"),
-        (["--version", "x"], f"{MODEL} has no version x in MLflow"),
+        (["--version", "77"], "has no version 77 in MLflow"),
+        (["--version", "x"], "has no version x in MLflow"),
         (["--rollback"], "had no other champion before"),
         (["--why", "x" * 1001], "--why: found 1001 characters, expected 1000 at most"),
     ],
@@ -245,7 +233,7 @@ def test_without_a_model_it_says_how_to_make_one(client, capsys):
 
 def test_a_log_that_was_deleted_is_not_begun_anew(client, capsys):
     promote("1")
-    (log,) = (e for e in client.search_experiments() if e.name.startswith("promotions of"))
+    log = client.get_experiment_by_name(f"promotions of {MODEL}@{ALIAS}")
     client.delete_experiment(log.experiment_id)
     assert main(["--version", "2"]) == 2
     assert "mlflow experiments restore" in capsys.readouterr().err
@@ -312,23 +300,18 @@ CALLS = [
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["the first", "later"])
-def test_death_at_any_call_leaves_all_or_nothing(first, tmp_path, store, monkeypatch):
-    began = place(tmp_path / "began", store)
-    enter(monkeypatch, began, GOOD)
-    if not first:
-        promote("1")
+def test_death_at_any_call_leaves_all_or_nothing(first, client, monkeypatch):
     old = None if first else "1"
     for number in range(1, 1000):
-        here = place(tmp_path / f"{number}", began / "mlflow.db")
-        client = enter(monkeypatch, here, GOOD)
+        client = enter(monkeypatch, GOOD)
+        if not first:
+            promote("1")
         with pytest.MonkeyPatch.context() as patch:
             die_at(patch, number)
             try:
-                assert main(["--version", "3"]) == 0
+                survived = main(["--version", "3"]) == 0
             except Dead:
                 survived = False
-            else:
-                survived = True
         entries = note_moves()
         assert state(entries) == champion(client) in (old, "3")
         known = dict.fromkeys((old, champion(client)))
@@ -341,27 +324,28 @@ def test_death_at_any_call_leaves_all_or_nothing(first, tmp_path, store, monkeyp
     assert number > 10
 
 
-def act(folder: Path, words: list[str], meet) -> None:
+def act(words: list[str], meet) -> None:
     """In a process of its own: run the command; it meets others before it appends to the log."""
-    patch = pytest.MonkeyPatch()
-    enter(patch, folder, GOOD)
     append = module.Promotions.append
-    patch.setattr(module.Promotions, "append", lambda *a: (meet.wait(60), append(*a)))
+    module.Promotions.append = lambda *a: (meet.wait(60), append(*a))
+    Desk.gates = lambda *_: [GOOD]
     os._exit(main(words))
 
 
-def act_and_die(folder: Path, words: list[str]) -> None:
+def act_and_die(words: list[str]) -> None:
     """In a process of its own: run the command, and die where it is about to move the alias."""
-    patch = pytest.MonkeyPatch()
-    enter(patch, folder, GOOD)
-    kill = lambda *_: os.kill(os.getpid(), signal.SIGKILL)  # noqa: E731
-    patch.setattr(mlflow.MlflowClient, "set_registered_model_alias", kill)
+
+    def die(*_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    mlflow.MlflowClient.set_registered_model_alias = die
+    Desk.gates = lambda *_: [GOOD]
     main(words)
 
 
 def test_a_killed_process_s_intention_is_carried_out_by_the_next_one(client):
     promote("1")
-    process = PROCESSES.Process(target=act_and_die, args=(Path.cwd(), ["--version", "3"]))
+    process = PROCESSES.Process(target=act_and_die, args=(["--version", "3"],))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
@@ -379,7 +363,7 @@ def test_of_two_at_once_one_wins_and_neither_is_half_done(begun, client):
         promote("1")
     meet = PROCESSES.Barrier(2)
     words = [["--version", number] for number in ("2", "3")]
-    racers = [PROCESSES.Process(target=act, args=(Path.cwd(), w, meet)) for w in words]
+    racers = [PROCESSES.Process(target=act, args=(w, meet)) for w in words]
     for process in racers:
         process.start()
     for process in racers:
