@@ -609,7 +609,8 @@ def test_the_command_answers_what_is_given_to_it(done, asked, tmp_path):
         assert "no version of synesthesia is the champion yet" in process.stderr
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    done.refused("the image cannot be decoded", ASK, "--image", str(broken))
+    message = "row 0 has image that cannot be used: the image cannot be decoded: it is no sound"
+    done.refused(message, ASK, "--image", str(broken))
 
 
 def test_the_champion_answers_once_there_is_one(done, again):
