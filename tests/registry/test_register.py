@@ -55,7 +55,7 @@ class Place:
     def register(self, **named) -> int:
         """Register the content in another process; its exit code."""
         process = start(self.environment, self.name, **named)
-        process.join(120)
+        process.join(600)
         return process.exitcode
 
     def register_at_once(self, gate: Path, **named) -> None:
@@ -63,7 +63,7 @@ class Place:
         processes = [start(self.environment, self.name, gate=gate, **named) for _ in range(3)]
         gate.touch()
         for process in processes:
-            process.join(120)
+            process.join(600)
         assert [process.exitcode for process in processes] == [0] * 3
 
     def state(self) -> dict:
