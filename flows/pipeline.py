@@ -9,8 +9,9 @@ import signal
 import sys
 import time
 from collections.abc import Iterable
+from pathlib import Path
 from threading import Event
-from typing import Annotated
+from typing import Annotated, Any
 
 # Before Prefect is imported, since it looks at them then. What the user set stays.
 os.environ.setdefault("DO_NOT_TRACK", "1")
@@ -33,10 +34,12 @@ from components.store.errors import InputError
 from flows import remote
 from flows.artifacts import Progress, run_page, show, stage_page
 from flows.notify import report
+from flows.override import overridden, override, parsed
 from flows.runs import attended
 from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
 from flows.turn import turn
 
+PARAMS = Path("params.yaml")
 INVALID = "Invalid"  # the state's name after a mistake that no retry mends
 STOPPED = 130  # exit code of a run that somebody stopped, as a shell's after Ctrl-C
 WAKE_SECONDS = 0.5
@@ -75,6 +78,7 @@ def pipeline(
     stage_timeout_seconds: Annotated[float, Field(gt=0)] | None = None,
     workers: Annotated[int, Field(gt=0)] | None = None,
     push: bool = False,
+    settings: dict[str, Any] | None = None,
 ) -> State[list[Outcome]]:
     """Bring `targets` (default: every stage) and what they need up to date.
 
@@ -88,6 +92,7 @@ def pipeline(
         stage_timeout_seconds: time limit of each stage's command.
         workers: stages that run side by side; the number of CPUs if None.
         push: afterwards push what they made to DVC's default remote.
+        settings: values that are written to params.yaml first, by dotted key: {"train.epochs": 3}.
 
     Returns:
         A state with the outcomes in the plan's order: Completed, Failed, a failed one named
@@ -95,37 +100,44 @@ def pipeline(
     """
     try:
         stages = Stages(workers)
-        plan = stages.plan(targets or [])
         if push:
             remote.check_remote()
+        with attended(stages.stop) as cancelled, turn(stages.stopping):
+            if settings:
+                override(PARAMS, settings)
+            plan = stages.plan(targets or [])
+            outcomes = _run(stages, plan, force, retries, stage_timeout_seconds)
     except (UserError, InputError) as error:
         return Failed(name=INVALID, message=str(error), data=[])
+    state = _conclude(outcomes, cancelled.is_set())
+    return _pushed(state) if push and state.is_completed() else state
+
+
+def _run(
+    stages: Stages, plan: list[PlannedStage], force: bool, retries: int, timeout: float | None
+) -> list[Outcome]:
+    """Each stage as a task that waits for those it needs; what became of each."""
 
     def worth_retrying(_task: Task, _run: TaskRun, state: State) -> bool:
         return state.name != INVALID and not stages.stopping.is_set()
 
-    with attended(stages.stop) as cancelled, turn(stages.stopping):
-        try:
-            futures: dict[str, PrefectFuture] = {}
-            for planned in plan:
-                stage_task = run_stage.with_options(
-                    name=planned.name,
-                    task_run_name=planned.name,
-                    retries=retries,
-                    retry_condition_fn=worth_retrying,
-                )
-                futures[planned.name] = stage_task.submit(
-                    stages,
-                    planned,
-                    force,
-                    stage_timeout_seconds,
-                    wait_for=[futures[name] for name in planned.upstream],
-                )
-            _wait(futures.values())
-        finally:
-            stages.stop()
-    state = _conclude([_outcome(planned, futures) for planned in plan], cancelled.is_set())
-    return _pushed(state) if push and state.is_completed() else state
+    futures: dict[str, PrefectFuture] = {}
+    try:
+        for planned in plan:
+            stage_task = run_stage.with_options(
+                name=planned.name,
+                task_run_name=planned.name,
+                retries=retries,
+                retry_condition_fn=worth_retrying,
+            )
+            upstream = [futures[name] for name in planned.upstream]
+            futures[planned.name] = stage_task.submit(
+                stages, planned, force, timeout, wait_for=upstream
+            )
+        _wait(futures.values())
+    finally:
+        stages.stop()
+    return [_outcome(planned, futures) for planned in plan]
 
 
 def _wait(futures: Iterable[PrefectFuture]) -> None:
@@ -193,6 +205,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--workers", type=int, help="stages side by side (default: CPUs)")
     parser.add_argument("--push", action="store_true", help="then push to DVC's default remote")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="limit of each stage")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="another value in params.yaml, as train.epochs=3; may be repeated",
+    )
     args = parser.parse_args(argv)
     if args.retries < 0 or any(
         limit is not None and limit <= 0 for limit in (args.workers, args.timeout)
@@ -201,6 +220,9 @@ def main(argv: list[str] | None = None) -> int:
     # A shell's background job ignores SIGINT, and would ignore a polite stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        settings = parsed(args.set)
+        if settings:
+            overridden(PARAMS, settings)
         Stages().plan(args.target or [])  # a typing mistake shows before a server starts
         state = pipeline(
             args.target,
@@ -209,6 +231,7 @@ def main(argv: list[str] | None = None) -> int:
             args.timeout,
             args.workers,
             args.push,
+            settings,
             return_state=True,
         )
     except UserError as error:

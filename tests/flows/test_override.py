@@ -1,6 +1,9 @@
 """Other values in params.yaml from the shell and from Prefect."""
 
 import copy
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -101,3 +104,42 @@ def test_words_of_the_shell():
 def test_words_that_are_none(word):
     with pytest.raises(UserError, match="--set"):
         parsed([word])
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch) -> Path:
+    """A DVC project whose one stage copies a setting, with the shipped params.yaml."""
+    (tmp_path / "params.yaml").write_text(TEXT)
+    stage = {
+        "cmd": "grep -A1 'ogm_alpha' params.yaml > read.txt",
+        "params": ["train.epochs"],
+        "outs": ["read.txt"],
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"read": stage}}))
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_flow_runs_with_other_settings(reader, prefect_api):
+    from flows.pipeline import pipeline
+
+    state = pipeline(settings={"train.epochs": 3}, return_state=True)
+    assert state.is_completed(), state
+    assert (reader / "read.txt").read_text().endswith("  epochs: 3\n")
+    state = pipeline(settings={"train.epoch": 4}, return_state=True)
+    assert state.name == "Invalid" and "Did you mean 'epochs'?" in state.message
+
+
+@pytest.mark.parametrize("words", ["train.epoch=3", "train.epochs=many", "train.epochs"])
+def test_a_mistake_in_the_shell_is_seen_before_anything_starts(reader, capfd, words):
+    from flows.pipeline import main
+
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        assert main(["--set", words]) == 2
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    assert words.partition("=")[0] in capfd.readouterr().err
+    assert (reader / "params.yaml").read_text() == TEXT
