@@ -5,7 +5,6 @@ pretrained/, params.yaml names them, and `dvc add` keeps them, so that the run i
 as any other and a clone pulls what it started from.
 """
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -79,9 +78,8 @@ def _run(module: str, *words: str) -> str:
     Raises:
         InputError: it ended with code 2 or, of DVC, any but 0.
     """
-    done = subprocess.run(
-        [sys.executable, "-m", module, *words], env=os.environ, capture_output=True, text=True
-    )
+    command = [sys.executable, "-m", module, *words]
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"{module}: {done.stderr.strip().rpartition('rror: ')[2]}")
     return done.stdout

@@ -15,9 +15,12 @@ from dvc.repo import Repo
 from flows.gates import Gate
 from flows.promote import Decision
 from tests.clone import IDENTITY
-from tests.shrunk import small_params, write_params
+from tests.shrunk import small_params, small_settings, write_params
 
 PASSED = Decision("2", "1", True, [Gate("minimum", 0.5, "≥ 0.4", True)])
+BY_HAND = "promote it: python -m flows.promote --version"
+FIRST = Decision("1", None, True, PASSED.gates)
+SAME = Decision("1", "1", True)
 REFUSED = Decision("2", "1", False, [Gate("minimum", 0.3, "≥ 0.4", False)])
 
 
@@ -74,11 +77,12 @@ def remote(tmp_path, monkeypatch) -> Path:
     return tmp_path / "remote"
 
 
-def test_something_new_is_learnt_and_judged(done, run, judged):
+@pytest.mark.parametrize("promote", ["automatic", "ask"])
+def test_something_new_is_learnt_and_judged(done, run, judged, settings, promote):
+    settings(promote=promote)
     done.set("1e-5", "3e-5")
     state = run()
-    assert (state.name, judged) == ("Promoted", [False])
-    assert state.message == "version 2 is the champion, instead of 1"
+    assert state.is_completed() and judged == [promote == "ask"]
     assert done.ran() == ["right", "join"]
 
 
@@ -98,38 +102,42 @@ def test_a_model_that_no_gate_was_asked_about_is_judged_though_nothing_is_new(
     assert (done.ran(), judged) == ([], [False])
 
 
-def test_a_person_is_asked(done, run, judged, settings):
-    settings(promote="ask")
-    done.set("1e-5", "3e-5")
+@pytest.mark.parametrize(
+    ("decision", "ask", "name", "said"),
+    [
+        (PASSED, False, "Promoted", "version 2 is the champion, instead of 1"),
+        (FIRST, False, "Promoted", "version 1 is the champion, the first one"),
+        (
+            PASSED,
+            True,
+            "Passed",
+            "version 2 passes; promote it: python -m flows.promote --version 2",
+        ),
+        (REFUSED, False, "Refused", "version 2 is refused by 1 of 1 gates: minimum"),
+        (REFUSED, True, "Refused", "version 2 is refused by 1 of 1 gates: minimum"),
+        (SAME, False, "Nothing new", "version 1 is the champion already"),
+    ],
+)
+def test_what_came_of_a_model_is_said(decision, ask, name, said):
+    from flows.retrain import outcome, verdict
+
+    assert (outcome(decision, ask), verdict(decision, ask)) == (name, said)
+
+
+def test_a_pipeline_that_fails_is_not_judged(toy, run, judged, settings):
+    toy.hook("right", "exit 2")
     state = run()
-    assert (state.name, judged) == ("Passed", [True])
-    assert state.message == "version 2 passes; promote it: python -m flows.promote --version 2"
-
-
-def test_refused(done, run, monkeypatch):
-    import flows.retrain
-
-    monkeypatch.setattr(flows.retrain, "judge", lambda _: REFUSED)
-    done.set("1e-5", "3e-5")
-    state = run()
-    assert (state.name, state.is_completed()) == ("Refused", True)
-    assert state.message == "version 2 is refused by 1 of 1 gates: minimum"
-
-
-@pytest.mark.parametrize(("code", "name"), [(2, "Invalid"), (1, "Failed")])
-def test_a_pipeline_that_fails_is_not_judged(toy, run, judged, settings, code, name):
-    settings(retries=0)
-    toy.hook("right", f"exit {code}")
-    state = run()
-    assert (state.name, state.is_failed(), judged) == (name, True, [])
+    assert (state.name, state.is_failed(), judged) == ("Invalid", True, [])
     assert state.message.startswith("pipeline: ")
 
 
-def test_retries_and_time_limit_are_those_of_the_settings(toy, run, settings):
-    settings(retries=1, stage_hours=60 / 3600)
-    toy.hook("source", '[ -e "$TOY_HOOKS/tried" ] || { touch "$TOY_HOOKS/tried"; exit 1; }')
-    assert run().name == "Promoted"
-    assert toy.ran()[:2].count("source") >= 1
+def test_retries_and_time_limit_are_those_of_the_settings():
+    from flows.retrain import patience
+
+    settings = small_settings({"operate.retries": 3, "operate.stage_hours": 0.5})
+    assert patience(settings) == {"retries": 3, "stage_timeout_seconds": 1800}
+    unlimited = small_settings({"operate.stage_hours": None})
+    assert patience(unlimited)["stage_timeout_seconds"] is None
 
 
 def test_bad_settings_are_named(done, run, settings):

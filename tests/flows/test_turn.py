@@ -31,18 +31,17 @@ held()
 @pytest.fixture
 def holder(toy, prefect_api):
     """Another process that has its turn in the toy's working tree, until its input ends."""
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", HOLD],
         env={**os.environ, "PREFECT_API_URL": prefect_api, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
-    )
-    assert process.stdout.readline() == "mine\n"
-    yield process
-    process.kill()
-    process.communicate()
+    ) as process:
+        assert process.stdout.readline() == "mine\n"
+        yield process
+        process.kill()
 
 
 @pytest.mark.parametrize("end", ["done", "killed"])
