@@ -89,6 +89,8 @@ class Desk:
                 return client.get_model_version_by_alias(self.model, alias)
             return client.get_model_version(self.model, number)
         except self.mlflow.MlflowException as error:
+            if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                raise
             named = f"alias {alias}" if number is None else f"version {number}"
             raise InputError(
                 f"{self.model} has no {named} in MLflow. See the versions it has: make ui"
