@@ -5,10 +5,12 @@ python -m flows.pipeline --target train --retries 1
 
 import argparse
 import os
+import random
 import signal
 import sys
 import time
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Annotated, Any
@@ -26,6 +28,7 @@ from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
+from prefect.runtime import task_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -42,21 +45,40 @@ from flows.turn import turn
 PARAMS = Path("params.yaml")
 INVALID = "Invalid"  # the state's name after a mistake that no retry mends
 STOPPED = 130  # exit code of a run that somebody stopped, as a shell's after Ctrl-C
+RETRY_SECONDS = 10.0
 WAKE_SECONDS = 0.5
 
 
+@dataclass(frozen=True)
+class How:
+    """How stages are run.
+
+    Attributes:
+        force: though nothing changed.
+        timeout: limit of a command in seconds.
+        retries: tries after a failure that may pass.
+        retry_seconds: about how long the first of them is waited for, each further one twice that.
+    """
+
+    force: bool
+    timeout: float | None
+    retries: int
+    retry_seconds: float
+
+
 @task(cache_policy=NO_CACHE)
-def run_stage(
-    stages: Stages, planned: PlannedStage, force: bool, timeout: float | None
-) -> State[Outcome]:
+def run_stage(stages: Stages, planned: PlannedStage, how: How) -> State[Outcome]:
     """One stage as a task: the state's name says what happened, its message says why."""
     logger, name = get_run_logger(), planned.name
+    if tries := task_run.run_count - 1:  # a stop ends the wait, as it would not end Prefect's own
+        stages.stopping.wait(how.retry_seconds * 2 ** (tries - 1) * random.uniform(0.5, 1.5))
     started, before = time.monotonic(), planned.metrics()
     try:
-        outcome = stages.run(name, force, Progress(name, logger.info), timeout)
+        outcome = stages.run(name, how.force, Progress(name, logger.info), how.timeout)
     except (UserError, StageFailed) as error:
         what = "invalid" if isinstance(error, UserError) else "failed"
-        outcome = Outcome(name, what, str(error), time.monotonic() - started)
+        may_pass = getattr(error, "may_pass", False)
+        outcome = Outcome(name, what, str(error), time.monotonic() - started, may_pass)
         return Failed(name=what.capitalize(), message=outcome.why, data=outcome)
     logger.info("%s: %s, %s", name, outcome.what, outcome.why)
     if outcome.what != "up to date":
@@ -75,6 +97,7 @@ def pipeline(
     targets: list[str] | None = None,
     force: bool = False,
     retries: Annotated[int, Field(ge=0)] = 0,
+    retry_seconds: Annotated[float, Field(gt=0)] = RETRY_SECONDS,
     stage_timeout_seconds: Annotated[float, Field(gt=0)] | None = None,
     workers: Annotated[int, Field(gt=0)] | None = None,
     push: bool = False,
@@ -88,7 +111,9 @@ def pipeline(
     Args:
         targets: stages, as `dvc repro` takes them.
         force: run every stage, though nothing changed.
-        retries: how often a failed stage is tried again; never after exit code 2.
+        retries: how often a stage is tried again whose failure may pass by itself: a service that
+            does not answer (exit code 75), files or a lock that another DVC process has.
+        retry_seconds: about how long it waits before that; twice as long each further time.
         stage_timeout_seconds: time limit of each stage's command.
         workers: stages that run side by side; the number of CPUs if None.
         push: afterwards push what they made to DVC's default remote.
@@ -106,20 +131,20 @@ def pipeline(
             if settings:
                 override(PARAMS, settings)
             plan = stages.plan(targets or [])
-            outcomes = _run(stages, plan, force, retries, stage_timeout_seconds)
+            how = How(force, stage_timeout_seconds, retries, retry_seconds)
+            outcomes = _run(stages, plan, how)
     except (UserError, InputError) as error:
         return Failed(name=INVALID, message=str(error), data=[])
     state = _conclude(outcomes, cancelled.is_set())
     return _pushed(state) if push and state.is_completed() else state
 
 
-def _run(
-    stages: Stages, plan: list[PlannedStage], force: bool, retries: int, timeout: float | None
-) -> list[Outcome]:
+def _run(stages: Stages, plan: list[PlannedStage], how: How) -> list[Outcome]:
     """Each stage as a task that waits for those it needs; what became of each."""
 
     def worth_retrying(_task: Task, _run: TaskRun, state: State) -> bool:
-        return state.name != INVALID and not stages.stopping.is_set()
+        outcome = state.result(raise_on_failure=False)
+        return getattr(outcome, "may_pass", False) and not stages.stopping.is_set()
 
     futures: dict[str, PrefectFuture] = {}
     try:
@@ -127,13 +152,11 @@ def _run(
             stage_task = run_stage.with_options(
                 name=planned.name,
                 task_run_name=planned.name,
-                retries=retries,
+                retries=how.retries,
                 retry_condition_fn=worth_retrying,
             )
             upstream = [futures[name] for name in planned.upstream]
-            futures[planned.name] = stage_task.submit(
-                stages, planned, force, timeout, wait_for=upstream
-            )
+            futures[planned.name] = stage_task.submit(stages, planned, how, wait_for=upstream)
         _wait(futures.values())
     finally:
         stages.stop()
@@ -201,7 +224,14 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
     parser.add_argument("--target", action="append", metavar="STAGE", help="may be repeated")
     parser.add_argument("--force", action="store_true", help="run though nothing changed")
-    parser.add_argument("--retries", type=int, default=0, help="tries after a failure (default 0)")
+    parser.add_argument("--retries", type=int, default=0, help="tries after what may pass (0)")
+    parser.add_argument(
+        "--retry-seconds",
+        type=float,
+        default=RETRY_SECONDS,
+        metavar="SECONDS",
+        help=f"before the first of them, about; twice as long each time ({RETRY_SECONDS:g})",
+    )
     parser.add_argument("--workers", type=int, help="stages side by side (default: CPUs)")
     parser.add_argument("--push", action="store_true", help="then push to DVC's default remote")
     parser.add_argument("--timeout", type=float, metavar="SECONDS", help="limit of each stage")
@@ -214,9 +244,10 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     if args.retries < 0 or any(
-        limit is not None and limit <= 0 for limit in (args.workers, args.timeout)
+        limit is not None and limit <= 0
+        for limit in (args.workers, args.timeout, args.retry_seconds)
     ):
-        parser.error("--retries must not be negative; --workers and --timeout must be positive")
+        parser.error("--retries must not be negative; all other numbers must be positive")
     # A shell's background job ignores SIGINT, and would ignore a polite stop.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -225,13 +256,14 @@ def main(argv: list[str] | None = None) -> int:
             overridden(PARAMS, settings)
         Stages().plan(args.target or [])  # a typing mistake shows before a server starts
         state = pipeline(
-            args.target,
-            args.force,
-            args.retries,
-            args.timeout,
-            args.workers,
-            args.push,
-            settings,
+            targets=args.target,
+            force=args.force,
+            retries=args.retries,
+            retry_seconds=args.retry_seconds,
+            stage_timeout_seconds=args.timeout,
+            workers=args.workers,
+            push=args.push,
+            settings=settings,
             return_state=True,
         )
     except UserError as error:

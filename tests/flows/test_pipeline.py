@@ -79,10 +79,17 @@ def test_failure_stops_what_depends_on_it_and_nothing_else(toy, run):
 
 
 def test_retry_mends_a_passing_failure(toy, run):
-    toy.hook("source", '[ -e "$TOY_HOOKS/tried" ] || { touch "$TOY_HOOKS/tried"; exit 1; }')
-    state, _ = run(targets=["source"], retries=2)
+    toy.hook("source", '[ -e "$TOY_HOOKS/tried" ] || { touch "$TOY_HOOKS/tried"; exit 75; }')
+    state, _ = run(targets=["source"], retries=2, retry_seconds=0.1)
     assert state.is_completed()
     assert toy.ran() == ["source", "source"]
+
+
+def test_what_will_not_pass_is_not_tried_again(toy, run):
+    toy.hook("source", "exit 1")
+    state, _ = run(targets=["source"], retries=2, retry_seconds=0.1)
+    assert state.is_failed() and state.name == "Failed"
+    assert toy.ran() == ["source"]
 
 
 def test_a_users_mistake_is_not_tried_again(toy, run):
@@ -180,7 +187,10 @@ def test_main_exit_code(toy, main, caplog, stage_code, code):
     assert "Traceback" not in caplog.text
 
 
-@pytest.mark.parametrize("argument", ["--workers=0", "--timeout=-1", "--retries=-1", "--retries=x"])
+@pytest.mark.parametrize(
+    "argument",
+    ["--workers=0", "--timeout=-1", "--retry-seconds=0", "--retries=-1", "--retries=x"],
+)
 def test_main_bad_argument(toy, main, argument):
     with pytest.raises(SystemExit) as stop:
         main(argument)

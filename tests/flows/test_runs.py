@@ -106,6 +106,17 @@ def test_a_served_run_that_is_cancelled_ends_so_and_begins_no_retry(toy, serve, 
     assert toy.ran() == ["source"]
 
 
+def test_a_run_that_waits_for_a_retry_can_be_cancelled(toy, shell, client):
+    toy.hook("source", "exit 75")
+    process = shell("--target", "source", "--retries", "1", "--retry-seconds", "10000")
+    wait_for(toy.hooks / "source.started")
+    flow_run = of_process(client, process.pid)
+    cancel(client, flow_run.id)
+    assert finish(process)[0] == 130
+    assert client.read_flow_run(flow_run.id).state.name == "Cancelled"
+    assert toy.ran() == ["source"]
+
+
 @pytest.mark.parametrize(("asked", "ends"), [(None, "Crashed"), (Cancelling, "Cancelled")])
 def test_a_run_whose_process_was_killed_is_ended_by_the_next(toy, shell, run, client, asked, ends):
     toy.hook("source", LINGER)
