@@ -4,6 +4,7 @@ from pathlib import Path
 
 import yaml
 from prefect import Flow
+from prefect.blocks.core import Block
 from prefect.blocks.notifications import NotificationBlock
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
@@ -35,7 +36,7 @@ def load(slug: str) -> NotificationBlock:
     """
     hint = "Make one in Prefect's UI, under Blocks, or set operate.notify to null"
     try:
-        block = NotificationBlock.load(slug)
+        block = Block.load(slug)
     except ValueError as error:
         raise UserError(f"operate.notify: Prefect has no block {slug!r}. {hint}") from error
     if not isinstance(block, NotificationBlock):

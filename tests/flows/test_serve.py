@@ -1,0 +1,201 @@
+"""Deployments: served by one process, or run by a worker of a pool."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.flows.conftest import Toy
+from tests.shrunk import ROOT, change, run_python, shipped, write_params
+
+NEVER = "0 0 29 2 *"  # but once in four years
+LIMITS = {"retries": 1, "stage_timeout_seconds": 86400, "push": False}  # as shipped
+QUICK = {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_WORKER_QUERY_SECONDS": "1"}
+
+
+def operated(toy: Toy, **operate) -> Toy:
+    """A toy project with the shipped settings beside its own, which are in toy.yaml then."""
+    os.rename(toy.path / "params.yaml", toy.path / "toy.yaml")
+    for name, old, new in (
+        ("step.sh", "params.yaml", "toy.yaml"),
+        ("dvc.yaml", "params: [", "params: [toy.yaml: ["),
+    ):
+        lines = (toy.path / name).read_text().splitlines(keepends=True)
+        changed = (line.replace(old, new) for line in lines)
+        closed = (
+            line.replace("]\n", "]]\n") if "toy.yaml: [" in line else line for line in changed
+        )
+        (toy.path / name).write_text("".join(closed))
+    defaults = {"retrain": NEVER, "evaluate": None} | operate
+    params = change(shipped(), {f"operate.{key}": value for key, value in defaults.items()})
+    write_params(toy.path / "params.yaml", params)
+    return toy
+
+
+@contextlib.contextmanager
+def started(toy: Toy, *words: str, **environment: str):
+    """A process in the project, ended politely afterwards."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", *words],
+        cwd=toy.path,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **QUICK, **environment},
+    )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(60)
+
+
+def eventually(look, seconds: float = 90):
+    """What `look` gives once it gives something."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, look
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture
+def client(prefect_api, monkeypatch):
+    """Of a server that has no scheduler, as temporary ones."""
+    from prefect.client.orchestration import SyncPrefectClient
+
+    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
+    with SyncPrefectClient(prefect_api) as client:
+        yield client
+
+
+@pytest.fixture
+def team(servers, monkeypatch):
+    """Of a server with everything, a password too."""
+    from prefect.client.orchestration import SyncPrefectClient
+
+    environment = servers.environment()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    login = environment["PREFECT_API_AUTH_STRING"]
+    with SyncPrefectClient(environment["PREFECT_API_URL"], auth_string=login) as client:
+        yield client
+
+
+@pytest.fixture
+def project(new_toy, template) -> Toy:
+    return operated(new_toy(template, "served"))
+
+
+def deployment(client, name: str):
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        return client.read_deployment_by_name(name)
+    except ObjectNotFound:
+        return None
+
+
+def ended(client, run):
+    """The state in which a run ended; None if it did not yet."""
+    state = client.read_flow_run(run.id).state
+    return state if state.is_final() else None
+
+
+def test_one_process_serves_what_is_asked_for_and_what_is_due(project, team):
+    from prefect.client.schemas.filters import (
+        FlowRunFilter,
+        FlowRunFilterDeploymentId,
+        FlowRunFilterState,
+        FlowRunFilterStateType,
+    )
+    from prefect.client.schemas.objects import StateType
+    from prefect.client.schemas.schedules import IntervalSchedule
+
+    with started(project, "flows.serve", TOY_HOOKS=str(project.hooks)):
+        found = eventually(lambda: deployment(team, "evaluate/evaluate"))
+        assert found.schedules == []
+        retraining = deployment(team, "retrain/retrain")
+        assert [one.schedule.cron for one in retraining.schedules] == [NEVER]
+
+        served = deployment(team, "pipeline/pipeline")
+        assert served.parameters == LIMITS
+        asked = team.create_flow_run_from_deployment(served.id, parameters={"retries": 0})
+        assert eventually(lambda: ended(team, asked)).name == "Completed"
+        assert project.dvc("status", "-q") == ""
+
+        team.create_deployment_schedules(served.id, [(IntervalSchedule(interval=5), True)])
+        completed = FlowRunFilter(
+            deployment_id=FlowRunFilterDeploymentId(any_=[served.id]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED])),
+        )
+
+        def due():
+            runs = team.read_flow_runs(flow_run_filter=completed, limit=20, sort="START_TIME_DESC")
+            return [run for run in runs if run.auto_scheduled]
+
+        assert eventually(due)[0].state.message == "6 up to date"
+
+
+def test_of_two_retrainings_the_second_is_cancelled(project, client):
+    project.hook("source", "wait_for go; exit 2")
+    with started(project, "flows.serve", TOY_HOOKS=str(project.hooks)):
+        eventually(lambda: deployment(client, "evaluate/evaluate"))
+        served = deployment(client, "retrain/retrain")
+        first = client.create_flow_run_from_deployment(served.id)
+        eventually((project.hooks / "source.started").exists)
+        second = client.create_flow_run_from_deployment(served.id)
+        assert eventually(lambda: ended(client, second)).is_cancelled()
+        (project.hooks / "go").touch()
+        state = eventually(lambda: ended(client, first))
+        assert (state.name, state.message.split(":")[0]) == ("Invalid", "pipeline")
+
+
+def test_a_worker_of_a_pool_runs_what_prefect_yaml_names(project, client):
+    """Its crons and time limits are those of params.yaml."""
+    from prefect.client.schemas.actions import WorkPoolCreate
+
+    crons = {"operate.retrain": "7 3 * * 1", "operate.evaluate": None}
+    params = change(shipped(), crons | {"operate.stage_hours": 0.5})
+    write_params(project.path / "params.yaml", params)
+    (project.path / "prefect.yaml").write_bytes((ROOT / "prefect.yaml").read_bytes())
+    client.create_work_pool(WorkPoolCreate(name="synesthesia", type="process"), overwrite=True)
+    words = ("prefect", "--no-prompt", "deploy", "--all")
+    done = run_python("-m", *words, cwd=project.path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    (due,) = deployment(client, "retrain/retrain").schedules
+    assert (due.schedule.cron, due.schedule.timezone, due.active) == ("7 3 * * 1", "UTC", True)
+    assert not any(one.active for one in deployment(client, "evaluate/evaluate").schedules)
+    assert deployment(client, "retrain/retrain").concurrency_options.collision_strategy == (
+        "CANCEL_NEW"
+    )
+    served = deployment(client, "pipeline/pipeline")
+    assert served.parameters == LIMITS | {"stage_timeout_seconds": 1800}
+    run = client.create_flow_run_from_deployment(served.id)
+    with started(project, "prefect", "worker", "start", "--pool", "synesthesia"):
+        assert eventually(lambda: ended(client, run)).name == "Completed"
+    assert project.dvc("status", "-q") == ""
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("", "PREFECT_API_URL is not set"),
+        ("http://127.0.0.1:9/api", "no server of Prefect's answers at http://127.0.0.1:9/api"),
+    ],
+)
+def test_without_a_server_it_is_said_how_to_start_one(project, url, message):
+    done = run_python("-m", "flows.serve", cwd=project.path, PREFECT_API_URL=url)
+    assert done.returncode == 2
+    assert message in done.stderr and "make services" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_block_that_is_not_there_is_named(project, prefect_api):
+    params = change(shipped(), {"operate.notify": "slack-webhook/nobody"})
+    write_params(project.path / "params.yaml", params)
+    done = run_python("-m", "flows.serve", cwd=project.path, PREFECT_API_URL=prefect_api)
+    assert done.returncode == 2
+    assert "operate.notify: Prefect has no block 'slack-webhook/nobody'" in done.stderr
