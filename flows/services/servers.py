@@ -11,11 +11,14 @@ TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
+# Checking a password takes longer than most requests, so MLflow may remember it for a minute. Its
+# one process forgets it at once when it changes.
 AUTH = """\
 [mlflow]
 default_permission = READ
 database_uri = {users}
 admin_username = {user}
+auth_cache_ttl_seconds = 60
 """
 
 

@@ -185,6 +185,7 @@ class Services:
             "PREFECT_SERVER_API_AUTH_STRING": self.prefect_login,
             "PREFECT_API_AUTH_STRING": self.prefect_login,  # its own services ask it
             "PREFECT_UI_API_URL": f"{self.url('prefect')}/api",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         }
         command = prefect_command(self.ports["prefect"])
         return self._start("prefect", command, environment, "/api/health")
