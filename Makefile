@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run flow register test bench experiments ui services services-stop clean
+.PHONY: help setup run flow register test bench experiments ui services services-stop tour clean
 
 VENV := .venv
 PYTHON ?= python3
@@ -52,6 +52,9 @@ services: setup ## start PostgreSQL, MLflow's server and Prefect's on it, with p
 
 services-stop: setup ## stop exactly those
 	@python -m flows.services stop
+
+tour: setup ## take the pictures of docs/tour.md anew; wants PostgreSQL and Chromium
+	@python -m tests.browser.tour
 
 clean: ## remove what the pipeline made; keep .venv, MLflow's database and DVC's cache
 	rm -rf data models work exams usage reports dvc_plots
