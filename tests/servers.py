@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from flows.services.postgresql import program
 from flows.services.services import PORTS, Services
@@ -54,15 +55,26 @@ def services_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def servers(services_folder: Path) -> Iterator[Services]:
-    """PostgreSQL, MLflow and Prefect that live as long as the tests."""
+def servers(testrun_uid: str, worker_id: str, tmp_path_factory) -> Iterator[Services]:
+    """PostgreSQL, MLflow and Prefect that live as long as the tests; all workers share them."""
     require_postgresql()
-    services = Services(services_folder / "shared")
+    home = Path(tempfile.gettempdir()) / f"servers-{testrun_uid}"
+    services, user = Services(home / "services"), home / "users" / worker_id
+    mine = tmp_path_factory.getbasetemp()
+    lock = (mine if worker_id == "master" else mine.parent) / "servers.lock"
     try:
-        services.start(ANY_PORTS)
+        with FileLock(lock):
+            home.mkdir(mode=0o711, exist_ok=True)  # PostgreSQL's account passes through
+            user.parent.mkdir(exist_ok=True)
+            user.touch()
+            services.start(ANY_PORTS)
         yield services
     finally:
-        services.stop()
+        with FileLock(lock):
+            user.unlink()
+            if not any(user.parent.iterdir()):
+                services.stop()
+                shutil.rmtree(home)
 
 
 @pytest.fixture(scope="session")
