@@ -761,7 +761,7 @@ def test_retraining(again, tmp_path, prefect_api):
     again.git("clone", "-q", "-b", "retrained", str(again.path), str(other))
     other = Clone(other)
     other.run("dvc", "pull", "-q")
-    assert changed(other) == {"register"}  # in MLflow's store, which is this machine's
+    assert changed(other) == set()
     for path in TRACKED:
         assert other.read(path) == again.read(path), path
 
@@ -775,7 +775,7 @@ def test_retraining(again, tmp_path, prefect_api):
     assert "pretrained/model/champion.dvc" in again.git("ls-tree", "-r", "--name-only", "retrained")
     other.git("pull", "-q")
     other.run("dvc", "pull", "-q")
-    assert changed(other) == {"register"}
+    assert changed(other) == set()
 
     tip = again.git("rev-parse", "retrained")
     assert retrain().startswith("Nothing new: nothing changed since the last run")
