@@ -10,6 +10,7 @@ from uuid import UUID
 
 import httpx
 from PIL import Image
+from prefect import get_run_logger
 from prefect.artifacts import (
     create_markdown_artifact,
     create_progress_artifact,
@@ -31,7 +32,10 @@ def key(*words: str) -> str:
 
 def show(markdown: str, *words: str, description: str | None = None) -> None:
     """A page in the UI, under a key of these words."""
-    create_markdown_artifact(markdown, key(*words), description)
+    try:
+        create_markdown_artifact(markdown, key(*words), description)
+    except httpx.HTTPError as error:  # the server rests; what the page is about stands
+        get_run_logger().warning("the page %s is not shown: %s", key(*words), error)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -24,11 +24,14 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")
 os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
 
+from httpx import HTTPError, HTTPStatusError
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -220,7 +223,11 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the pipeline from the shell; exit code 2 for a user's mistake, 1 for a fault."""
+    """Run the pipeline from the shell.
+
+    The exit code is 2 for a user's mistake, 75 if Prefect's server does not answer, 130 if somebody
+    stopped it, 1 for a fault.
+    """
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
     parser.add_argument("--target", action="append", metavar="STAGE", help="may be repeated")
     parser.add_argument("--force", action="store_true", help="run though nothing changed")
@@ -255,6 +262,8 @@ def main(argv: list[str] | None = None) -> int:
         if settings:
             overridden(PARAMS, settings)
         Stages().plan(args.target or [])  # a typing mistake shows before a server starts
+        if PREFECT_API_URL.value():
+            get_client(sync_client=True).hello()  # and a server that is away before work does
         state = pipeline(
             targets=args.target,
             force=args.force,
@@ -269,6 +278,8 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except HTTPError as error:
+        return _server_failed(error)
     except KeyboardInterrupt:
         return STOPPED
     if state.is_completed():
@@ -276,6 +287,20 @@ def main(argv: list[str] | None = None) -> int:
     if state.is_cancelled():
         return STOPPED
     return 2 if state.name == INVALID else 1
+
+
+def _server_failed(error: HTTPError) -> int:
+    """Say what is wrong with Prefect's server; the exit code."""
+    server = f"Prefect's server {PREFECT_API_URL.value()}"
+    if isinstance(error, HTTPStatusError) and error.response.status_code in (401, 403):
+        print(f"error: {server} refuses the login. Set PREFECT_API_AUTH_STRING", file=sys.stderr)
+        return 2
+    print(
+        f"error: {server} does not answer: {error}. See that it runs and try again, which goes on "
+        "where this ended; PREFECT_API_URL names another one",
+        file=sys.stderr,
+    )
+    return os.EX_TEMPFAIL
 
 
 if __name__ == "__main__":

@@ -204,10 +204,10 @@ def shell(prefect_api):
     """Start `python -m flows.pipeline` in the working directory."""
     environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PYTHONPATH": str(ROOT)}
 
-    def start(*arguments: str) -> subprocess.Popen:
+    def start(*arguments: str, **more: str) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-m", "flows.pipeline", *arguments],
-            env={**environment, "TOY_HOOKS": os.environ["TOY_HOOKS"]},
+            env={**environment, "TOY_HOOKS": os.environ["TOY_HOOKS"], **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -3,6 +3,7 @@
 import asyncio
 import ctypes
 import signal
+import socket
 import time
 from pathlib import Path
 
@@ -185,6 +186,22 @@ def test_main_exit_code(toy, main, caplog, stage_code, code):
     assert main("--target", "source", "--timeout", "60") == code
     assert "what to mend" in caplog.text
     assert "Traceback" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("login", "code", "message"),
+    [("admin:else", 2, "refuses the login. Set PREFECT_API_AUTH_STRING"), (None, 75, "try again")],
+)
+def test_a_server_that_cannot_be_used(toy, shell, request, login, code, message):
+    """With a login that is wrong, or that is not there."""
+    if login:
+        api = request.getfixturevalue("servers").environment()["PREFECT_API_URL"]
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            api = f"http://127.0.0.1:{free.getsockname()[1]}/api"
+    found, output = finish(shell(PREFECT_API_URL=api, PREFECT_API_AUTH_STRING=login or ""))
+    assert (found, message in output, "Traceback" in output) == (code, True, False), output
+    assert toy.ran() == []
 
 
 @pytest.mark.parametrize(
