@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run flow register test bench experiments ui services services-stop tour clean
+.PHONY: help setup run flow register test bench experiments chaos ui services services-stop tour clean
 
 VENV := .venv
 PYTHON ?= python3
@@ -42,6 +42,10 @@ bench: setup ## measure every figure of the README and print the table
 
 experiments: run ## measure fusions, losses and schedules and print the tables of docs/experiments.md
 	@python -m benchmarks.experiments
+
+chaos: setup ## kill driver, stages and servers 50 times and see that nothing is lost (docs/reliability.md)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[servers]'
+	@python -m benchmarks.chaos
 
 ui: setup ## open MLflow on http://127.0.0.1:5000 (and Prefect on :4200 if its server runs)
 	@python -m flows.ui

@@ -27,6 +27,7 @@ from components.store.errors import InputError
 from flows.evaluate import evaluate
 from flows.notify import load
 from flows.retrain import patience, retrain
+from flows.runs import end_lost
 from flows.stages import UserError
 
 PARAMS = Path("params.yaml")
@@ -105,6 +106,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(PARAMS)
         check(settings.operate)
+        for flow in (pipeline, retrain, evaluate):
+            end_lost(flow.name)  # such a run might keep others from starting
         serve(*deployments(settings))
     except (InputError, UserError) as error:
         print(f"error: {error}", file=sys.stderr)

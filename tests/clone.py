@@ -8,8 +8,10 @@ import sys
 from pathlib import Path
 
 import psutil
+from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
 from tests.shrunk import ROOT, assert_refused, small_params, write_params
+from tests.stages import STAGES
 
 QUIET = {
     "DVC_NO_ANALYTICS": "1",
@@ -107,6 +109,18 @@ class Clone:
     def set(self, **changes) -> None:
         """Other values at dotted keys of params.yaml, on top of the small ones."""
         write_params(self.path / "params.yaml", small_params(changes))
+
+    def forget(self, *stages: str) -> None:
+        """As if these stages had never run: no lock entry, no output, nothing in the run cache."""
+        path = self.path / "dvc.lock"
+        lock = parse_yaml_for_update(path.read_text(), path)
+        for name in stages:
+            del lock["stages"][name]
+            for out in STAGES[name].outs:
+                target = self.path / out
+                shutil.rmtree(target) if target.is_dir() else target.unlink()
+        path.write_text(dumps_yaml(lock))
+        shutil.rmtree(self.path / ".dvc/cache/runs", ignore_errors=True)
 
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()

@@ -5,11 +5,14 @@ import importlib.metadata
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -18,12 +21,15 @@ import requests
 import yaml
 from pyarrow import parquet
 
+from benchmarks.chaos import KINDS, Chaos
 from components.config.section import MODALITIES
 from components.evaluate.exam import EXAM
 from components.model.predictor import Predictor
 from components.store.shards import media_of
 from components.store.tables import QUARANTINE, SAMPLES, read_table
+from flows.services.services import Services
 from tests.clone import IDENTITY, Clone, kill_group
+from tests.servers import ANY_PORTS, require_postgresql
 from tests.shrunk import small_params
 from tests.stages import STAGES, covered
 
@@ -221,18 +227,6 @@ def test_a_typo_in_the_settings_stops_it_before_any_work(again):
     assert again.read("dvc.lock") == before
 
 
-def forget(clone: Clone, *stages: str) -> None:
-    """As if these stages had never run: no lock entry, no output, no memory in DVC's run cache."""
-    path = clone.path / "dvc.lock"
-    lock = yaml.safe_load(path.read_text())
-    for name in stages:
-        del lock["stages"][name]
-        for out in STAGES[name].outs:
-            subprocess.run(["rm", "-rf", str(clone.path / out)], check=True)
-    path.write_text(yaml.safe_dump(lock, sort_keys=False))
-    subprocess.run(["rm", "-rf", str(clone.path / ".dvc/cache/runs")], check=True)
-
-
 def wait_until(condition, process: subprocess.Popen) -> None:
     deadline = time.monotonic() + 120
     while not condition():
@@ -255,7 +249,7 @@ def command_runs(clone: Clone, module: str) -> bool:
 
 def test_sigkill_in_mid_training_loses_nothing(done, again):
     """Killed once under DVC, once with a checkpoint; then the same bytes as without a break."""
-    forget(again, "features_audio")
+    again.forget("features_audio")
     row = STAGES["features_audio"]
     process = again.start("dvc", "repro", "features_audio")
     wait_until(lambda: command_runs(again, row.module), process)
@@ -323,7 +317,7 @@ def test_training_goes_on_from_a_model_that_was_kept(done, again):
 
 
 def test_shards_that_a_killed_stage_left_are_taken_over_and_leftovers_go(done, again):
-    forget(again, "preprocess_image")
+    again.forget("preprocess_image")
     shard = next((done.path / "data/tensors/image").glob("*.safetensors"))
     folder = again.path / "data/tensors/image"
     folder.mkdir(parents=True)
@@ -788,3 +782,28 @@ def test_retraining(again, tmp_path, prefect_api):
     name = "accuracy/answer/image_text"
     assert figures[f"exam/none/metrics/{name}"] == pytest.approx(figures[name])
     assert metrics["accuracy"]["answer"]["image+text"] == pytest.approx(figures[name])
+
+
+@pytest.fixture(scope="session")
+def chaos(done) -> Iterator[Chaos]:
+    """Rounds with servers of their own, which they kill."""
+    require_postgresql()
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    folder.chmod(0o711)  # PostgreSQL's account passes through
+    services = Services(folder / "services")
+    try:
+        services.start(ANY_PORTS)
+        yield Chaos(done, services, seconds=(2, 4))
+    finally:
+        services.stop()
+        shutil.rmtree(folder)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_lost_when_something_is_killed(chaos, monkeypatch, tmp_path, kind):
+    """One round of `make chaos` of each kind, while the model is registered."""
+    for name, value in chaos.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(tmp_path)
+    played = chaos.round(KINDS.index(kind), seed=0, forgotten=["register"])
+    assert played.problems == (), played
