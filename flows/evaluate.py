@@ -4,12 +4,9 @@ python -m flows.evaluate
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-
-from flows.pipeline import INVALID, STOPPED  # isort: skip  (sets what Prefect reads on import)
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -26,6 +23,7 @@ from flows.gates import flat
 from flows.notify import report
 from flows.promote import Desk
 from flows.runs import attended
+from flows.shell import INVALID, exit_code
 from flows.stages import UserError
 from flows.turn import turn
 
@@ -157,22 +155,17 @@ def _number(value: float | None) -> str:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Examine now, from the shell; exit code 2 for a user's mistake, 1 for a fault."""
+    """Examine now, from the shell; see `exit_code`."""
     parser = argparse.ArgumentParser(prog="python -m flows.evaluate", description=__doc__)
     parser.add_argument("--suite", choices=("none", "quick", "full"), default="full")
-    options = parser.parse_args(argv)
-    # A shell's background job ignores SIGINT, and would ignore a polite stop.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        state = evaluate(options.suite, return_state=True)
-    except KeyboardInterrupt:
-        return STOPPED
-    print(f"{state.name}: {state.message}")
-    if state.is_completed():
-        return 0
-    if state.is_cancelled():
-        return STOPPED
-    return 2 if state.name == INVALID else 1
+    suite = parser.parse_args(argv).suite
+
+    def run() -> State:
+        state = evaluate(suite, return_state=True)
+        print(f"{state.name}: {state.message}")
+        return state
+
+    return exit_code(run)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,7 @@ python -m flows.pipeline --target train --retries 1
 """
 
 import argparse
-import os
 import random
-import signal
 import sys
 import time
 from collections.abc import Iterable
@@ -15,23 +13,11 @@ from pathlib import Path
 from threading import Event
 from typing import Annotated, Any
 
-# Before Prefect is imported, since it looks at them then. What the user set stays.
-os.environ.setdefault("DO_NOT_TRACK", "1")
-os.environ.setdefault("DVC_NO_ANALYTICS", "1")
-os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-# Without PREFECT_API_URL: an ephemeral server starts 10 s sooner without its UI, and may take
-# longer than Prefect's 20 s to make its database on a busy machine.
-os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")
-os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")
-
-from httpx import HTTPError, HTTPStatusError
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 from prefect.runtime import task_run
-from prefect.settings import PREFECT_API_URL
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -42,12 +28,11 @@ from flows.artifacts import Progress, run_page, show, stage_page
 from flows.notify import report
 from flows.override import overridden, override, parsed
 from flows.runs import attended
+from flows.shell import INVALID, exit_code
 from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
 from flows.turn import turn
 
 PARAMS = Path("params.yaml")
-INVALID = "Invalid"  # the state's name after a mistake that no retry mends
-STOPPED = 130  # exit code of a run that somebody stopped, as a shell's after Ctrl-C
 RETRY_SECONDS = 10.0
 WAKE_SECONDS = 0.5
 
@@ -223,11 +208,7 @@ def table(outcomes: list[Outcome]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the pipeline from the shell.
-
-    The exit code is 2 for a user's mistake, 75 if Prefect's server does not answer, 130 if somebody
-    stopped it, 1 for a fault.
-    """
+    """Run the pipeline from the shell; see `exit_code`."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
     parser.add_argument("--target", action="append", metavar="STAGE", help="may be repeated")
     parser.add_argument("--force", action="store_true", help="run though nothing changed")
@@ -255,16 +236,9 @@ def main(argv: list[str] | None = None) -> int:
         for limit in (args.workers, args.timeout, args.retry_seconds)
     ):
         parser.error("--retries must not be negative; all other numbers must be positive")
-    # A shell's background job ignores SIGINT, and would ignore a polite stop.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        settings = parsed(args.set)
-        if settings:
-            overridden(PARAMS, settings)
-        Stages().plan(args.target or [])  # a typing mistake shows before a server starts
-        if PREFECT_API_URL.value():
-            get_client(sync_client=True).hello()  # and a server that is away before work does
-        state = pipeline(
+
+    def run() -> State:
+        return pipeline(
             targets=args.target,
             force=args.force,
             retries=args.retries,
@@ -275,32 +249,16 @@ def main(argv: list[str] | None = None) -> int:
             settings=settings,
             return_state=True,
         )
+
+    try:  # a typing mistake shows before a server starts
+        settings = parsed(args.set)
+        if settings:
+            overridden(PARAMS, settings)
+        Stages().plan(args.target or [])
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    except HTTPError as error:
-        return _server_failed(error)
-    except KeyboardInterrupt:
-        return STOPPED
-    if state.is_completed():
-        return 0
-    if state.is_cancelled():
-        return STOPPED
-    return 2 if state.name == INVALID else 1
-
-
-def _server_failed(error: HTTPError) -> int:
-    """Say what is wrong with Prefect's server; the exit code."""
-    server = f"Prefect's server {PREFECT_API_URL.value()}"
-    if isinstance(error, HTTPStatusError) and error.response.status_code in (401, 403):
-        print(f"error: {server} refuses the login. Set PREFECT_API_AUTH_STRING", file=sys.stderr)
-        return 2
-    print(
-        f"error: {server} does not answer: {error}. See that it runs and try again, which goes on "
-        "where this ended; PREFECT_API_URL names another one",
-        file=sys.stderr,
-    )
-    return os.EX_TEMPFAIL
+    return exit_code(run)
 
 
 if __name__ == "__main__":

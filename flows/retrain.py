@@ -3,12 +3,9 @@
 python -m flows.retrain
 """
 
-import signal
 import sys
 from pathlib import Path
 from threading import Event
-
-from flows.pipeline import INVALID, STOPPED, pipeline  # isort: skip  (sets what Prefect reads on import)
 
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -22,9 +19,11 @@ from components.store.errors import InputError, Unavailable
 from flows import artifacts, drop, remote
 from flows.branch import Branch
 from flows.notify import report
+from flows.pipeline import pipeline
 from flows.promote import Decision, Desk, promote
 from flows.promotions import TAG, Overtaken, now
 from flows.runs import attended
+from flows.shell import INVALID, exit_code
 from flows.stages import Stages, UserError
 from flows.turn import turn
 from flows.warm import start_from_champion
@@ -200,19 +199,14 @@ def _number(value: float | None) -> str:
 
 
 def main() -> int:
-    """Retrain now, from the shell; exit code 2 for a user's mistake, 1 for a fault."""
-    # A shell's background job ignores SIGINT, and would ignore a polite stop.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
+    """Retrain now, from the shell; see `exit_code`."""
+
+    def run() -> State:
         state = retrain(return_state=True)
-    except KeyboardInterrupt:
-        return STOPPED
-    print(f"{state.name}: {state.message}")
-    if state.is_completed():
-        return 0
-    if state.is_cancelled():
-        return STOPPED
-    return 2 if state.name == INVALID else 1
+        print(f"{state.name}: {state.message}")
+        return state
+
+    return exit_code(run)
 
 
 if __name__ == "__main__":

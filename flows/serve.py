@@ -9,9 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# First, since it sets what Prefect looks at when it is imported.
-from flows.pipeline import pipeline  # isort: skip
-
 import httpx
 from prefect import get_client, serve
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
@@ -26,6 +23,7 @@ from components.config.settings import Settings
 from components.store.errors import InputError
 from flows.evaluate import evaluate
 from flows.notify import load
+from flows.pipeline import pipeline
 from flows.retrain import patience, retrain
 from flows.runs import end_lost
 from flows.stages import UserError

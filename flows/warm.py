@@ -12,8 +12,9 @@ from pathlib import Path
 
 import yaml
 
+from components.registry.naming import flatten
 from components.store.errors import InputError
-from components.store.files import write_text
+from flows.override import override
 from flows.promote import Desk
 
 NAME = "champion"  # of the copies in pretrained/, so that a new champion takes the old one's place
@@ -31,9 +32,7 @@ def start_from_champion(desk: Desk, params: Path) -> str | None:
         return None
     words = ["--model", str(desk.folder(version)), "--name", NAME, "--pretrained", str(PRETRAINED)]
     settings = yaml.safe_load(_run("components.train.keep", *words))
-    text = params.read_text(encoding="utf-8")
-    if (changed := changed_settings(text, settings)) != text:
-        write_text(params, changed)
+    override(params, dict(flatten(settings)))
     _run("dvc", "--wait-for-lock", "add", "--quiet", *map(str, _kept(settings)))
     return version
 
@@ -52,24 +51,6 @@ def _kept(settings: Mapping) -> Iterator[Path]:
         yield PRETRAINED / modality / section["pretrained"]
     if "preprocess" in settings:
         yield PRETRAINED / "text" / settings["preprocess"]["text"]["tokenizer"]
-
-
-def changed_settings(text: str, settings: Mapping) -> str:
-    """A YAML file with other values at some keys; all else, comments too, stays as it is."""
-    places = sorted(_places(yaml.compose(text), settings), reverse=True)
-    for start, end, value in places:
-        text = f"{text[:start]}{value}{text[end:]}"
-    return text
-
-
-def _places(node: yaml.MappingNode, settings: Mapping) -> Iterator[tuple[int, int, str]]:
-    """Where in the text each value stands, and what is to stand there."""
-    for key, value in node.value:
-        wanted = settings.get(key.value)
-        if isinstance(wanted, Mapping):
-            yield from _places(value, wanted)
-        elif wanted is not None:
-            yield value.start_mark.index, value.end_mark.index, wanted
 
 
 def _run(module: str, *words: str) -> str:

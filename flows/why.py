@@ -1,9 +1,6 @@
 """Which stages will run, and why: `python -m flows.why`."""
 
-import os
 import sys
-
-os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 
 from flows.stages import Stages, UserError
 
