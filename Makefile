@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup run flow register test bench experiments chaos ui services services-stop tour clean
+.PHONY: help setup run flow serve-flows register test bench experiments chaos ui services services-stop tour clean
 
 VENV := .venv
 PYTHON ?= python3
@@ -28,6 +28,9 @@ run: setup ## run the pipeline (dvc repro): what changed since the last run, and
 
 flow: setup ## the same as a Prefect flow, independent stages side by side
 	@python -m flows.pipeline
+
+serve-flows: setup ## serve pipeline, retrain and evaluate to Prefect's server, by the crons of params.yaml
+	@python -m flows.serve
 
 register: setup ## register the model that is here, as after dvc pull, in MLflow
 	@dvc repro --force --single-item register

@@ -51,7 +51,7 @@ def started(toy: Toy, *words: str, **environment: str):
         process.wait(60)
 
 
-def eventually(look, seconds: float = 90):
+def eventually(look, seconds: float = 180):
     """What `look` gives once it gives something."""
     deadline = time.monotonic() + seconds
     while not (found := look()):
