@@ -62,7 +62,8 @@ class Person:
         """Find a deployment and run it with what it is set to."""
         page = self._prefect
         page.get_by_text("Deployments", exact=True).click()
-        row = page.get_by_role("row").filter(has_text=deployment)
+        name = page.get_by_role("link", name=deployment, exact=True)
+        row = page.get_by_role("row").filter(has=name)
         row.locator("a[href*='/deployments/deployment/']").click()
         page.get_by_role("button", name="Run", exact=True).click()
         choice = page.get_by_role("menu").get_by_text("Quick run")

@@ -17,7 +17,6 @@ from tests.browser.person import Person, chromium
 from tests.clone import Clone
 
 START_SECONDS = 120.0
-SERVE = ("prefect", "flow", "serve", "flows/pipeline.py:pipeline", "--name", "pipeline")
 
 
 @dataclass(frozen=True)
@@ -57,11 +56,11 @@ def tell(services: Services, clone: Clone, pictures: Path | None = None) -> Told
 
 @contextmanager
 def served(clone: Clone, services: Services) -> Iterator[None]:
-    """The clone's deployment `pipeline`, while it lasts."""
+    """The clone's deployments, while it lasts."""
     log = services.folder / "flows.log"
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [sys.executable, "-m", *SERVE],
+            [sys.executable, "-m", "flows.serve"],
             cwd=clone.path,
             env=clone.environment(**services.environment(), PYTHONUNBUFFERED="1"),
             stdout=output,
@@ -70,7 +69,7 @@ def served(clone: Clone, services: Services) -> Iterator[None]:
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while "is being served" not in log.read_text():
+        while "being served" not in log.read_text():
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         yield
