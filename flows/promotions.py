@@ -1,10 +1,9 @@
 """The log of promotions, and the alias that it is about.
 
-The log is one run of MLflow's; its entries are the run's parameters, since MLflow writes a
-parameter once: of two processes that append an entry of the same number, on whatever machines, one
-fails. An entry is an intention until a second parameter, `NNNN.done`, says what came of it, so
-whoever finds one unfinished finishes it; a person who moves the alias by hand leaves no entry, and
-is told by that.
+The log is a journal in MLflow, where an entry can be written once: of two processes that append one
+of the same number, on whatever machines, one fails. An entry is an intention until a second one,
+`NNNN.done`, says what came of it, so whoever finds one unfinished finishes it; a person who moves
+the alias by hand leaves no entry, and is told by that.
 """
 
 import getpass
@@ -18,6 +17,7 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Literal
 
+from components.registry.journal import Journal
 from components.store.errors import InputError
 
 Action = Literal["promoted", "forced", "rolled back", "moved by hand"]
@@ -26,6 +26,7 @@ BY_HAND = "moved by hand"
 MOVED, NOT_MOVED = "moved", "not moved"  # as the version was deleted, or someone moved the alias
 LONGEST = 5800  # characters of an entry; MLflow cuts what is longer than 6000
 LONGEST_WHY = 1000
+NOTE = "Who made which model the champion, when and why. Promotions need this."
 TRIES = 10  # to record a move by hand, against others that do too
 TAG = "gate"  # of a version: how it did
 
@@ -63,11 +64,11 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """The parameter's name."""
+        """Its name in the journal."""
         return f"{self.number:04}"
 
     def text(self) -> str:
-        """The parameter's value, like no other: the same text twice would be no conflict."""
+        """What stands there, like no other: the same text twice would be no conflict."""
         fields = {name: value for name, value in asdict(self).items() if name != "outcome"}
         del fields["number"]
         text = json.dumps(fields | {"id": uuid.uuid4().hex}, ensure_ascii=False)
@@ -99,7 +100,8 @@ class Promotions:
     def __init__(self, mlflow: ModuleType, model: str, alias: str):
         self.client, self.refused = mlflow.MlflowClient(), mlflow.MlflowException
         self.model, self.alias = model, alias
-        self.name = f"promotions of {model}@{alias}"  # the experiment's, so unique in the store
+        self.name = f"promotions of {model}@{alias}"
+        self.journal = Journal(mlflow, self.name, NOTE)
 
     def champion(self) -> str | None:
         """The version that has the alias now.
@@ -120,8 +122,7 @@ class Promotions:
 
     def entries(self) -> list[Entry]:
         """All entries, in order."""
-        run_id = self._run()
-        params = self.client.get_run(run_id).data.params if run_id else {}
+        params = self.journal.entries()
         entries = []
         for key in sorted((key for key in params if "." not in key), key=int):
             fields = json.loads(params[key])
@@ -135,13 +136,8 @@ class Promotions:
         Raises:
             Overtaken: there is one of this number.
         """
-        run_id = self._run() or self._make_run()
-        try:
-            self.client.log_param(run_id, entry.key, entry.text())
-        except self.refused as error:
-            if entry.key in self.client.get_run(run_id).data.params:
-                raise Overtaken(f"entry {entry.number} of the {self.name} is another's") from error
-            raise
+        if not self.journal.write(entry.key, entry.text()):
+            raise Overtaken(f"entry {entry.number} of the {self.name} is another's")
 
     def finish(self, entry: Entry) -> str:
         """Do what an entry says, unless it is done; give its outcome.
@@ -214,44 +210,8 @@ class Promotions:
 
     def _mark(self, entry: Entry, outcome: str) -> str:
         """Write an entry's outcome, unless another process has; give what stands there."""
-        run_id, key = self._run(), f"{entry.key}.done"
-        try:
-            self.client.log_param(run_id, key, outcome)
-        except self.refused:
-            if key not in (params := self.client.get_run(run_id).data.params):
-                raise
-            return params[key]
-        return outcome
-
-    def _run(self) -> str | None:
-        """The log's run, if there is one.
-
-        Raises:
-            InputError: a person deleted it.
-        """
-        experiment = self.client.get_experiment_by_name(self.name)
-        if experiment is None:
-            return None
-        runs = self.client.search_runs([experiment.experiment_id])
-        if experiment.lifecycle_stage != "active" or not runs:
-            raise InputError(
-                f"the {self.name}, an experiment in MLflow, or its run was deleted, and with it "
-                "the log. Restore it: mlflow experiments restore, mlflow runs restore"
-            )
-        return runs[0].info.run_id
-
-    def _make_run(self) -> str:
-        """Make the log: a run in an experiment that then gets its name, which only one can have."""
-        made = self.client.create_experiment(f"{self.name} ({uuid.uuid4().hex})")
-        run = self.client.create_run(made, run_name="log")
-        self.client.set_terminated(run.info.run_id)
-        try:
-            self.client.rename_experiment(made, self.name)
-        except self.refused:
-            self.client.delete_experiment(made)
-            if self.client.get_experiment_by_name(self.name) is None:
-                raise
-        return self._run()
+        key = f"{entry.key}.done"
+        return outcome if self.journal.write(key, outcome) else self.journal.entries()[key]
 
 
 def state(entries: Sequence[Entry]) -> str | None:

@@ -17,8 +17,6 @@ import psutil
 
 from components.store.errors import InputError
 
-NOTE = "Who registers which model, so that none is registered twice. The pipeline needs this."
-
 
 @dataclass(frozen=True)
 class Owner:
@@ -70,55 +68,64 @@ class Journal:
 
     Args:
         mlflow: connected.
-        experiment: the name of the journal's experiment, made if it is not there.
-
-    Raises:
-        InputError: a person has deleted it.
+        experiment: the name of the journal's experiment, made with the first entry.
+        note: what a person reads there about its purpose.
     """
 
-    def __init__(self, mlflow, experiment: str):
-        self._client = mlflow.MlflowClient()
-        self._refused = mlflow.MlflowException
-        self._run = self._find(experiment) or self._make(experiment)
+    def __init__(self, mlflow, experiment: str, note: str):
+        self._client, self._refused = mlflow.MlflowClient(), mlflow.MlflowException
+        self._experiment, self._note = experiment, note
 
     def entries(self) -> dict[str, str]:
-        """Every entry so far."""
-        return self._client.get_run(self._run).data.params
+        """Every entry so far.
+
+        Raises:
+            InputError: a person has deleted the journal.
+        """
+        run = self._find()
+        return self._client.get_run(run).data.params if run else {}
 
     def write(self, key: str, value: str) -> bool:
-        """Whether `value` is now the entry `key`; if not, another one was before."""
+        """Whether `value` is now the entry `key`; if not, another one was before.
+
+        Raises:
+            InputError: a person has deleted the journal.
+        """
+        run = self._find() or self._make()
         try:
-            self._client.log_param(self._run, key, value)
+            self._client.log_param(run, key, value)
         except self._refused:
             if key not in self.entries():
                 raise
         return self.entries()[key] == value
 
-    def _find(self, experiment: str) -> str | None:
-        found = self._client.get_experiment_by_name(experiment)
+    def _find(self) -> str | None:
+        """Its run, if there is one."""
+        found = self._client.get_experiment_by_name(self._experiment)
         if found is None:
             return None
         runs = self._client.search_runs([found.experiment_id], max_results=1)
         if found.lifecycle_stage != "active" or not runs:
             raise InputError(
-                f"MLflow's experiment {experiment!r}, or the run in it, was deleted, which says "
-                "who registered what. Restore it: mlflow experiments restore --experiment-id "
+                f"MLflow's experiment {self._experiment!r}, or the run in it, was deleted. "
+                f"{self._note} Restore it: mlflow experiments restore --experiment-id "
                 f"{found.experiment_id}, and its run with mlflow runs restore"
             )
         return runs[0].info.run_id
 
-    def _make(self, experiment: str) -> str:
-        being_made = f"{experiment} (being made "
+    def _make(self) -> str:
+        being_made = f"{self._experiment} (being made "
         made = self._client.create_experiment(
-            f"{being_made}{uuid.uuid4().hex})", tags={"mlflow.note.content": NOTE}
+            f"{being_made}{uuid.uuid4().hex})", tags={"mlflow.note.content": self._note}
         )
         try:
-            self._client.create_run(made, run_name="journal")
-            self._client.rename_experiment(made, experiment)
+            run = self._client.create_run(made, run_name="journal")
+            self._client.set_terminated(run.info.run_id)
+            self._client.rename_experiment(made, self._experiment)
         except self._refused:
-            if self._find(experiment) is None:
+            if self._find() is None:
                 raise
         for left in self._client.search_experiments(filter_string=f"name LIKE '{being_made}%'"):
             with suppress(self._refused):  # another process does it too
                 self._client.delete_experiment(left.experiment_id)  # of who lost, or was killed
-        return self._find(experiment)
+        return self._find()

@@ -16,6 +16,7 @@ from components.registry.journal import Journal, Owner
 
 PATIENCE = 10.0  # seconds that a version may take from the decision on: it is one request
 POLL = 0.1
+NOTE = "Who registers which model, so that none is registered twice. The pipeline needs this."
 DAY = 24 * 60 * 60 * 1000  # milliseconds: no run of another machine takes longer
 
 FINGERPRINT, OWNER = "fingerprint", "registering"  # tags of a run
@@ -71,7 +72,7 @@ class Registry:
 
     def _agree(self, fingerprint: str, run_id: str, version: Version):
         """Create the version, unless another process is the one to do it."""
-        journal = Journal(self._mlflow, f"{self._model} registrations")
+        journal = Journal(self._mlflow, f"{self._model} registrations", NOTE)
         for number in count(1):
             key = f"{fingerprint}/{number}"
             said = journal.entries().get(key)

@@ -5,6 +5,7 @@ import shutil
 import signal
 import uuid
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from components.registry.journal import Journal, Owner
+from components.registry.register import NOTE
 from components.registry.tracking import connect
 from components.store.errors import InputError
 from tests.registry.registering import FINGERPRINT, start
@@ -180,7 +182,7 @@ def test_a_run_that_another_process_is_logging_is_left_alone(place):
 
 
 def test_an_entry_of_the_journal_is_written_once(place):
-    first, second = (Journal(place.mlflow, place.name) for _ in range(2))
+    first, second = (Journal(place.mlflow, place.name, NOTE) for _ in range(2))
     assert first.write("k/1", "a")
     assert not second.write("k/1", "b")
     assert second.write("k/2", "b")
@@ -188,19 +190,23 @@ def test_an_entry_of_the_journal_is_written_once(place):
 
 
 def test_of_two_journals_that_are_made_at_once_one_stays(place):
-    first = Journal(place.mlflow, place.name)
-    first.write("k", "a")
-    assert first._make(place.name) == first._run
+    journal = Journal(place.mlflow, place.name, NOTE)
+    journal.write("k", "a")
+    assert journal._make() == journal._find()
+    assert journal.entries() == {"k": "a"}
     found = place.client.search_experiments(filter_string=f"name LIKE '{place.name}%'")
     assert [experiment.name for experiment in found] == [place.name]
 
 
 @in_a_file
 def test_a_journal_that_a_person_deleted_is_missed(place):
-    Journal(place.mlflow, place.name)
+    journal = Journal(place.mlflow, place.name, NOTE)
+    assert journal.entries() == {}
+    assert journal.write("k", "a")
     place.client.delete_experiment(place.experiment)
-    with pytest.raises(InputError, match="was deleted.* Restore it: mlflow experiments restore"):
-        Journal(place.mlflow, place.name)
+    for again in (journal.entries, partial(journal.write, "k", "b")):
+        with pytest.raises(InputError, match="was deleted.* Restore it: mlflow experiments rest"):
+            again()
 
 
 def test_who_is_alive():
