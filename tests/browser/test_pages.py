@@ -31,7 +31,7 @@ def test_a_person_retrains_compares_and_promotes(servers, champion):
     assert told.state == "Completed"
     assert told.challenger == "2"
     assert "train.epochs\t2\t3" in told.compared
-    assert "accuracy/answer/image_text" in told.compared
+    assert "accuracy/" in told.compared  # those that differ
     moved = client.get_model_version_by_alias("synesthesia", "champion")
     assert moved.version == "2"
     assert client.get_model_version("synesthesia", "1").aliases == []
