@@ -95,7 +95,7 @@ class Toy:
 
     def dvc(self, *args: str) -> str:
         command = [sys.executable, "-m", "dvc", *args]
-        env = {**os.environ, "TOY_HOOKS": ""}
+        env = {**os.environ, "TOY_HOOKS": "", "DVC_NO_ANALYTICS": "1"}
         return subprocess.run(
             command, cwd=self.path, env=env, check=True, capture_output=True, text=True
         ).stdout
