@@ -18,9 +18,10 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from benchmarks import clones
+from flows.plan import PlannedStage
 from flows.services.processes import Process
 from flows.services.servers import HOST, TELEMETRY_OFF, answers, prefect_command
-from flows.stages import PlannedStage, Stages
+from flows.stages import Stages
 
 TURNS = 3
 SECONDS, SECONDS_A_STAGE = 2.0, 0.3  # of its own that the flow may take

@@ -17,7 +17,8 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 
-from flows.stages import Metrics, Outcome, PlannedStage
+from flows.plan import Metrics, PlannedStage
+from flows.stages import Outcome
 
 WIDTH = 640  # of a picture, in pixels
 COLOURS = 64  # enough for plots, in a quarter of the bytes

@@ -24,7 +24,6 @@ from flows.notify import report
 from flows.promote import Desk
 from flows.runs import attended
 from flows.shell import INVALID, exit_code
-from flows.stages import UserError
 from flows.turn import turn
 
 PARTS = ("metrics", "slices", "robustness", "latency", "size_bytes")  # of an exam, in figures
@@ -55,7 +54,7 @@ def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
                 for alias, number in versions.items()
                 if not cancelled.is_set()
             }
-    except (InputError, UserError) as error:
+    except InputError as error:
         return Failed(name=INVALID, message=str(error))
     except Unavailable as error:
         return Failed(message=str(error))

@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 from prefect.settings import get_current_settings
 
-from flows.stages import UserError
+from components.store.errors import InputError
 
 PARAMS = Path("params.yaml")
 
@@ -32,15 +32,15 @@ def load(slug: str) -> NotificationBlock:
     """The block with a slug.
 
     Raises:
-        UserError: there is none, or it notifies nobody.
+        InputError: there is none, or it notifies nobody.
     """
     hint = "Make one in Prefect's UI, under Blocks, or set operate.notify to null"
     try:
         block = Block.load(slug)
     except ValueError as error:
-        raise UserError(f"operate.notify: Prefect has no block {slug!r}. {hint}") from error
+        raise InputError(f"operate.notify: Prefect has no block {slug!r}. {hint}") from error
     if not isinstance(block, NotificationBlock):
-        raise UserError(f"operate.notify: the block {slug!r} sends no notifications. {hint}")
+        raise InputError(f"operate.notify: the block {slug!r} sends no notifications. {hint}")
     return block
 
 

@@ -11,7 +11,6 @@ import yaml
 from components.config.load import check_settings
 from components.store.errors import InputError, nearest
 from components.store.files import write_text
-from flows.stages import UserError
 
 
 def override(path: Path, settings: Mapping[str, Any]) -> None:
@@ -22,7 +21,7 @@ def override(path: Path, settings: Mapping[str, Any]) -> None:
         settings: dotted key → value.
 
     Raises:
-        UserError: there is no such key, or the value is impossible; the file is as it was.
+        InputError: there is no such key, or the value is impossible; the file is as it was.
     """
     changed = overridden(path, settings)
     if changed != path.read_text(encoding="utf-8"):
@@ -38,9 +37,7 @@ def overridden(path: Path, settings: Mapping[str, Any]) -> str:
             text = _replaced(text, key, value)
         check_settings(text.encode(), path)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing, so that no setting can be changed") from error
-    except InputError as error:
-        raise UserError(str(error)) from error
+        raise InputError(f"{path} is missing, so that no setting can be changed") from error
     return text
 
 
@@ -48,17 +45,17 @@ def parsed(words: list[str]) -> dict[str, Any]:
     """`KEY=VALUE` of the command line, the value as YAML, as dotted key → value.
 
     Raises:
-        UserError: it has another form.
+        InputError: it has another form.
     """
     settings = {}
     for word in words:
         key, equals, value = word.partition("=")
         if not (key and equals):
-            raise UserError(f"--set {word}: expected KEY=VALUE, as train.epochs=3")
+            raise InputError(f"--set {word}: expected KEY=VALUE, as train.epochs=3")
         try:
             settings[key] = yaml.safe_load(value)
         except yaml.YAMLError as error:
-            raise UserError(f"--set {word}: the value is not YAML: {error}") from error
+            raise InputError(f"--set {word}: the value is not YAML: {error}") from error
     return settings
 
 

@@ -27,9 +27,10 @@ from flows import remote
 from flows.artifacts import Progress, run_page, show, stage_page
 from flows.notify import report
 from flows.override import overridden, override, parsed
+from flows.plan import PlannedStage
 from flows.runs import attended
 from flows.shell import INVALID, exit_code
-from flows.stages import Outcome, PlannedStage, StageFailed, Stages, UserError
+from flows.stages import Outcome, StageFailed, Stages
 from flows.turn import turn
 
 PARAMS = Path("params.yaml")
@@ -63,8 +64,8 @@ def run_stage(stages: Stages, planned: PlannedStage, how: How) -> State[Outcome]
     started, before = time.monotonic(), planned.metrics()
     try:
         outcome = stages.run(name, how.force, Progress(name, logger.info), how.timeout)
-    except (UserError, StageFailed) as error:
-        what = "invalid" if isinstance(error, UserError) else "failed"
+    except (InputError, StageFailed) as error:
+        what = "invalid" if isinstance(error, InputError) else "failed"
         may_pass = getattr(error, "may_pass", False)
         outcome = Outcome(name, what, str(error), time.monotonic() - started, may_pass)
         return Failed(name=what.capitalize(), message=outcome.why, data=outcome)
@@ -121,7 +122,7 @@ def pipeline(
             plan = stages.plan(targets or [])
             how = How(force, stage_timeout_seconds, retries, retry_seconds)
             outcomes = _run(stages, plan, how)
-    except (UserError, InputError) as error:
+    except InputError as error:
         return Failed(name=INVALID, message=str(error), data=[])
     state = _conclude(outcomes, cancelled.is_set())
     return _pushed(state) if push and state.is_completed() else state
@@ -255,7 +256,7 @@ def main(argv: list[str] | None = None) -> int:
         if settings:
             overridden(PARAMS, settings)
         Stages().plan(args.target or [])
-    except UserError as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return exit_code(run)

@@ -24,7 +24,7 @@ from flows.promote import Decision, Desk, promote
 from flows.promotions import TAG, Overtaken, now
 from flows.runs import attended
 from flows.shell import INVALID, exit_code
-from flows.stages import Stages, UserError
+from flows.stages import Stages
 from flows.turn import turn
 from flows.warm import start_from_champion
 
@@ -48,7 +48,7 @@ def retrain() -> State[Decision | None]:
         settings = load_settings(PARAMS)
         with attended(lambda: None) as cancelled, turn(cancelled):
             return _retrain(settings, settings.operate, cancelled)
-    except (InputError, UserError) as error:
+    except InputError as error:
         return Failed(name=INVALID, message=str(error))
     except (Unavailable, remote.RemoteFailed) as error:
         return Failed(message=str(error))

@@ -26,7 +26,6 @@ from flows.notify import load
 from flows.pipeline import pipeline
 from flows.retrain import patience, retrain
 from flows.runs import end_lost
-from flows.stages import UserError
 
 PARAMS = Path("params.yaml")
 NEVER = "0 0 29 2 *"  # a cron that is not active
@@ -74,7 +73,7 @@ def check(options: OperateSettings) -> None:
     """See that Prefect's server answers and has what params.yaml names.
 
     Raises:
-        UserError: it does not.
+        InputError: it does not.
     """
     url = get_current_settings().api.url
     hint = (
@@ -82,17 +81,17 @@ def check(options: OperateSettings) -> None:
         "address, as http://127.0.0.1:4200/api"
     )
     if not url:
-        raise UserError(f"PREFECT_API_URL is not set: schedules need a server that stays. {hint}")
+        raise InputError(f"PREFECT_API_URL is not set: schedules need a server that stays. {hint}")
     try:
         with get_client(sync_client=True) as client:
             client.read_work_pools(limit=1)
     except httpx.HTTPStatusError as error:
-        raise UserError(
+        raise InputError(
             f"Prefect's server at {url} refuses: {error.response.status_code}. If it wants a "
             "password, set PREFECT_API_AUTH_STRING to user:password"
         ) from error
     except httpx.HTTPError as error:
-        raise UserError(f"no server of Prefect's answers at {url}. {hint}") from error
+        raise InputError(f"no server of Prefect's answers at {url}. {hint}") from error
     if options.notify is not None:
         load(options.notify)
 
@@ -107,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for flow in (pipeline, retrain, evaluate):
             end_lost(flow.name)  # such a run might keep others from starting
         serve(*deployments(settings))
-    except (InputError, UserError) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0

@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 
-from flows.stages import UserError
+from components.store.errors import InputError
 
 INVALID = "Invalid"  # a state's name after a mistake that no retry mends
 STOPPED = 130  # exit code of a run that somebody stopped, as a shell's after Ctrl-C
@@ -29,7 +29,7 @@ def exit_code(run: Callable[[], State]) -> int:
         if PREFECT_API_URL.value():
             get_client(sync_client=True).hello()
         state = run()
-    except UserError as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except HTTPError as error:

@@ -1,51 +1,47 @@
 """Drive DVC's stages from one process, side by side, with the result of plain `dvc repro`.
 
-The only module that uses DVC's internal calls, so DVC is pinned exactly. Commands run outside
-DVC's lock; everything else (asking what changed, preparing, saving, writing `dvc.lock`) happens
-under it, a stage at a time. `dvc.yaml` is the only place where the graph stands.
+With `files`, `plan` and `reasons` the only module that uses DVC's internal calls, so DVC is pinned
+exactly. Commands run outside DVC's lock; everything else (asking what changed, preparing, saving,
+writing `dvc.lock`) happens under it, a stage at a time. `dvc.yaml` is the only place where the
+graph stands.
 """
 
 import difflib
 import errno
-import json
 import logging
 import os
 import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import BoundedSemaphore, Event, RLock
-from typing import IO, Any
 
 from dvc.dependency.param import BadParamFileError, MissingParamsError
 from dvc.dvcfile import PROJECT_FILE
 from dvc.exceptions import DvcException
-from dvc.fs import LocalFileSystem, localfs
-from dvc.lock import LockError, make_lock
+from dvc.lock import LockError
 from dvc.logger import set_loggers_level
 from dvc.repo import Repo, lock_repo
 from dvc.repo.reproduce import collect_stages, get_active_graph, plan_repro
-from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK, rwlock
+from dvc.rwlock import rwlock
 from dvc.stage import PipelineStage, Stage
 from dvc.stage.cache import RunCacheNotFoundError
 from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_kwargs
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
-from dvc.utils.serialize import dumps_yaml, load_path, load_yaml, parse_yaml_for_update
-from networkx import DiGraph
+from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
+from components.store.errors import InputError
 from components.store.progress import LINES as PROGRESS_LINES
 from flows.command import Stopped, TimeLimit, run_command
+from flows.files import Files, mend_rwlock, replacing
+from flows.plan import PlannedStage, in_order
+from flows.reasons import explain, lockfile, recorded
 
-REASONS = 3  # that are spelt out
 USER_MISTAKE = 2  # a stage's exit code for a mistake in configuration or data
-
-
-class UserError(Exception):
-    """A mistake in configuration or data: running again will not mend it."""
 
 
 class StageFailed(Exception):
@@ -59,57 +55,6 @@ class StageFailed(Exception):
     def __init__(self, message: str, may_pass: bool = False):
         super().__init__(message)
         self.may_pass = may_pass
-
-
-Metrics = Mapping[str, float]
-
-
-@dataclass(frozen=True)
-class PlannedStage:
-    """A stage that a run will visit.
-
-    Attributes:
-        name: as DVC calls it.
-        upstream: the names of the stages whose outputs it reads.
-        command: what it runs.
-        metric_files, plot_files: those of its outputs that are metrics, and plots.
-    """
-
-    name: str
-    upstream: tuple[str, ...]
-    command: str = ""
-    metric_files: tuple[Path, ...] = ()
-    plot_files: tuple[Path, ...] = ()
-
-    @classmethod
-    def of(cls, stage: Stage, upstream: Iterable[str]) -> "PlannedStage":
-        """What is to be known of DVC's stage."""
-        return cls(
-            stage.addressing,
-            tuple(upstream),
-            stage.cmd if isinstance(stage.cmd, str) else "\n".join(stage.cmd or []),
-            tuple(Path(out.fs_path) for out in stage.outs if out.is_metric),
-            tuple(Path(out.fs_path) for out in stage.outs if out.is_plot),
-        )
-
-    def metrics(self) -> Metrics:
-        """The numbers in its files of metrics, as `accuracy/answer`; none where it never ran."""
-        files = [load_path(str(path), localfs) for path in self.metric_files if path.exists()]
-        return {name: number for values in files for name, number in _numbers(values)}
-
-    def pictures(self) -> list[Path]:
-        """Its plots that are PNG files."""
-        plots = (path.rglob("*") if path.is_dir() else [path] for path in self.plot_files)
-        return sorted(path for paths in plots for path in paths if path.suffix == ".png")
-
-
-def _numbers(values: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers in nested mappings, with their names."""
-    for name, value in values.items() if isinstance(values, dict) else ():
-        if isinstance(value, int | float):
-            yield f"{prefix}{name}", value
-        else:
-            yield from _numbers(value, f"{prefix}{name}/")
 
 
 @dataclass(frozen=True)
@@ -130,15 +75,15 @@ class Stages:
         workers: how many stages run side by side; the number of CPUs if None.
 
     Raises:
-        UserError: the working directory is in no DVC project.
+        InputError: the working directory is in no DVC project.
     """
 
     def __init__(self, workers: int | None = None):
         with _as_user_error():
             # A `dvc push` that holds the lock must delay a finished stage, not fail it.
-            self._repo = Repo(fs=_Files(), _wait_for_lock=True)
+            self._repo = Repo(fs=Files(), _wait_for_lock=True)
             self._cache = self._repo.cache.local_cache_dir
-        _mend_rwlock(self._repo)
+        mend_rwlock(self._repo)
         self._mutex = RLock()
         self._slots = BoundedSemaphore(workers or os.cpu_count() or 1)
         self.stopping = Event()
@@ -156,20 +101,20 @@ class Stages:
         Lists their outputs in .gitignore, since a stage that ends early would come first there.
 
         Raises:
-            UserError: a target is unknown, or dvc.yaml is missing or wrong.
+            InputError: a target is unknown, or dvc.yaml is missing or wrong.
         """
         with _as_user_error(), self._locked():
             index = self._repo.index
             graph = get_active_graph(index.graph)
             _check_targets(targets, [stage.addressing for stage in index.stages])
             stages = plan_repro(graph, collect_stages(self._repo, targets or [PROJECT_FILE]))
-            self._new = [stage for stage in stages if not _recorded(stage)]
+            self._new = [stage for stage in stages if not recorded(stage)]
             self._open = {stage.addressing: stage for stage in self._new}
             for stage in stages:
                 for out in stage.outs:  # the .gitignore may belong in a folder that is not there
                     Path(out.fs_path).parent.mkdir(parents=True, exist_ok=True)
                 stage.ignore_outs()
-            self._plan = _in_order(stages, index.graph)
+            self._plan = in_order(stages, index.graph)
             return self._plan
 
     def run(
@@ -188,7 +133,7 @@ class Stages:
             timeout: limit of the command in seconds.
 
         Raises:
-            UserError: the command ended with exit code 2, or a dependency or parameter is missing.
+            InputError: the command ended with exit code 2, or a dependency or parameter is missing.
             StageFailed: the command failed in another way, or DVC could not record its outputs.
         """
         with self._slots, self._as_stage_error(name):
@@ -209,7 +154,7 @@ class Stages:
         """Why a stage must run, in words; empty if nothing changed so far."""
         with _as_user_error(), self._locked():
             (stage,) = self._repo.stage.collect(name)
-            return _explain(stage)
+            return explain(stage)
 
     def stop(self) -> None:
         """Kill the commands that run, let no other stage start, and write down what finished."""
@@ -222,7 +167,7 @@ class Stages:
     ) -> tuple[str, str]:
         with self._locked():
             (stage,) = self._repo.stage.collect(name)
-            why = "forced" if force else _explain(stage)
+            why = "forced" if force else explain(stage)
             if not why:
                 return "up to date", "nothing changed"
             if not stage.cmd or stage.frozen:  # `dvc add`ed data: only DVC has anything to do
@@ -301,7 +246,7 @@ class Stages:
         """Clear the way for the command; True if its outputs came from the run cache instead."""
         missing = [str(dep) for dep in stage.deps if not dep.exists]
         if missing:
-            raise UserError(f"{stage.addressing}: missing dependency {', '.join(missing)}")
+            raise InputError(f"{stage.addressing}: missing dependency {', '.join(missing)}")
         self._check_stopping(stage.addressing)
         stage.remove_outs(ignore_remove=False, force=False)
         if not force:
@@ -336,7 +281,7 @@ class Stages:
             except Stopped:
                 raise StageFailed(f"{stage.addressing}: killed, the run is stopping") from None
             if code == USER_MISTAKE:
-                raise UserError(f"{stage.addressing}: exit code 2, see what it printed")
+                raise InputError(f"{stage.addressing}: exit code 2, see what it printed")
             if code:
                 message = f"{stage.addressing}: exit code {code} from: {command}"
                 raise StageFailed(message, may_pass=code == os.EX_TEMPFAIL)
@@ -389,8 +334,8 @@ class Stages:
             if not turn:
                 return
             with self._locked():
-                for path in {_lockfile(stage) for stage in turn}:
-                    self._write_entries(path, [s for s in turn if _lockfile(s) == path])
+                for path in {lockfile(stage) for stage in turn}:
+                    self._write_entries(path, [s for s in turn if lockfile(s) == path])
             for stage in turn:
                 del self._finished[stage.addressing]
                 self._open.pop(stage.addressing, None)
@@ -401,10 +346,10 @@ class Stages:
         awaited = set()  # lock files in which an earlier stage is still to come
         hopeless = self._hopeless()
         for name, stage in self._open.items():
-            if name in self._finished and _lockfile(stage) not in awaited:
+            if name in self._finished and lockfile(stage) not in awaited:
                 turn.append(self._finished[name])
             elif name not in hopeless and not self.stopping.is_set():
-                awaited.add(_lockfile(stage))
+                awaited.add(lockfile(stage))
         return turn
 
     def _hopeless(self) -> set[str]:
@@ -424,12 +369,12 @@ class Stages:
         for stage in stages:
             entries.update(to_lockfile(stage))
         for new in self._new:
-            if _lockfile(new) == path and new.name in entries:
+            if lockfile(new) == path and new.name in entries:
                 entries[new.name] = entries.pop(new.name)
         self._write(path, dumps_yaml(data))
 
     def _write(self, path: Path, text: str) -> None:
-        with _replacing(path, Path(self._repo.tmp_dir)) as file:
+        with replacing(path, Path(self._repo.tmp_dir)) as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -440,7 +385,7 @@ class Stages:
         try:
             yield
         except (BadParamFileError, MissingParamsError) as error:
-            raise UserError(f"{name}: {error}") from error
+            raise InputError(f"{name}: {error}") from error
         except DvcException as error:
             raise StageFailed(f"{name}: {error}", isinstance(error, LockError)) from error
         except OSError as error:
@@ -457,41 +402,12 @@ class Stages:
         )
 
 
-class _Files(LocalFileSystem):
-    """DVC's own, but its list of who reads and writes what appears whole or not at all.
-
-    DVC refuses to go on with half a list.
-    """
-
-    def open(self, path: str, mode: str = "r", **kwargs) -> IO:
-        if mode == "w" and os.path.basename(path) == RWLOCK_FILE:
-            return _replacing(Path(path), Path(path).parent)
-        return super().open(path, mode, **kwargs)
-
-
-def _mend_rwlock(repo: Repo) -> None:
-    """Remove DVC's list of who reads and writes what, if a process was killed while writing it.
-
-    DVC itself refuses to go on with half a list. Who writes it holds the guard.
-    """
-    hardlink = repo.config["core"].get("hardlink_lock", False)
-    guard = os.path.join(repo.tmp_dir, RWLOCK_LOCK)
-    path = Path(repo.tmp_dir, RWLOCK_FILE)
-    with make_lock(guard, tmp_dir=repo.tmp_dir, hardlink_lock=hardlink):
-        try:
-            json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            pass
-        except ValueError:
-            path.unlink()
-
-
 @contextmanager
 def _as_user_error() -> Iterator[None]:
     try:
         yield
     except DvcException as error:
-        raise UserError(str(error)) from error
+        raise InputError(str(error)) from error
 
 
 def _check_targets(targets: Sequence[str], names: list[str]) -> None:
@@ -500,67 +416,4 @@ def _check_targets(targets: Sequence[str], names: list[str]) -> None:
         if target not in known and not os.path.exists(target):
             nearest = difflib.get_close_matches(target, known, n=1, cutoff=0)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
-            raise UserError(f"unknown stage {target!r}{hint} (stages: {', '.join(sorted(known))})")
-
-
-def _in_order(stages: list[Stage], graph: DiGraph) -> list[PlannedStage]:
-    """What each stage waits for: those that make what it reads.
-
-    A frozen stage takes what it reads as it is at its place in the plan, before or after it is
-    made: who comes later waits.
-    """
-    place = {stage: number for number, stage in enumerate(stages)}
-    upstream: dict[Stage, list[str]] = {stage: [] for stage in stages}
-    for reader, maker in graph.edges(stages):
-        if maker in place:
-            first, second = sorted((reader, maker), key=place.__getitem__)
-            upstream[second].append(first.addressing)
-    return [PlannedStage.of(stage, names) for stage, names in upstream.items()]
-
-
-def _lockfile(stage: PipelineStage) -> Path:
-    return Path(stage.path).with_suffix(".lock")
-
-
-def _recorded(stage: Stage) -> bool:
-    if not isinstance(stage, PipelineStage):
-        return True
-    path = _lockfile(stage)
-    return path.exists() and stage.name in load_yaml(path).get("stages", {})
-
-
-def _explain(stage: Stage) -> str:
-    """Why the stage must run, in words; empty if nothing changed."""
-    if stage.cmd and not _recorded(stage):
-        return "not run before"
-    reasons = []
-    for entry in stage.status().get(stage.addressing, []):
-        if isinstance(entry, str):  # "changed command", "always changed"
-            reasons.append(entry)
-            continue
-        for kind, changes in entry.items():
-            prefix = "output " if kind == "changed outs" else ""
-            reasons += [
-                text for path, what in changes.items() for text in _words(prefix + path, what)
-            ]
-    more = len(reasons) - REASONS
-    return "; ".join(reasons[:REASONS] + ([f"and {more} more"] if more > 0 else []))
-
-
-def _words(path: str, what: str | dict[str, str]) -> list[str]:
-    if isinstance(what, dict):  # parameters of a file
-        return [f"{path}: {key} {_plain(change)}" for key, change in what.items()]
-    return [f"{path} {_plain(what)}"]
-
-
-def _plain(change: str) -> str:
-    return {"deleted": "missing", "modified": "changed"}.get(change, change)
-
-
-@contextmanager
-def _replacing(path: Path, folder: Path) -> Iterator[IO[str]]:
-    """A file that takes the place of `path` when it is whole; it grows in `folder`."""
-    unfinished = folder / f"{path.name}.unfinished"
-    with open(unfinished, "w", encoding="utf-8") as file:
-        yield file
-    os.replace(unfinished, path)
+            raise InputError(f"unknown stage {target!r}{hint} (stages: {', '.join(sorted(known))})")

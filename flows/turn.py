@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from prefect import get_run_logger
 from prefect.runtime import flow_run
 
-from flows.stages import UserError
+from components.store.errors import InputError
 
 POLL_SECONDS = 0.5
 
@@ -28,12 +28,12 @@ def turn(stopping: Event) -> Iterator[None]:
     is entered at once, to do nothing.
 
     Raises:
-        UserError: the working directory is in no DVC project.
+        InputError: the working directory is in no DVC project.
     """
     try:
         folder = Path(Repo.find_root(), Repo.DVC_DIR, "tmp")
     except DvcException as error:
-        raise UserError(str(error)) from error
+        raise InputError(str(error)) from error
     folder.mkdir(exist_ok=True)
     lock, holder = FileLock(folder / "run.lock", is_singleton=True), folder / "run"
     if not _acquire(lock, holder, stopping):

@@ -2,7 +2,8 @@
 
 import sys
 
-from flows.stages import Stages, UserError
+from components.store.errors import InputError
+from flows.stages import Stages
 
 
 def main() -> int:
@@ -16,7 +17,7 @@ def main() -> int:
                 reasons[planned.name] = reason
             elif dirty:
                 reasons[planned.name] = f"if {' or '.join(dirty)} makes something else"
-    except UserError as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     width = max(map(len, reasons), default=0)

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from components.store.errors import InputError
 from flows.services.postgresql import program
 from flows.services.services import PORTS, Services
-from flows.stages import UserError
 
 ANY_PORTS = dict.fromkeys(PORTS, 0)
 
@@ -38,7 +38,7 @@ def require_postgresql() -> None:
     """Skip a test, and say why, where PostgreSQL or what talks to it is not installed."""
     try:
         program("postgres")
-    except UserError as error:
+    except InputError as error:
         pytest.skip(str(error))
     needed = ("psycopg2", "flask_wtf")
     if missing := [name for name in needed if not importlib.util.find_spec(name)]:

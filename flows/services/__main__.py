@@ -7,9 +7,9 @@ import argparse
 import sys
 from pathlib import Path
 
+from components.store.errors import InputError
 from flows.services.processes import ServiceFailed
 from flows.services.services import PORTS, Services
-from flows.stages import UserError
 
 FOLDER = Path("services")
 
@@ -30,7 +30,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.what == "start":
             asked = {name: getattr(args, f"{name}_port") for name in PORTS}
             services.start({name: port for name, port in asked.items() if port is not None})
-    except UserError as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except ServiceFailed as error:

@@ -8,8 +8,8 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from components.store.errors import InputError
 from flows.services.processes import Process, ServiceFailed
-from flows.stages import UserError
 
 USER = "synesthesia"
 DEBIAN = Path("/usr/lib/postgresql")  # its package leaves the server's programs off PATH
@@ -43,7 +43,7 @@ class PostgreSQL:
         """Start the cluster, made first if it is not there, and wait until it answers.
 
         Raises:
-            UserError: PostgreSQL is not installed, or its account cannot enter the folder.
+            InputError: PostgreSQL is not installed, or its account cannot enter the folder.
             ServiceFailed: it does not start.
         """
         account = _account()
@@ -115,7 +115,7 @@ class PostgreSQL:
         if made.returncode:
             shutil.rmtree(data, ignore_errors=True)
             if "ermission denied" in made.stderr:
-                raise UserError(
+                raise InputError(
                     f"the account {ACCOUNT}, as which PostgreSQL runs when root starts it, cannot "
                     f"enter {self.folder}. Name a folder that it can enter: --folder /srv/services"
                 )
@@ -126,12 +126,12 @@ def program(name: str) -> str:
     """The path of one of PostgreSQL's programs, of its newest version.
 
     Raises:
-        UserError: it is not installed.
+        InputError: it is not installed.
     """
     versions = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
     if found := (str(versions[-1]) if versions else shutil.which(name)):
         return found
-    raise UserError(
+    raise InputError(
         f"PostgreSQL's program {name!r} is neither in {DEBIAN}/*/bin nor on PATH. Install it, as "
         "by: apt-get install postgresql"
     )
@@ -144,7 +144,7 @@ def _account() -> pwd.struct_passwd | None:
     try:
         return pwd.getpwnam(ACCOUNT)
     except KeyError:
-        raise UserError(
+        raise InputError(
             f"PostgreSQL does not run as root, and there is no account {ACCOUNT!r} to run it as. "
             "Start the services as another user, or install Debian's package"
         ) from None

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 
+from components.store.errors import InputError
 from components.store.files import replacing, write_json
 from flows.services.postgresql import FAST, PostgreSQL
 from flows.services.processes import Process
@@ -21,7 +22,6 @@ from flows.services.servers import (
     mlflow_environment,
     prefect_command,
 )
-from flows.stages import UserError
 
 PORTS = {"postgresql": 5433, "mlflow": 5000, "prefect": 4200}  # 5432 may be the system's own
 MLFLOW_USER, PREFECT_USER = "admin", "admin"
@@ -42,7 +42,7 @@ class Services:
             ports: service → port; 0 is any that is free. Left out: as the last time, or `PORTS`.
 
         Raises:
-            UserError: PostgreSQL is not installed, or a port is taken.
+            InputError: PostgreSQL is not installed, or a port is taken.
             ServiceFailed: one does not start.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ class Services:
         known = self.ports if self._ports_file.exists() else PORTS
         running = {name for name in PORTS if self.runs(name)}
         if moved := [name for name in running if asked.get(name) not in (None, 0, known[name])]:
-            raise UserError(
+            raise InputError(
                 f"{', '.join(moved)} runs on another port than the one asked for. Stop it first: "
                 "python -m flows.services stop"
             )
@@ -231,7 +231,7 @@ def _free_port(name: str, port: int) -> int:
         try:
             probe.bind((HOST, port))
         except OSError as error:
-            raise UserError(
+            raise InputError(
                 f"port {port} for {name} cannot be used: {error.strerror}. Name another, or 0 for "
                 f"any: --{name}-port 0"
             ) from error

@@ -19,7 +19,8 @@ from pathlib import Path
 import yaml
 from dvc.repo import Repo
 
-from flows.stages import StageFailed, Stages, UserError
+from components.store.errors import InputError
+from flows.stages import StageFailed, Stages
 
 # What a stage makes depends on its name, a parameter and the content of what it reads.
 STEP = """\
@@ -277,7 +278,7 @@ def drive(stages: Stages, delays: int = 0, log: Callable[[str], None] = lambda l
         time.sleep(pauses[name])
         try:
             return stages.run(name, log=log, timeout=60).what
-        except (StageFailed, UserError):
+        except (StageFailed, InputError):
             return "failed"
 
     with ThreadPoolExecutor(max_workers=len(plan)) as pool:

@@ -59,7 +59,8 @@ def test_a_stage_that_is_up_to_date_shows_no_page(done, run, artifacts):
 
 def test_plots_are_in_the_page_and_small(tmp_path):
     from flows.artifacts import WIDTH, stage_page
-    from flows.stages import Outcome, PlannedStage
+    from flows.plan import PlannedStage
+    from flows.stages import Outcome
 
     (tmp_path / "plots").mkdir()
     picture(size=(3000, 1500)).save(tmp_path / "plots" / "noise.png")

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import flow
-from flows.stages import PlannedStage
+from flows.plan import PlannedStage
 from tests.shrunk import ROOT
 
 SHAPE = [

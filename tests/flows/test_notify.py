@@ -97,13 +97,13 @@ def test_what_is_wrong_with_params_yaml_is_reported_too(tmp_path, monkeypatch, b
 def test_a_block_that_cannot_be_used_is_named(prefect_api, kind):
     from prefect.blocks.system import Secret
 
+    from components.store.errors import InputError
     from flows.notify import load
-    from flows.stages import UserError
 
     Secret(value="word").save("word", overwrite=True)
     slug, problem = {
         "no block": ("slack-webhook/nobody", "has no block 'slack-webhook/nobody'"),
         "no notification": ("secret/word", "the block 'secret/word' sends no notifications"),
     }[kind]
-    with pytest.raises(UserError, match=problem):
+    with pytest.raises(InputError, match=problem):
         load(slug)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from components.store.errors import InputError
 from flows.override import _replaced, overridden, override, parsed
-from flows.stages import UserError
 from tests.shrunk import ROOT, change, shipped
 
 TEXT = (ROOT / "params.yaml").read_text()
@@ -77,7 +77,7 @@ def test_the_same_value_leaves_the_file_alone(params):
     ],
 )
 def test_a_mistake_is_explained_and_changes_nothing(params, settings, message):
-    with pytest.raises(UserError) as error:
+    with pytest.raises(InputError) as error:
         override(params, settings)
     assert message in str(error.value)
     assert params.read_text() == TEXT
@@ -89,7 +89,7 @@ def test_a_file_without_the_last_line_s_end(params):
 
 
 def test_no_file(tmp_path):
-    with pytest.raises(UserError, match="params.yaml is missing"):
+    with pytest.raises(InputError, match="params.yaml is missing"):
         override(tmp_path / "params.yaml", {"seed": 1})
 
 
@@ -102,7 +102,7 @@ def test_words_of_the_shell():
 
 @pytest.mark.parametrize("word", ["train.epochs", "=3", "train.epochs=[1"])
 def test_words_that_are_none(word):
-    with pytest.raises(UserError, match="--set"):
+    with pytest.raises(InputError, match="--set"):
         parsed([word])
 
 

@@ -10,7 +10,8 @@ from threading import Thread
 import pytest
 import yaml
 
-from flows.stages import StageFailed, Stages, UserError
+from components.store.errors import InputError
+from flows.stages import StageFailed, Stages
 from tests.flows.conftest import Toy
 
 ORDER = ["source", "left", "right", "join", "aside", "report"]
@@ -35,19 +36,19 @@ def test_plan_of_a_target_is_what_it_needs(toy):
 
 
 def test_unknown_target_names_the_nearest_stage(toy):
-    with pytest.raises(UserError, match="unknown stage 'lefft'; did you mean 'left'"):
+    with pytest.raises(InputError, match="unknown stage 'lefft'; did you mean 'left'"):
         Stages().plan(["lefft"])
 
 
 def test_broken_dvc_yaml_is_a_user_error(toy):
     (toy.path / "dvc.yaml").write_text("stages: [")
-    with pytest.raises(UserError):
+    with pytest.raises(InputError):
         Stages().plan()
 
 
 def test_outside_a_project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(UserError, match="not inside of a DVC repository"):
+    with pytest.raises(InputError, match="not inside of a DVC repository"):
         Stages()
 
 
@@ -170,7 +171,7 @@ def test_force_runs_the_command(done, reproduced):
 
 def test_exit_codes(toy):
     toy.hook("source", "exit 2")
-    with pytest.raises(UserError, match="source: exit code 2"):
+    with pytest.raises(InputError, match="source: exit code 2"):
         Stages().run("source", **QUIET)
     toy.hook("source", "exit 3")
     with pytest.raises(StageFailed, match="source: exit code 3 from: sh step.sh source"):
@@ -179,13 +180,13 @@ def test_exit_codes(toy):
 
 def test_missing_dependency_is_a_user_error(toy):
     (toy.path / "raw.txt").unlink()
-    with pytest.raises(UserError, match="source: missing dependency raw.txt"):
+    with pytest.raises(InputError, match="source: missing dependency raw.txt"):
         Stages().run("source", **QUIET)
 
 
 def test_missing_parameter_is_a_user_error(done):
     done.set("rate: 0.1", "pace: 0.1")
-    with pytest.raises(UserError, match="left.rate"):
+    with pytest.raises(InputError, match="left.rate"):
         Stages().run("left", **QUIET)
 
 
