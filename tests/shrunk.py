@@ -73,7 +73,7 @@ def change(params: dict, changes: dict) -> dict:
         for part in path:
             node = node[part]
         assert last in node, key
-        node[last] = value
+        node[last] = copy.deepcopy(value)  # it may be changed further
     return params
 
 

@@ -601,7 +601,7 @@ def test_the_command_answers_what_is_given_to_it(done, asked, tmp_path):
         assert "no version of synesthesia is the champion yet" in process.stderr
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")
-    message = "row 0 has image that cannot be used: the image cannot be decoded: it is no sound"
+    message = "error: image that cannot be used: the image cannot be decoded"
     done.refused(message, ASK, "--image", str(broken))
 
 

@@ -4,14 +4,14 @@ import csv
 import importlib
 import json
 import sys
-from argparse import Namespace
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from components.registry.__main__ import metrics_of
+from components.registry.run import test_points as points_of_test
+from components.registry.run import trainings
 from components.store.tables import HISTORY, QUARANTINE, RANKS, SAMPLES, read_table
 from tests.shrunk import small_params, write_params
 from tests.stages import STAGES, run_by_hand
@@ -109,16 +109,13 @@ def test_metrics_are_by_task_and_direction_in_json_and_in_mlflow(done):
     for metric, value in expected.items():
         assert metrics[metric] == {"find_photo": {"text→image": value}}
     assert list(metrics["accuracy"]) == ["colour"]
-    arguments = Namespace(
-        metrics=done / "reports/metrics.json",
-        retrieval=done / "reports/retrieval.json",
-        histories=done / "reports/history",
-        steps=done / "reports/steps/train.parquet",
-    )
-    logged = {(name, step): value for name, value, step in metrics_of(arguments)}
+    points = points_of_test(done / "reports/metrics.json", done / "reports/retrieval.json")
+    logged = {point.name: point.value for point in points}
+    found = trainings(done / "reports/history", done / "reports/steps/train.parquet")
+    (align,) = (training for training in found if training.stage == "align")
     for metric, value in expected.items():
-        assert logged[f"{metric}/find_photo/text_to_image", 0] == value
-        assert f"align/{metric}/find_photo" in {name for name, _ in logged}
+        assert logged[f"{metric}/find_photo/text_to_image"] == value
+        assert f"{metric}/find_photo" in {point.name for point in align.points}
 
 
 def test_it_is_learnt_and_measured_in_every_epoch_of_align(done):

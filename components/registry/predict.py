@@ -55,7 +55,7 @@ def answer(model, asked: pd.DataFrame) -> pd.Series:
     try:
         return model.predict(asked).iloc[0]
     except MlflowException as error:
-        raise InputError(error.message.removeprefix("row 0 ")) from error
+        raise InputError(error.message.removeprefix("row 0 has ")) from error
 
 
 def load(uri: str | None, params: Path):
@@ -72,6 +72,12 @@ def load(uri: str | None, params: Path):
         try:
             return mlflow.pyfunc.load_model(uri)
         except (mlflow.MlflowException, OSError) as error:
+            if isinstance(error.__cause__, ImportError):
+                raise InputError(
+                    f"{uri} holds the code of another version of this project, which does not load "
+                    f"here: {error.__cause__}. Check out the commit that its tag git_commit names, "
+                    "or train it again"
+                ) from error
             missing = ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
             if getattr(error, "error_code", missing[0]) not in missing:
                 raise

@@ -114,6 +114,7 @@ class Person:
     def find(self, model: str, alias: str) -> str:
         """The version of a model that has an alias."""
         page = self._mlflow
+        page.goto(f"{self.services.url('mlflow')}/#/models?searchInput={model}")
         page.get_by_role("link", name=model, exact=True).click()
         row = page.get_by_role("row").filter(has_text=f"@ {alias}")
         row.wait_for()
