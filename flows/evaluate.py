@@ -19,7 +19,7 @@ from components.registry.tracking import explained
 from components.store.errors import InputError, Unavailable
 from components.store.files import read_json
 from flows import artifacts
-from flows.gates import flat
+from flows.gates import flat, number
 from flows.notify import report
 from flows.promote import Desk
 from flows.runs import attended
@@ -125,7 +125,7 @@ def record(desk: Desk, number: str, suite: Suite, exam: str, figures: Figures) -
 def exam_page(exams: Mapping[str, Figures]) -> str:
     """All but robustness, a column a version, as Markdown."""
     names = (name for name in _names(exams) if not name.startswith(ROBUSTNESS))
-    rows = [[name, *(_number(exam.get(name)) for exam in exams.values())] for name in names]
+    rows = [[name, *(number(exam.get(name)) for exam in exams.values())] for name in names]
     return artifacts.table(("figure", *exams), rows)
 
 
@@ -138,7 +138,7 @@ def robustness_page(exams: Mapping[str, Figures]) -> str:
     rows = [
         [
             name.removeprefix(ROBUSTNESS),
-            *(_number(exam.get(f"{name}/{kind}")) for exam in exams.values() for kind in kinds),
+            *(number(exam.get(f"{name}/{kind}")) for exam in exams.values() for kind in kinds),
         ]
         for name in asked
     ]
@@ -147,10 +147,6 @@ def robustness_page(exams: Mapping[str, Figures]) -> str:
 
 def _names(exams: Mapping[str, Figures]) -> list[str]:
     return list(dict.fromkeys(name for exam in exams.values() for name in exam))
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -41,6 +41,11 @@ def flat(values: Mapping, prefix: str = "") -> Iterator[tuple[str, float]]:
             yield f"{prefix}{name}", value
 
 
+def number(value: float | None) -> str:
+    """A figure as tables show it."""
+    return "–" if value is None else f"{value:.4g}"
+
+
 def judge(
     settings: PromoteSettings,
     exam: Mapping,

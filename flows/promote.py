@@ -24,7 +24,7 @@ from components.store.errors import InputError
 from components.store.files import read_json
 from components.store.hashing import fingerprint
 from flows.command import run_command
-from flows.gates import Gate, judge
+from flows.gates import Gate, judge, number
 from flows.promotions import (
     LONGEST_WHY,
     MOVED,
@@ -272,20 +272,16 @@ def table(gates: Sequence[Gate]) -> str:
         (
             "pass" if gate.passed else "FAIL",
             gate.name,
-            _number(gate.found),
+            number(gate.found),
             gate.bound,
-            _number(gate.champion),
-            _number(gate.p),
+            number(gate.champion),
+            number(gate.p),
         )
         for gate in gates
     ]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ("  ".join(map(str.ljust, row, widths)).rstrip() for row in (header, *rows))
     return "\n".join(lines)
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 def history(entries: Sequence[Entry]) -> str:

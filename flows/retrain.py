@@ -18,6 +18,7 @@ from components.config.settings import Settings
 from components.store.errors import InputError, Unavailable
 from flows import artifacts, drop, remote
 from flows.branch import Branch
+from flows.gates import number
 from flows.notify import report
 from flows.pipeline import pipeline
 from flows.promote import Decision, Desk, promote
@@ -182,9 +183,9 @@ def decision_page(decision: Decision, ask: bool) -> str:
         (
             "pass" if gate.passed else "**fail**",
             gate.name,
-            *(_number(value) for value in (gate.found, gate.champion)),
+            *(number(value) for value in (gate.found, gate.champion)),
             gate.bound,
-            _number(gate.p),
+            number(gate.p),
         )
         for gate in decision.gates
     ]
@@ -192,10 +193,6 @@ def decision_page(decision: Decision, ask: bool) -> str:
     return "\n\n".join(
         [f"{verdict(decision, ask)}.", *([artifacts.table(header, rows)] if rows else [])]
     )
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
 
 
 def main() -> int:

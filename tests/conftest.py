@@ -14,9 +14,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 @pytest.fixture(scope="session")
 def prefect_api() -> str:
     """The URL of a Prefect server that lives as long as the tests."""
-    os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")  # 10 s of the server's start
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from components.config.load import load_settings
-from components.config.settings import RegisterSettings
+from components.config.settings import Settings
 from components.registry.batch import answer_table
-from components.registry.tracking import CHAMPION, DEFAULT_URI, connect, explained, shown
+from components.registry.tracking import DEFAULT_URI, connect, explained, shown
 from components.store.errors import InputError, Unavailable
 
 
@@ -65,10 +65,10 @@ def load(uri: str | None, params: Path):
         InputError: there is no such model.
         Unavailable: MLflow's store does not answer.
     """
-    options = None if uri else names(params)
+    settings = None if uri else names(params)
     mlflow = connect()
     with explained(mlflow):
-        uri = uri or in_use(mlflow, options)
+        uri = uri or in_use(mlflow, settings)
         try:
             return mlflow.pyfunc.load_model(uri)
         except (mlflow.MlflowException, OSError) as error:
@@ -87,8 +87,8 @@ def load(uri: str | None, params: Path):
             ) from error
 
 
-def names(params: Path) -> RegisterSettings:
-    """What the model and the alias of the newest one are called.
+def names(params: Path) -> Settings:
+    """The settings, which say what the model and its aliases are called.
 
     Raises:
         InputError: there are no settings that say it.
@@ -98,20 +98,21 @@ def names(params: Path) -> RegisterSettings:
             f"{params} is missing, which names the model. Name one with --model, as "
             "models:/synesthesia/3"
         )
-    return load_settings(params).register_
+    return load_settings(params)
 
 
-def in_use(mlflow, options: RegisterSettings) -> str:
+def in_use(mlflow, settings: Settings) -> str:
     """The champion; before any was promoted, the newest model, which is said on stderr."""
+    options, champion = settings.register_, settings.promote.alias
     aliases = _aliases(mlflow, options.model)
-    if CHAMPION not in aliases and options.alias in aliases:
+    if champion not in aliases and options.alias in aliases:
         print(
-            f"note: no version of {options.model} is the {CHAMPION} yet, so the {options.alias} "
+            f"note: no version of {options.model} is the {champion} yet, so the {options.alias} "
             f"answers, version {aliases[options.alias]}. Promote one: python -m flows.promote",
             file=sys.stderr,
         )
         return f"models:/{options.model}@{options.alias}"
-    return f"models:/{options.model}@{CHAMPION}"
+    return f"models:/{options.model}@{champion}"
 
 
 def _aliases(mlflow, model: str) -> dict[str, str]:

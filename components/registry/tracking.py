@@ -11,7 +11,6 @@ from components.store.errors import InputError, Unavailable
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = Path("mlartifacts")  # of the default store; a server has a place of its own
-CHAMPION = "champion"  # alias of the version in use
 # Of a request to a server that does not answer: 14 s, where the 7 of MLflow itself take 4 minutes.
 RETRIES = "3"
 
