@@ -114,7 +114,9 @@ class Person:
     def find(self, model: str, alias: str) -> str:
         """The version of a model that has an alias."""
         page = self._mlflow
-        page.goto(f"{self.services.url('mlflow')}/#/models?searchInput={model}")
+        search = page.get_by_placeholder("Search registered models")
+        search.fill(model)  # the list shows a page of names at a time
+        search.press("Enter")
         page.get_by_role("link", name=model, exact=True).click()
         row = page.get_by_role("row").filter(has_text=f"@ {alias}")
         row.wait_for()

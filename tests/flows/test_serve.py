@@ -38,17 +38,22 @@ def operated(toy: Toy, **operate) -> Toy:
 
 @contextlib.contextmanager
 def started(toy: Toy, *words: str, **environment: str):
-    """A process in the project, ended politely afterwards."""
+    """A process in the project, ended politely afterwards, and surely."""
     process = subprocess.Popen(
         [sys.executable, "-m", *words],
         cwd=toy.path,
         env={**os.environ, "PYTHONPATH": str(ROOT), **QUICK, **environment},
+        start_new_session=True,
     )
     try:
         yield process
     finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(60)
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:  # what goes on would run what later tests ask for
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def eventually(look, seconds: float = 180):
