@@ -37,7 +37,7 @@ register: setup ## register the model that is here, as after dvc pull, in MLflow
 
 test: setup ## run the tests
 	@ruff check .
-	@pytest -n logical --dist loadfile
+	@pytest -n logical --dist loadfile --no-loadscope-reorder
 
 bench: setup ## measure every figure of the README and print the table
 	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[bench]'

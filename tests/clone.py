@@ -1,17 +1,22 @@
 """A clone of the working tree as a user has it, with the configuration made small."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+from filelock import FileLock
 
 from tests.shrunk import ROOT, assert_refused, small_params, write_params
-from tests.stages import STAGES
+from tests.stages import STAGES, covered
 
 QUIET = {
     "DVC_NO_ANALYTICS": "1",
@@ -20,6 +25,8 @@ QUIET = {
     "OMP_NUM_THREADS": "1",
 }
 UNSET = ("MLFLOW_TRACKING_URI", "PYTHONPATH")  # a clone uses its own store and its own modules
+REGISTER = ("dvc", "repro", "-q", "--force", "--single-item", "register")  # make register
+TRACKED = ("dvc.lock", "reports/data.json", "reports/retrieval.json", "reports/metrics.json")
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.org")
 
 
@@ -106,6 +113,16 @@ class Clone:
         done = subprocess.run(command, cwd=self.path, check=True, capture_output=True, text=True)
         return done.stdout
 
+    def changed(self) -> set[str]:
+        """The stages that `dvc repro` would run now if all that runs gave other bytes."""
+        lines = self.run("dvc", "repro", "--dry").splitlines()
+        found = {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+        for name, row in STAGES.items():  # each after what it needs
+            upstream = tuple(out for other in found for out in STAGES[other].outs)
+            if any(covered(d, upstream) or covered(o, (d,)) for d in row.deps for o in upstream):
+                found.add(name)
+        return found
+
     def set(self, **changes) -> None:
         """Other values at dotted keys of params.yaml, on top of the small ones."""
         write_params(self.path / "params.yaml", small_params(changes))
@@ -122,8 +139,81 @@ class Clone:
         path.write_text(dumps_yaml(lock))
         shutil.rmtree(self.path / ".dvc/cache/runs", ignore_errors=True)
 
+    def mlflow(self, expression: str):
+        """What a Python expression gives that sees `client` of the clone's own MLflow, as JSON.
+
+        It sees the `version` that is the challenger too, and the `run` that made it.
+        """
+        code = (
+            "import json, mlflow\n"
+            "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+            "client = mlflow.MlflowClient()\n"
+            "version = client.get_model_version_by_alias('synesthesia', 'challenger')\n"
+            "run = client.get_run(version.run_id)\n"
+            f"print(json.dumps({expression}))\n"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=self.path,
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
     def read(self, name: str) -> bytes:
         return (self.path / name).read_bytes()
+
+
+@pytest.fixture(scope="session")
+def pair(shared_folder, prefect_api) -> tuple[Clone, Clone]:
+    """A clone after plain `dvc repro`, and one after the Prefect flow; made at the same time.
+
+    All workers read them.
+    """
+    home = shared_folder / "pair"
+    plain, flown = (Clone(home / name) for name in ("plain", "flown"))
+    made = home / "made"
+    with FileLock(shared_folder / "pair.lock"):
+        if not made.exists():
+            shutil.rmtree(home, ignore_errors=True)  # of a worker that failed
+            _make(plain.path, flown.path, prefect_api)
+            made.touch()
+    return plain, flown
+
+
+def _make(plain: Path, flown: Path, prefect_api: str) -> None:
+    flow = Clone.fresh(flown).start("flows.pipeline", PREFECT_API_URL=prefect_api)
+    try:
+        Clone.fresh(plain).run("dvc", "repro", "-q")
+        output, _ = flow.communicate(timeout=600)
+        assert flow.returncode == 0, output[-5000:]
+    finally:
+        if flow.poll() is None:
+            kill_group(flow)
+
+
+@pytest.fixture(scope="session")
+def done(pair, tmp_path_factory) -> Clone:
+    """A clone after plain `dvc repro`; a test that changes it takes `again`."""
+    return pair[0].copy(tmp_path_factory.mktemp("done") / "clone")
+
+
+@pytest.fixture
+def again(done, tmp_path) -> Clone:
+    """A copy of the clone that is done, for a test that changes it."""
+    return done.copy(tmp_path / "clone")
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Wait for what a process that goes on does."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def in_group(pid: int, group: int) -> bool:

@@ -55,13 +55,12 @@ def services_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def servers(testrun_uid: str, worker_id: str, tmp_path_factory) -> Iterator[Services]:
+def servers(testrun_uid: str, worker_id: str, shared_folder: Path) -> Iterator[Services]:
     """PostgreSQL, MLflow and Prefect that live as long as the tests; all workers share them."""
     require_postgresql()
     home = Path(tempfile.gettempdir()) / f"servers-{testrun_uid}"
     services, user = Services(home / "services"), home / "users" / worker_id
-    mine = tmp_path_factory.getbasetemp()
-    lock = (mine if worker_id == "master" else mine.parent) / "servers.lock"
+    lock = shared_folder / "servers.lock"
     try:
         with FileLock(lock):
             home.mkdir(mode=0o711, exist_ok=True)  # PostgreSQL's account passes through

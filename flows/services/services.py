@@ -194,6 +194,7 @@ class Services:
         self, name: str, command: list[str], more: dict[str, str], health: str
     ) -> tuple[str, str]:
         if not self.runs(name):
+            self._end(name)  # what one killed this instant left would answer in its place
             inherited = {
                 key: value
                 for key, value in os.environ.items()

@@ -5,11 +5,11 @@ import shutil
 import pytest
 
 from tests.browser.project import tell
-from tests.clone import Clone
+from tests.clone import REGISTER
 
 
 @pytest.fixture
-def champion(servers, tmp_path, monkeypatch):
+def champion(servers, again, monkeypatch):
     """A small project whose model is the champion in the servers' MLflow, as version 1."""
     if shutil.which("chromium") is None:
         pytest.skip("Chromium is not installed: apt-get install chromium")
@@ -17,11 +17,10 @@ def champion(servers, tmp_path, monkeypatch):
         monkeypatch.setenv(name, value)
     import mlflow
 
-    clone = Clone.fresh(tmp_path)
-    clone.run("dvc", "repro", "-q", **servers.environment())
+    again.run(*REGISTER, **servers.environment())
     client = mlflow.MlflowClient(servers.url("mlflow"))
     client.set_registered_model_alias("synesthesia", "champion", "1")
-    return clone, client
+    return again, client
 
 
 def test_a_person_retrains_compares_and_promotes(servers, champion):
