@@ -1,4 +1,4 @@
-"""Run a stage's command in a process group that never outlives the driver.
+"""Run a command in a process group that never outlives the driver.
 
 The command runs in a session of its own, so that signals reach everything it starts. A small
 shell in the same group, the leash, holds the reading end of a pipe whose writing end only the
@@ -10,10 +10,17 @@ import contextvars
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from tempfile import TemporaryFile
 from threading import Event, Thread
+from typing import IO
 
+from components.store.errors import InputError
+
+USER_MISTAKE = 2  # a component's exit code for a mistake in configuration or data
+DVC_SAYS_WHY = 255  # DVC's exit code for whatever it has a message about
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 POLL_SECONDS = 0.05
 
@@ -40,22 +47,28 @@ def run_command(
     log: Callable[[str], None],
     stopping: Event,
     timeout: float | None = None,
+    errors: IO[str] | None = None,
 ) -> int:
     """Run `argv`, hand each line that it prints to `log`, and return its exit code.
 
     Whatever happens, nothing of the command's process group is alive afterwards.
 
+    Args:
+        errors: takes what it prints as errors; if None, `log` does, line by line.
+
     Raises:
         Stopped: `stopping` was set first.
         TimeLimit: `timeout` seconds passed first.
     """
+    if stopping.is_set():
+        raise Stopped
     process = subprocess.Popen(
         ["/bin/sh", "-c", LEASH, "sh", *argv],
         cwd=cwd,
         env=env,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stderr=errors or subprocess.STDOUT,
         text=True,
         errors="replace",
         start_new_session=True,
@@ -67,6 +80,26 @@ def run_command(
         return _wait(process, stopping, timeout)
     finally:
         _end_group(process, pump)
+
+
+def run_module(module: str, words: Sequence[str], stopping: Event) -> str:
+    """Run `python -m module` here, as `run_command` does; what it prints but for errors.
+
+    Raises:
+        InputError: it ended with a message about a mistake.
+        RuntimeError: it failed in another way.
+        Stopped: `stopping` was set first.
+    """
+    argv, lines = [sys.executable, "-m", module, *words], []
+    with TemporaryFile("w+", errors="replace") as errors:
+        code = run_command(argv, os.getcwd(), os.environ, lines.append, stopping, errors=errors)
+        errors.seek(0)
+        said = errors.read().strip()
+    if code in (USER_MISTAKE, DVC_SAYS_WHY):
+        raise InputError(f"{module}: {said.rpartition('rror: ')[2]}")
+    if code:
+        raise RuntimeError("\n".join([f"{module} ended with code {code}:", *lines, said]))
+    return "\n".join(lines)
 
 
 def _pump(process: subprocess.Popen, log: Callable[[str], None]) -> None:

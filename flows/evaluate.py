@@ -7,6 +7,7 @@ import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from threading import Event
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
@@ -19,10 +20,11 @@ from components.registry.tracking import explained
 from components.store.errors import InputError, Unavailable
 from components.store.files import read_json
 from flows import artifacts
+from flows.command import Stopped
 from flows.gates import flat, number
 from flows.notify import report
 from flows.promote import Desk
-from flows.runs import attended
+from flows.runs import CANCELLED, attended
 from flows.shell import INVALID, exit_code
 from flows.turn import turn
 
@@ -46,11 +48,17 @@ def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
         A completed state with the figures by alias, or a failed one, named "Invalid" after a
         mistake in configuration or data.
     """
+    with attended() as cancelled:
+        state = _evaluate(suite, cancelled)
+    return Cancelled(message=state.message) if cancelled.is_set() else state
+
+
+def _evaluate(suite: Suite, cancelled: Event) -> State:
     try:
-        with attended(lambda: None) as cancelled, turn(cancelled):
+        with turn(cancelled):
             versions = candidates()
             exams = {
-                alias: examine(number, suite)
+                alias: examine(number, suite, cancelled)
                 for alias, number in versions.items()
                 if not cancelled.is_set()
             }
@@ -59,7 +67,7 @@ def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
     except Unavailable as error:
         return Failed(message=str(error))
     if cancelled.is_set():
-        return Cancelled()
+        return Cancelled(message=CANCELLED)
     artifacts.show(exam_page(exams), "exam")
     artifacts.show(robustness_page(exams), "robustness")
     named = ", ".join(f"version {number} ({alias})" for alias, number in versions.items())
@@ -90,16 +98,22 @@ def candidates() -> dict[str, str]:
 
 
 @task(task_run_name="version {number}", cache_policy=NO_CACHE)
-def examine(number: str, suite: Suite) -> Figures:
+def examine(number: str, suite: Suite, cancelled: Event) -> Figures | State:
     """Examine a version and log the figures, which are given by name.
+
+    Returns:
+        The figures, or a state that says that `cancelled` was set first.
 
     Raises:
         InputError: the version cannot be asked.
         Unavailable: MLflow does not answer.
     """
-    desk = Desk()
+    desk = Desk(cancelled)
     with explained(desk.mlflow):
-        exam = read_json(desk.exam(number, suite) / "exam.json")
+        try:
+            exam = read_json(desk.exam(number, suite) / "exam.json")
+        except Stopped:  # Prefect would log it as a fault
+            return Cancelled(message=CANCELLED)
         figures = dict(flat({part: exam[part] for part in PARTS}))
         record(desk, number, suite, exam["made_of"], figures)
     return figures

@@ -4,7 +4,6 @@ python -m flows.pipeline --target train --retries 1
 """
 
 import argparse
-import random
 import sys
 import time
 from collections.abc import Iterable
@@ -17,7 +16,6 @@ from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
-from prefect.runtime import task_run
 from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
@@ -25,10 +23,11 @@ from pydantic import Field
 from components.store.errors import InputError
 from flows import remote
 from flows.artifacts import Progress, run_page, show, stage_page
+from flows.command import Stopped
 from flows.notify import report
 from flows.override import overridden, override, parsed
 from flows.plan import PlannedStage
-from flows.runs import attended
+from flows.runs import attended, pause
 from flows.shell import INVALID, exit_code
 from flows.stages import Outcome, StageFailed, Stages
 from flows.turn import turn
@@ -59,8 +58,7 @@ class How:
 def run_stage(stages: Stages, planned: PlannedStage, how: How) -> State[Outcome]:
     """One stage as a task: the state's name says what happened, its message says why."""
     logger, name = get_run_logger(), planned.name
-    if tries := task_run.run_count - 1:  # a stop ends the wait, as it would not end Prefect's own
-        stages.stopping.wait(how.retry_seconds * 2 ** (tries - 1) * random.uniform(0.5, 1.5))
+    pause(how.retry_seconds, stages.stopping)
     started, before = time.monotonic(), planned.metrics()
     try:
         outcome = stages.run(name, how.force, Progress(name, logger.info), how.timeout)
@@ -116,16 +114,21 @@ def pipeline(
         stages = Stages(workers)
         if push:
             remote.check_remote()
-        with attended(stages.stop) as cancelled, turn(stages.stopping):
-            if settings:
-                override(PARAMS, settings)
-            plan = stages.plan(targets or [])
-            how = How(force, stage_timeout_seconds, retries, retry_seconds)
-            outcomes = _run(stages, plan, how)
+        with attended(stages.stop) as cancelled:
+            with turn(stages.stopping):
+                if settings:
+                    override(PARAMS, settings)
+                plan = stages.plan(targets or [])
+                how = How(force, stage_timeout_seconds, retries, retry_seconds)
+                outcomes = _run(stages, plan, how)
+            state = _conclude(outcomes)
+            if push and state.is_completed():
+                state = _pushed(state, cancelled)
     except InputError as error:
         return Failed(name=INVALID, message=str(error), data=[])
-    state = _conclude(outcomes, cancelled.is_set())
-    return _pushed(state) if push and state.is_completed() else state
+    if cancelled.is_set():  # the server takes no other state then
+        return Cancelled(message=state.message, data=outcomes)
+    return state
 
 
 def _run(stages: Stages, plan: list[PlannedStage], how: How) -> list[Outcome]:
@@ -177,13 +180,11 @@ def _outcome(planned: PlannedStage, futures: dict[str, PrefectFuture]) -> Outcom
     return Outcome(planned.name, "failed", state.message or repr(result))  # a fault of ours
 
 
-def _conclude(outcomes: list[Outcome], cancelled: bool) -> State[list[Outcome]]:
+def _conclude(outcomes: list[Outcome]) -> State[list[Outcome]]:
     get_run_logger().info("Stages:\n%s", table(outcomes))
     show(run_page(outcomes), "stages")
     found = [outcome.what for outcome in outcomes]
     message = ", ".join(f"{found.count(what)} {what}" for what in dict.fromkeys(found))
-    if cancelled:  # the server takes no other state then
-        return Cancelled(message=message, data=outcomes)
     if "invalid" in found:
         return Failed(name=INVALID, message=message, data=outcomes)
     if "failed" in found:
@@ -191,9 +192,11 @@ def _conclude(outcomes: list[Outcome], cancelled: bool) -> State[list[Outcome]]:
     return Completed(message=message, data=outcomes)
 
 
-def _pushed(state: State[list[Outcome]]) -> State[list[Outcome]]:
+def _pushed(state: State[list[Outcome]], cancelled: Event) -> State[list[Outcome]]:
     try:
-        message = f"{state.message}; {remote.push()}"
+        message = f"{state.message}; {remote.push(cancelled)}"
+    except Stopped:
+        return state
     except remote.RemoteFailed as error:
         return Failed(message=f"{state.message}; {error}", data=state.data)
     return Completed(message=message, data=state.data)

@@ -8,7 +8,6 @@ a gate; 4 another promotion came first; 1 a fault.
 
 import argparse
 import logging
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import astuple, dataclass
@@ -23,7 +22,7 @@ from components.registry.tracking import connect
 from components.store.errors import InputError
 from components.store.files import read_json
 from components.store.hashing import fingerprint
-from flows.command import run_command
+from flows.command import run_module
 from flows.gates import Gate, judge, number
 from flows.promotions import (
     LONGEST_WHY,
@@ -69,9 +68,14 @@ class Decision:
 
 
 class Desk:
-    """What promotions are decided with: the settings, MLflow and the log."""
+    """What promotions are decided with: the settings, MLflow and the log.
 
-    def __init__(self):
+    Args:
+        stopping: once it is set, commands that run for it end with `Stopped`.
+    """
+
+    def __init__(self, stopping: Event | None = None):
+        self.stopping = stopping or Event()
         self.settings: Settings = load_settings(PARAMS)
         self.mlflow: ModuleType = connect()
         self.model = self.settings.register_.model
@@ -133,7 +137,7 @@ class Desk:
         log.info("version %s of %s answers the test split", number, self.model)
         folder, exam = self.folder(number), self.home(number) / suite
         words = ["--model", str(folder), *QUESTIONS, "--suite", suite, "--exam", str(exam)]
-        run("components.evaluate.exam", words)
+        run_module("components.evaluate.exam", words, self.stopping)
         return exam
 
     def gates(self, challenger: str, champion: str | None) -> list[Gate]:
@@ -153,28 +157,18 @@ class Desk:
             return [*judge(options, found), Gate("the champion can be asked", None, "yes", False)]
         comparison = ours / f"beside-{theirs.parent.name}.json"
         words = ["--challenger", str(ours), "--champion", str(theirs)]
-        run("components.evaluate.compare", [*words, "--comparison", str(comparison)])
+        words += ["--comparison", str(comparison)]
+        run_module("components.evaluate.compare", words, self.stopping)
         return judge(options, found, read_json(theirs / "exam.json"), read_json(comparison))
 
 
-def run(module: str, words: Sequence[str]) -> None:
-    """Run a component, which does not outlive this process.
-
-    Raises:
-        InputError: it ended with code 2.
-        RuntimeError: it ended with another one than 0.
-    """
-    lines: list[str] = []
-    argv = [sys.executable, "-m", module, *words]
-    if code := run_command(argv, os.getcwd(), os.environ, lines.append, Event()):
-        said = "\n".join(lines)
-        if code == 2:
-            raise InputError(said.rpartition("error: ")[2])
-        raise RuntimeError(f"{module} ended with code {code}:\n{said}")
-
-
 def promote(
-    version: str | None = None, *, why: str | None = None, force: bool = False, dry: bool = False
+    version: str | None = None,
+    *,
+    why: str | None = None,
+    force: bool = False,
+    dry: bool = False,
+    stopping: Event | None = None,
 ) -> Decision:
     """Move the alias to a version that passes the gates, and record it.
 
@@ -183,13 +177,15 @@ def promote(
         why: recorded.
         force: move it though gates refuse it, which is recorded.
         dry: decide and change nothing.
+        stopping: see `Desk`.
 
     Raises:
         InputError: there is no such version, or it cannot be asked.
         Overtaken: the alias was moved by another meanwhile.
+        Stopped: `stopping` was set before there was a decision.
     """
     _check(why)
-    desk = Desk()
+    desk = Desk(stopping)
     entries = desk.log.entries() if dry else desk.log.note_moves()
     champion = desk.log.champion() if dry else state(entries)
     number = str(desk.version(version).version)

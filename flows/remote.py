@@ -12,12 +12,13 @@ from threading import Event
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.stage import Stage
-from prefect import get_run_logger, task
+from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.tasks import exponential_backoff
+from prefect.client.schemas.objects import State, TaskRun
 
 from components.store.errors import InputError
 from flows.command import run_command
+from flows.runs import pause
 
 TRIES_AGAIN = 3
 FIRST_WAIT_SECONDS = 10.0  # before the second try; then twice as long each time
@@ -25,6 +26,10 @@ FIRST_WAIT_SECONDS = 10.0  # before the second try; then twice as long each time
 
 class RemoteFailed(Exception):
     """DVC could not reach what it was to read or write; it may work later."""
+
+
+def _may_pass(_task: Task, _run: TaskRun, state: State) -> bool:
+    return isinstance(state.result(raise_on_failure=False), RemoteFailed)
 
 
 def check_remote() -> None:
@@ -40,44 +45,41 @@ def check_remote() -> None:
         )
 
 
-@task(
-    retries=TRIES_AGAIN,
-    retry_delay_seconds=exponential_backoff(FIRST_WAIT_SECONDS),
-    cache_policy=NO_CACHE,
-)
-def push() -> str:
+@task(retries=TRIES_AGAIN, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)
+def push(stopping: Event) -> str:
     """Push the outputs of every stage and the data that .dvc files name; give DVC's last word.
 
     Raises:
         RemoteFailed: the remote does not answer.
+        Stopped: `stopping` was set first.
     """
-    return _dvc("push")
+    pause(FIRST_WAIT_SECONDS, stopping)
+    return _dvc(stopping, "push")
 
 
-@task(
-    retries=TRIES_AGAIN,
-    retry_delay_seconds=exponential_backoff(FIRST_WAIT_SECONDS),
-    cache_policy=NO_CACHE,
-)
-def fetch(root: Path) -> None:
+@task(retries=TRIES_AGAIN, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)
+def fetch(root: Path, stopping: Event) -> None:
     """Bring what was imported up to date with where it came from, and pull what .dvc files name.
 
     Data that was edited here is not overwritten: then DVC refuses.
 
     Args:
         root: the folder of the data; of other .dvc files only imports count.
+        stopping: ends it.
 
     Raises:
         RemoteFailed: DVC could not.
+        Stopped: `stopping` was set first.
     """
+    pause(FIRST_WAIT_SECONDS, stopping)
     with Repo() as repo:
         stages = [stage for stage in repo.index.stages if stage.is_data_source]
         imports = [stage.relpath for stage in stages if stage.is_import]
         data = [stage.relpath for stage in stages if not stage.is_import and _holds(stage, root)]
     if imports:
-        _dvc("update", *imports)
+        _dvc(stopping, "update", *imports)
     if data and _has_remote():
-        _dvc("pull", *data)
+        _dvc(stopping, "pull", *data)
 
 
 def _holds(stage: Stage, root: Path) -> bool:
@@ -95,7 +97,7 @@ def _has_remote() -> bool:
         raise InputError(str(error)) from error
 
 
-def _dvc(command: str, *words: str) -> str:
+def _dvc(stopping: Event, command: str, *words: str) -> str:
     """Run a DVC command and log what it prints; give its last line."""
     log: Callable[[str], None] = get_run_logger().info
     lines = [f"dvc {command}"]
@@ -106,6 +108,6 @@ def _dvc(command: str, *words: str) -> str:
             log(line)
 
     argv = [sys.executable, "-m", "dvc", "--wait-for-lock", command, *words]
-    if run_command(argv, os.getcwd(), os.environ, take, Event()):
+    if run_command(argv, os.getcwd(), os.environ, take, stopping):
         raise RemoteFailed(f"dvc {command}: {' '.join(lines[1:][-5:])}")
     return lines[-1]

@@ -18,12 +18,13 @@ from components.config.settings import Settings
 from components.store.errors import InputError, Unavailable
 from flows import artifacts, drop, remote
 from flows.branch import Branch
+from flows.command import Stopped
 from flows.gates import number
 from flows.notify import report
 from flows.pipeline import pipeline
 from flows.promote import Decision, Desk, promote
 from flows.promotions import TAG, Overtaken, now
-from flows.runs import attended
+from flows.runs import CANCELLED, attended
 from flows.shell import INVALID, exit_code
 from flows.stages import Stages
 from flows.turn import turn
@@ -45,10 +46,18 @@ def retrain() -> State[Decision | None]:
         A completed state, named "Promoted", "Passed" (a person is to decide), "Refused" or
         "Nothing new"; or a failed one, named "Invalid" after a mistake in configuration or data.
     """
+    with attended() as cancelled:
+        state = _tried(cancelled)
+    return Cancelled(message=state.message) if cancelled.is_set() else state
+
+
+def _tried(cancelled: Event) -> State:
     try:
         settings = load_settings(PARAMS)
-        with attended(lambda: None) as cancelled, turn(cancelled):
+        with turn(cancelled):
             return _retrain(settings, settings.operate, cancelled)
+    except Stopped:
+        return Cancelled(message=CANCELLED)
     except InputError as error:
         return Failed(name=INVALID, message=str(error))
     except (Unavailable, remote.RemoteFailed) as error:
@@ -57,30 +66,30 @@ def retrain() -> State[Decision | None]:
 
 def _retrain(settings: Settings, options: OperateSettings, cancelled: Event) -> State:
     if cancelled.is_set():
-        return Cancelled()
+        raise Stopped
     branch = Branch(options.commit) if options.commit else None
     if branch:
         branch.check()
     if options.push:
         remote.check_remote()
-    fetch(settings)
+    fetch(settings, cancelled)
     if new := changed():
         if options.warm_start:
-            warm_start()
+            warm_start(cancelled)
         state = pipeline(**patience(settings), return_state=True)
         if not state.is_completed():
             ended = Cancelled if state.is_cancelled() else Failed
             return ended(name=state.name, message=f"pipeline: {state.message}")
     if cancelled.is_set():
-        return Cancelled()
+        raise Stopped
     ask = options.promote == "ask"
-    decision = judge(ask) if new or undecided() else None
+    decision = judge(ask, cancelled) if new or undecided() else None
     said = verdict(decision, ask) if decision else "nothing changed since the last run"
     # Also where nothing is new, since the run before may have ended early.
     if branch and (made := branch.commit(f"Retrained: {said}")):
         said += f"; commit {made[:8]} on branch {options.commit}"
     if options.push:
-        said += f"; {remote.push()}"
+        said += f"; {remote.push(cancelled)}"
     return Completed(name=outcome(decision, ask), message=said, data=decision)
 
 
@@ -93,11 +102,11 @@ def patience(settings: Settings) -> dict[str, float | None]:
     }
 
 
-def fetch(settings: Settings) -> None:
+def fetch(settings: Settings, cancelled: Event) -> None:
     """Get new data from where params.yaml says."""
     root = Path(settings.ingest.root)
     if settings.operate.fetch == "dvc":
-        remote.fetch(root)
+        remote.fetch(root, cancelled)
     elif settings.operate.fetch == "drop":
         moved = drop.collect(Path(settings.operate.drop), root)
         logger = get_run_logger()
@@ -114,9 +123,9 @@ def changed() -> bool:
     return any(reasons.values())
 
 
-def warm_start() -> None:
+def warm_start(cancelled: Event) -> None:
     """Let training start from the champion, if there is one."""
-    version = start_from_champion(Desk(), PARAMS)
+    version = start_from_champion(Desk(cancelled), PARAMS)
     start = f"version {version}, the champion" if version else "fresh weights: there is no champion"
     get_run_logger().info("training starts from %s", start)
 
@@ -136,21 +145,25 @@ def _overtaken(_task: Task, _run: TaskRun, state: State) -> bool:
 
 
 @task(retries=AGAIN, retry_condition_fn=_overtaken, cache_policy=NO_CACHE)
-def judge(ask: bool) -> Decision:
+def judge(ask: bool, cancelled: Event) -> Decision:
     """Compare the challenger with the champion, promote it if the gates let it through, record it.
 
     Args:
         ask: leave the promotion to a person.
+        cancelled: ends it.
+
+    Raises:
+        Stopped: `cancelled` was set before there was a decision.
     """
     if ask:
         log = Desk().log
         log.note_moves()
-        decision = promote(dry=True)
+        decision = promote(dry=True, stopping=cancelled)
         if decision.gates:
             passes = "waits for a person since" if decision.promoted else "refused"
             log.tag(decision.version, f"{passes} {now()}")
     else:
-        decision = promote(why="retrained")
+        decision = promote(why="retrained", stopping=cancelled)
     artifacts.show(decision_page(decision, ask), "decision")
     return decision
 

@@ -7,6 +7,7 @@ stays "Running", until the next one on the same machine looks for it.
 
 import contextvars
 import os
+import random
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,18 +26,19 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging import get_logger
-from prefect.runtime import flow_run
+from prefect.runtime import flow_run, task_run
 from prefect.states import Cancelled, Crashed
 
 from flows.services.processes import Process
 
 POLL_SECONDS = 2.0
 PAGE = 200  # the most that the server gives at once; the rest is for the next run
+CANCELLED = "somebody cancelled it"
 HOST, PID, BEGAN = "process.host", "process.pid", "process.began"  # labels of a run
 
 
 @contextmanager
-def attended(stop: Callable[[], None]) -> Iterator[Event]:
+def attended(stop: Callable[[], None] = lambda: None) -> Iterator[Event]:
     """In a flow: note on the server whose process this run is, and heed its being cancelled there.
 
     First the runs of the same flow that were lost are ended.
@@ -71,6 +73,15 @@ def attended(stop: Callable[[], None]) -> Iterator[Event]:
     finally:
         over.set()
         watcher.join()
+
+
+def pause(first_seconds: float, stopping: Event) -> None:
+    """In a task: wait before another try, each time about twice as long, or until `stopping`.
+
+    Nothing would end Prefect's own wait.
+    """
+    if tries := task_run.run_count - 1:
+        stopping.wait(first_seconds * 2 ** (tries - 1) * random.uniform(0.5, 1.5))
 
 
 def end_lost(flow: str) -> list[FlowRun]:

@@ -36,12 +36,10 @@ from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
 from components.store.errors import InputError
 from components.store.progress import LINES as PROGRESS_LINES
-from flows.command import Stopped, TimeLimit, run_command
+from flows.command import USER_MISTAKE, Stopped, TimeLimit, run_command
 from flows.files import Files, mend_rwlock, replacing
 from flows.plan import PlannedStage, in_order
 from flows.reasons import explain, lockfile, recorded
-
-USER_MISTAKE = 2  # a stage's exit code for a mistake in configuration or data
 
 
 class StageFailed(Exception):

@@ -5,8 +5,6 @@ pretrained/, params.yaml names them, and `dvc add` keeps them, so that the run i
 as any other and a clone pulls what it started from.
 """
 
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -14,6 +12,7 @@ import yaml
 
 from components.registry.naming import flatten
 from components.store.errors import InputError
+from flows.command import run_module
 from flows.override import override
 from flows.promote import Desk
 
@@ -26,14 +25,16 @@ def start_from_champion(desk: Desk, params: Path) -> str | None:
 
     Raises:
         InputError: its files cannot be had, or this version of the code cannot read them.
+        Stopped: the desk is stopping.
     """
     version = _champion(desk)
     if version is None:
         return None
     words = ["--model", str(desk.folder(version)), "--name", NAME, "--pretrained", str(PRETRAINED)]
-    settings = yaml.safe_load(_run("components.train.keep", *words))
+    settings = yaml.safe_load(run_module("components.train.keep", words, desk.stopping))
     override(params, dict(flatten(settings)))
-    _run("dvc", "--wait-for-lock", "add", "--quiet", *map(str, _kept(settings)))
+    words = ["--wait-for-lock", "add", "--quiet", *map(str, _kept(settings))]
+    run_module("dvc", words, desk.stopping)
     return version
 
 
@@ -51,16 +52,3 @@ def _kept(settings: Mapping) -> Iterator[Path]:
         yield PRETRAINED / modality / section["pretrained"]
     if "preprocess" in settings:
         yield PRETRAINED / "text" / settings["preprocess"]["text"]["tokenizer"]
-
-
-def _run(module: str, *words: str) -> str:
-    """What `python -m module` prints.
-
-    Raises:
-        InputError: it ended with code 2 or, of DVC, any but 0.
-    """
-    command = [sys.executable, "-m", module, *words]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        raise InputError(f"{module}: {done.stderr.strip().rpartition('rror: ')[2]}")
-    return done.stdout

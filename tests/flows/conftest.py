@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import yaml
 from dvc.repo import Repo
@@ -246,6 +247,16 @@ def assert_none_alive(toy) -> None:
     while found := alive(toy):
         assert time.monotonic() < deadline, found
         time.sleep(0.05)
+
+
+def at_work(toy, *words: str) -> list[int]:
+    """Processes in the toy's folder with any of these words in their command lines."""
+    return [
+        process.pid
+        for process in psutil.process_iter(["cwd", "cmdline"])
+        if process.info["cwd"] == str(toy.path)
+        and any(word in part for part in process.info["cmdline"] or () for word in words)
+    ]
 
 
 @pytest.fixture

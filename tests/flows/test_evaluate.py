@@ -1,5 +1,7 @@
 """The weekly exam and the judgement of challengers, against stores of either kind."""
 
+from threading import Event
+
 import pytest
 
 from components.store.errors import InputError
@@ -75,8 +77,8 @@ def test_a_challenger_waits_until_it_was_judged(desk, monkeypatch):
     register(desk, champion="1", challenger="2")
     assert flows.retrain.undecided()
     passed = Decision("2", "1", True, [Gate("minimum", 0.5, "≥ 0.4", True)])
-    monkeypatch.setattr(flows.retrain, "promote", lambda dry: passed)
-    assert flows.retrain.judge.fn(ask=True) is passed
+    monkeypatch.setattr(flows.retrain, "promote", lambda dry, stopping: passed)
+    assert flows.retrain.judge.fn(True, Event()) is passed
     tags = desk.mlflow.MlflowClient().get_model_version(desk.model, "2").tags
     assert tags["gate"].startswith("waits for a person since ")
     assert not flows.retrain.undecided()

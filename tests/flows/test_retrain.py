@@ -46,7 +46,7 @@ def judged(monkeypatch) -> list[bool]:
     import flows.retrain
 
     asked: list[bool] = []
-    monkeypatch.setattr(flows.retrain, "judge", lambda ask: asked.append(ask) or PASSED)
+    monkeypatch.setattr(flows.retrain, "judge", lambda ask, cancelled: asked.append(ask) or PASSED)
     monkeypatch.setattr(flows.retrain, "undecided", lambda: False)
     return asked
 
@@ -70,9 +70,7 @@ def remote(tmp_path, monkeypatch) -> Path:
     """An empty folder, to be made DVC's remote."""
     import flows.remote
 
-    for name in ("fetch", "push"):
-        task = getattr(flows.remote, name).with_options(retry_delay_seconds=0)
-        monkeypatch.setattr(flows.remote, name, task)
+    monkeypatch.setattr(flows.remote, "FIRST_WAIT_SECONDS", 0)
     (tmp_path / "remote").mkdir()
     return tmp_path / "remote"
 

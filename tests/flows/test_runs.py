@@ -9,11 +9,11 @@ from uuid import UUID
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
-from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, Running
 
 from tests.flows.conftest import assert_none_alive, finish, wait_for
+from tests.flows.serving import cancel, of_process
 from tests.shrunk import ROOT
 
 LINGER = "sleep 1000 & wait_for never"
@@ -45,17 +45,6 @@ def end(process: subprocess.Popen) -> None:
     process.wait(timeout=60)
 
 
-def of_process(client: SyncPrefectClient, pid: int) -> FlowRun:
-    """The run that a process says is its own."""
-    found = [
-        r
-        for r in client.read_flow_runs(sort=FlowRunSort.START_TIME_DESC, limit=20)
-        if r.labels.get("process.pid") == pid
-    ]
-    assert len(found) == 1
-    return found[0]
-
-
 def await_end(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
     deadline = time.monotonic() + 90
     while not (found := client.read_flow_run(run_id)).state.is_final():
@@ -72,11 +61,6 @@ def await_deployment(client: SyncPrefectClient, name: str) -> UUID:
         except ObjectNotFound:
             assert time.monotonic() < deadline, name
             time.sleep(0.1)
-
-
-def cancel(client: SyncPrefectClient, run_id: UUID) -> None:
-    """As the button in Prefect's UI does."""
-    client.set_flow_run_state(run_id, Cancelling())
 
 
 def test_a_run_from_the_shell_that_is_cancelled_ends_so_and_begins_no_retry(toy, shell, client):

@@ -1,68 +1,20 @@
 """Deployments: served by one process, or run by a worker of a pool."""
 
-import contextlib
-import os
-import signal
-import subprocess
-import sys
-import time
-
 import pytest
 
-from tests.flows.conftest import Toy
+from tests.flows.conftest import Toy, at_work, wait_for
+from tests.flows.serving import (
+    NEVER,
+    cancel,
+    deployment,
+    ended,
+    eventually,
+    operated,
+    started,
+)
 from tests.shrunk import ROOT, change, run_python, shipped, write_params
 
-NEVER = "0 0 29 2 *"  # but once in four years
 LIMITS = {"retries": 1, "stage_timeout_seconds": 86400, "push": False}  # as shipped
-QUICK = {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PREFECT_WORKER_QUERY_SECONDS": "1"}
-
-
-def operated(toy: Toy, **operate) -> Toy:
-    """A toy project with the shipped settings beside its own, which are in toy.yaml then."""
-    os.rename(toy.path / "params.yaml", toy.path / "toy.yaml")
-    for name, old, new in (
-        ("step.sh", "params.yaml", "toy.yaml"),
-        ("dvc.yaml", "params: [", "params: [toy.yaml: ["),
-    ):
-        lines = (toy.path / name).read_text().splitlines(keepends=True)
-        changed = (line.replace(old, new) for line in lines)
-        closed = (
-            line.replace("]\n", "]]\n") if "toy.yaml: [" in line else line for line in changed
-        )
-        (toy.path / name).write_text("".join(closed))
-    defaults = {"retrain": NEVER, "evaluate": None} | operate
-    params = change(shipped(), {f"operate.{key}": value for key, value in defaults.items()})
-    write_params(toy.path / "params.yaml", params)
-    return toy
-
-
-@contextlib.contextmanager
-def started(toy: Toy, *words: str, **environment: str):
-    """A process in the project, ended politely afterwards, and surely."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", *words],
-        cwd=toy.path,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **QUICK, **environment},
-        start_new_session=True,
-    )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(60)
-        finally:  # what goes on would run what later tests ask for
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def eventually(look, seconds: float = 180):
-    """What `look` gives once it gives something."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()):
-        assert time.monotonic() < deadline, look
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture
@@ -91,21 +43,6 @@ def team(servers, monkeypatch):
 @pytest.fixture
 def project(new_toy, template) -> Toy:
     return operated(new_toy(template, "served"))
-
-
-def deployment(client, name: str):
-    from prefect.exceptions import ObjectNotFound
-
-    try:
-        return client.read_deployment_by_name(name)
-    except ObjectNotFound:
-        return None
-
-
-def ended(client, run):
-    """The state in which a run ended; None if it did not yet."""
-    state = client.read_flow_run(run.id).state
-    return state if state.is_final() else None
 
 
 def test_one_process_serves_what_is_asked_for_and_what_is_due(project, team):
@@ -157,8 +94,10 @@ def test_of_two_retrainings_the_second_is_cancelled(project, client):
         assert (state.name, state.message.split(":")[0]) == ("Invalid", "pipeline")
 
 
-def test_a_worker_of_a_pool_runs_what_prefect_yaml_names(project, client):
-    """Its crons and time limits are those of params.yaml."""
+def test_a_worker_of_a_pool_runs_what_prefect_yaml_names_and_ends_what_is_cancelled(
+    project, client
+):
+    """The crons and time limits are those of params.yaml."""
     from prefect.client.schemas.actions import WorkPoolCreate
 
     crons = {"operate.retrain": "7 3 * * 1", "operate.evaluate": None}
@@ -178,8 +117,19 @@ def test_a_worker_of_a_pool_runs_what_prefect_yaml_names(project, client):
     )
     served = deployment(client, "pipeline/pipeline")
     assert served.parameters == LIMITS | {"stage_timeout_seconds": 1800}
-    run = client.create_flow_run_from_deployment(served.id)
-    with started(project, "prefect", "worker", "start", "--pool", "synesthesia"):
+    project.hook("source", "sleep 1000 & wait_for never")
+    cancelled = client.create_flow_run_from_deployment(served.id, parameters={"retries": 3})
+    words = ("prefect", "worker", "start", "--pool", "synesthesia")
+    with started(project, *words, TOY_HOOKS=str(project.hooks)):
+        wait_for(project.hooks / "source.started")
+        assert at_work(project, "step.sh source", "sleep")
+        cancel(client, cancelled.id)
+        assert eventually(lambda: ended(client, cancelled)).name == "Cancelled"
+        eventually(lambda: not at_work(project, "step.sh source", "sleep"))
+        assert "source" in (ran := project.ran()) and len(ran) == len(set(ran))
+
+        project.hook("source", "")
+        run = client.create_flow_run_from_deployment(served.id)
         assert eventually(lambda: ended(client, run)).name == "Completed"
     assert project.dvc("status", "-q") == ""
 
