@@ -15,13 +15,13 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from components.config.promote import Suite
-from components.registry.naming import metric_name
+from components.registry.naming import flatten, metric_name
 from components.registry.tracking import explained
 from components.store.errors import InputError, Unavailable
 from components.store.files import read_json
 from flows import artifacts
 from flows.command import Stopped
-from flows.gates import flat, number
+from flows.gates import number
 from flows.notify import report
 from flows.promote import Desk
 from flows.runs import CANCELLED, attended
@@ -114,7 +114,7 @@ def examine(number: str, suite: Suite, cancelled: Event) -> Figures | State:
             exam = read_json(desk.exam(number, suite) / "exam.json")
         except Stopped:  # Prefect would log it as a fault
             return Cancelled(message=CANCELLED)
-        figures = dict(flat({part: exam[part] for part in PARTS}))
+        figures = dict(flatten({part: exam[part] for part in PARTS}, "/"))
         record(desk, number, suite, exam["made_of"], figures)
     return figures
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from components.config.promote import PromoteSettings
+from components.registry.naming import flatten
 from components.store.errors import InputError
 
 ERRORS = ("mean_absolute_error", "median_rank")  # metrics that are better the smaller they are
@@ -30,15 +31,6 @@ class Gate:
     passed: bool
     champion: float | None = None
     p: float | None = None
-
-
-def flat(values: Mapping, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Nested mappings with names such as `accuracy/answer/image`."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}/")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def number(value: float | None) -> str:
@@ -129,7 +121,7 @@ def _robustness(
 
 def _metrics(exam: Mapping | None) -> dict[str, float]:
     """By the names in reports/metrics.json."""
-    return dict(flat(exam["metrics"] | {"slices": exam["slices"]})) if exam else {}
+    return dict(flatten(exam["metrics"] | {"slices": exam["slices"]}, "/")) if exam else {}
 
 
 def _drops(exam: Mapping | None) -> dict[str, float]:

@@ -1,14 +1,15 @@
 """What a run will visit, as DVC's graph says."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from dvc.fs import localfs
 from dvc.stage import Stage
 from dvc.utils.serialize import load_path
 from networkx import DiGraph
+
+from components.registry.naming import flatten
 
 Metrics = Mapping[str, float]
 
@@ -44,21 +45,13 @@ class PlannedStage:
     def metrics(self) -> Metrics:
         """The numbers in its files of metrics, as `accuracy/answer`; none where it never ran."""
         files = [load_path(str(path), localfs) for path in self.metric_files if path.exists()]
-        return {name: number for values in files for name, number in _numbers(values)}
+        figures = (figure for values in files for figure in flatten(values, "/"))
+        return {name: value for name, value in figures if isinstance(value, int | float)}
 
     def pictures(self) -> list[Path]:
         """Its plots that are PNG files."""
         plots = (path.rglob("*") if path.is_dir() else [path] for path in self.plot_files)
         return sorted(path for paths in plots for path in paths if path.suffix == ".png")
-
-
-def _numbers(values: Any, prefix: str = "") -> Iterator[tuple[str, float]]:
-    """The numbers in nested mappings, with their names."""
-    for name, value in values.items() if isinstance(values, dict) else ():
-        if isinstance(value, int | float):
-            yield f"{prefix}{name}", value
-        else:
-            yield from _numbers(value, f"{prefix}{name}/")
 
 
 def in_order(stages: list[Stage], graph: DiGraph) -> list[PlannedStage]:

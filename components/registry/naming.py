@@ -1,15 +1,16 @@
-"""Names that MLflow accepts."""
+"""Names of what MLflow holds."""
 
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested mappings as dotted keys; lists as one value."""
+def flatten(value: Any, separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested mappings as names such as `train.batch`; lists as one value."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from flatten(inner, f"{prefix}.{key}" if prefix else str(key))
+            name = f"{prefix}{separator}{key}" if prefix else str(key)
+            yield from flatten(inner, separator, name)
     else:
         yield prefix, value if not isinstance(value, list) else json.dumps(value)
 

@@ -68,6 +68,7 @@ class Person:
         page.get_by_role("button", name="Run", exact=True).click()
         choice = page.get_by_role("menu").get_by_text("Quick run")
         choice.wait_for()
+        page.wait_for_load_state("networkidle")  # until then grey bars stand for its past runs
         self._see(page, "prefect-deployment")
         choice.click()
         page.get_by_role("button", name="View run").click()

@@ -207,7 +207,7 @@ def _unidentified(content: bytes) -> ImageError:
     except Exception:  # as in `decode`
         return ImageError(
             "image_undecodable",
-            f"the image cannot be decoded: it is no sound {allowed}; "
+            f"the image cannot be decoded: it is no valid {allowed}; "
             f"it begins with {content[:16]!r}",
         )
     return ImageError("image_format", f"the image is a {kind}, expected one of {allowed}")
