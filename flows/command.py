@@ -20,7 +20,6 @@ from typing import IO
 from components.store.errors import InputError
 
 USER_MISTAKE = 2  # a component's exit code for a mistake in configuration or data
-DVC_SAYS_WHY = 255  # DVC's exit code for whatever it has a message about
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL
 POLL_SECONDS = 0.05
 
@@ -82,11 +81,11 @@ def run_command(
         _end_group(process, pump)
 
 
-def run_module(module: str, words: Sequence[str], stopping: Event) -> str:
-    """Run `python -m module` here, as `run_command` does; what it prints but for errors.
+def run_component(module: str, words: Sequence[str], stopping: Event) -> str:
+    """Run a component, `python -m module`, as `run_command` does; what it prints but for errors.
 
     Raises:
-        InputError: it ended with a message about a mistake.
+        InputError: it ended with code 2; with its message.
         RuntimeError: it failed in another way.
         Stopped: `stopping` was set first.
     """
@@ -95,8 +94,8 @@ def run_module(module: str, words: Sequence[str], stopping: Event) -> str:
         code = run_command(argv, os.getcwd(), os.environ, lines.append, stopping, errors=errors)
         errors.seek(0)
         said = errors.read().strip()
-    if code in (USER_MISTAKE, DVC_SAYS_WHY):
-        raise InputError(f"{module}: {said.rpartition('rror: ')[2]}")
+    if code == USER_MISTAKE:
+        raise InputError(f"{module}: {said.rpartition('error: ')[2]}")
     if code:
         raise RuntimeError("\n".join([f"{module} ended with code {code}:", *lines, said]))
     return "\n".join(lines)

@@ -197,7 +197,7 @@ def _pushed(state: State[list[Outcome]], cancelled: Event) -> State[list[Outcome
         message = f"{state.message}; {remote.push(cancelled)}"
     except Stopped:
         return state
-    except remote.RemoteFailed as error:
+    except remote.DvcFailed as error:
         return Failed(message=f"{state.message}; {error}", data=state.data)
     return Completed(message=message, data=state.data)
 

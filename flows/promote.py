@@ -22,7 +22,7 @@ from components.registry.tracking import connect
 from components.store.errors import InputError
 from components.store.files import read_json
 from components.store.hashing import fingerprint
-from flows.command import run_module
+from flows.command import run_component
 from flows.gates import Gate, judge, number
 from flows.promotions import (
     LONGEST_WHY,
@@ -137,7 +137,7 @@ class Desk:
         log.info("version %s of %s answers the test split", number, self.model)
         folder, exam = self.folder(number), self.home(number) / suite
         words = ["--model", str(folder), *QUESTIONS, "--suite", suite, "--exam", str(exam)]
-        run_module("components.evaluate.exam", words, self.stopping)
+        run_component("components.evaluate.exam", words, self.stopping)
         return exam
 
     def gates(self, challenger: str, champion: str | None) -> list[Gate]:
@@ -158,7 +158,7 @@ class Desk:
         comparison = ours / f"beside-{theirs.parent.name}.json"
         words = ["--challenger", str(ours), "--champion", str(theirs)]
         words += ["--comparison", str(comparison)]
-        run_module("components.evaluate.compare", words, self.stopping)
+        run_component("components.evaluate.compare", words, self.stopping)
         return judge(options, found, read_json(theirs / "exam.json"), read_json(comparison))
 
 

@@ -24,12 +24,12 @@ TRIES_AGAIN = 3
 FIRST_WAIT_SECONDS = 10.0  # before the second try; then twice as long each time
 
 
-class RemoteFailed(Exception):
-    """DVC could not reach what it was to read or write; it may work later."""
+class DvcFailed(Exception):
+    """DVC could not read or write what it was to; it may work later."""
 
 
 def _may_pass(_task: Task, _run: TaskRun, state: State) -> bool:
-    return isinstance(state.result(raise_on_failure=False), RemoteFailed)
+    return isinstance(state.result(raise_on_failure=False), DvcFailed)
 
 
 def check_remote() -> None:
@@ -50,11 +50,11 @@ def push(stopping: Event) -> str:
     """Push the outputs of every stage and the data that .dvc files name; give DVC's last word.
 
     Raises:
-        RemoteFailed: the remote does not answer.
+        DvcFailed: the remote does not answer.
         Stopped: `stopping` was set first.
     """
     pause(FIRST_WAIT_SECONDS, stopping)
-    return _dvc(stopping, "push")
+    return dvc(stopping, "push")
 
 
 @task(retries=TRIES_AGAIN, retry_condition_fn=_may_pass, cache_policy=NO_CACHE)
@@ -68,7 +68,7 @@ def fetch(root: Path, stopping: Event) -> None:
         stopping: ends it.
 
     Raises:
-        RemoteFailed: DVC could not.
+        DvcFailed: DVC could not.
         Stopped: `stopping` was set first.
     """
     pause(FIRST_WAIT_SECONDS, stopping)
@@ -77,9 +77,9 @@ def fetch(root: Path, stopping: Event) -> None:
         imports = [stage.relpath for stage in stages if stage.is_import]
         data = [stage.relpath for stage in stages if not stage.is_import and _holds(stage, root)]
     if imports:
-        _dvc(stopping, "update", *imports)
+        dvc(stopping, "update", *imports)
     if data and _has_remote():
-        _dvc(stopping, "pull", *data)
+        dvc(stopping, "pull", *data)
 
 
 def _holds(stage: Stage, root: Path) -> bool:
@@ -97,8 +97,13 @@ def _has_remote() -> bool:
         raise InputError(str(error)) from error
 
 
-def _dvc(stopping: Event, command: str, *words: str) -> str:
-    """Run a DVC command and log what it prints; give its last line."""
+def dvc(stopping: Event, command: str, *words: str) -> str:
+    """In a flow: run a DVC command and log what it prints; give its last line.
+
+    Raises:
+        DvcFailed: it failed; with the last lines that it printed.
+        Stopped: `stopping` was set first.
+    """
     log: Callable[[str], None] = get_run_logger().info
     lines = [f"dvc {command}"]
 
@@ -109,5 +114,5 @@ def _dvc(stopping: Event, command: str, *words: str) -> str:
 
     argv = [sys.executable, "-m", "dvc", "--wait-for-lock", command, *words]
     if run_command(argv, os.getcwd(), os.environ, take, stopping):
-        raise RemoteFailed(f"dvc {command}: {' '.join(lines[1:][-5:])}")
+        raise DvcFailed(f"dvc {command}: {' '.join(lines[1:][-5:])}")
     return lines[-1]

@@ -60,7 +60,7 @@ def _tried(cancelled: Event) -> State:
         return Cancelled(message=CANCELLED)
     except InputError as error:
         return Failed(name=INVALID, message=str(error))
-    except (Unavailable, remote.RemoteFailed) as error:
+    except (Unavailable, remote.DvcFailed) as error:
         return Failed(message=str(error))
 
 

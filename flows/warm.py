@@ -12,29 +12,30 @@ import yaml
 
 from components.registry.naming import flatten
 from components.store.errors import InputError
-from flows.command import run_module
+from flows.command import run_component
 from flows.override import override
 from flows.promote import Desk
+from flows.remote import dvc
 
 NAME = "champion"  # of the copies in pretrained/, so that a new champion takes the old one's place
 PRETRAINED = Path("pretrained")
 
 
 def start_from_champion(desk: Desk, params: Path) -> str | None:
-    """Let the next training start from the champion; give its version, None if there is none.
+    """In a flow: let the next training start from the champion; give its version, if there is one.
 
     Raises:
         InputError: its files cannot be had, or this version of the code cannot read them.
+        DvcFailed: DVC could not keep them.
         Stopped: the desk is stopping.
     """
     version = _champion(desk)
     if version is None:
         return None
     words = ["--model", str(desk.folder(version)), "--name", NAME, "--pretrained", str(PRETRAINED)]
-    settings = yaml.safe_load(run_module("components.train.keep", words, desk.stopping))
+    settings = yaml.safe_load(run_component("components.train.keep", words, desk.stopping))
     override(params, dict(flatten(settings)))
-    words = ["--wait-for-lock", "add", "--quiet", *map(str, _kept(settings))]
-    run_module("dvc", words, desk.stopping)
+    dvc(desk.stopping, "add", *map(str, _kept(settings)))
     return version
 
 

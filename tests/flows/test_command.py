@@ -8,8 +8,9 @@ from threading import Event, Timer
 
 import pytest
 
+from components.store.errors import InputError
 from flows import command
-from flows.command import Stopped, TimeLimit, run_command
+from flows.command import Stopped, TimeLimit, run_command, run_component
 
 
 def sh(script, log=lambda line: None, stopping=None, timeout=20):
@@ -80,6 +81,43 @@ def test_stopping():
     Timer(0.2, stopping.set).start()
     with pytest.raises(Stopped):
         sh("sleep 100", stopping=stopping)
+
+
+def test_nothing_begins_once_it_is_stopping(tmp_path):
+    stopping = Event()
+    stopping.set()
+    with pytest.raises(Stopped):
+        sh(f"touch {tmp_path}/began", stopping=stopping)
+    assert not (tmp_path / "began").exists()
+
+
+@pytest.fixture
+def component(tmp_path, monkeypatch):
+    """Run a component of these lines."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(code: str, *words: str) -> str:
+        (tmp_path / "component.py").write_text(code)
+        return run_component("component", words, Event())
+
+    return call
+
+
+def test_what_a_component_prints_is_apart_from_its_errors(component):
+    code = "import sys; print(sys.argv[1]); print('warning: slow', file=sys.stderr); print('two')"
+    assert component(code, "one") == "one\ntwo"
+
+
+def test_a_mistake_that_a_component_names_is_the_user_s(component):
+    with pytest.raises(InputError, match="^component: no such file$"):
+        component(
+            "import sys; print('warning: slow\\nerror: no such file', file=sys.stderr); sys.exit(2)"
+        )
+
+
+def test_a_fault_of_a_component_says_all_that_it_printed(component):
+    with pytest.raises(RuntimeError, match="(?s)component ended with code 1:\nbegun\n.*KeyError"):
+        component("print('begun'); {}[1]")
 
 
 def test_killing_the_driver_kills_the_group(tmp_path):

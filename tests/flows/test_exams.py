@@ -90,14 +90,12 @@ def test_a_run_from_the_shell_that_is_cancelled_ends_its_exam(project, client, b
 
 def test_a_served_run_that_is_cancelled_ends_its_exam(project, client):
     with started(project, "flows.serve"):
-        eventually(lambda: deployment(client, "evaluate/evaluate"))
-        for flow in ("retrain", "evaluate"):
-            served = deployment(client, f"{flow}/{flow}")
-            run = client.create_flow_run_from_deployment(served.id)
-            eventually(lambda: at_work(project, EXAM))
-            cancel(client, run.id)
-            assert eventually(lambda run=run: ended(client, run)).name == "Cancelled"
-            eventually(lambda: not at_work(project, EXAM))
+        served = eventually(lambda: deployment(client, "retrain/retrain"))
+        run = client.create_flow_run_from_deployment(served.id)
+        eventually(lambda: at_work(project, EXAM))
+        cancel(client, run.id)
+        assert eventually(lambda: ended(client, run)).name == "Cancelled"
+        eventually(lambda: not at_work(project, EXAM))
     assert Desk().log.champion() is None
 
 

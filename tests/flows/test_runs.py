@@ -101,6 +101,19 @@ def test_a_run_that_waits_for_a_retry_can_be_cancelled(toy, shell, client):
     assert toy.ran() == ["source"]
 
 
+def test_a_run_that_waits_to_push_again_can_be_cancelled(done, shell, client, tmp_path):
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    done.dvc("remote", "add", "-q", "--default", "far", str(tmp_path / "blocked" / "far"))
+    process = shell("--push")
+    while "Retry 1/3" not in (line := process.stdout.readline()):
+        assert line, "it ended before"
+    flow_run = of_process(client, process.pid)
+    cancel(client, flow_run.id)
+    assert finish(process)[0] == 130
+    state = client.read_flow_run(flow_run.id).state
+    assert (state.name, state.message) == ("Cancelled", "6 up to date")
+
+
 @pytest.mark.parametrize(("asked", "ends"), [(None, "Crashed"), (Cancelling, "Cancelled")])
 def test_a_run_whose_process_was_killed_is_ended_by_the_next(toy, shell, run, client, asked, ends):
     toy.hook("source", LINGER)
