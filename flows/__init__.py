@@ -7,6 +7,8 @@ import os
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ.setdefault("DVC_NO_ANALYTICS", "1")
 os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+# Heartbeats show that a run lives (flows.heartbeats). By Prefect's default they are 180 s apart.
+os.environ.setdefault("PREFECT_FLOWS_HEARTBEAT_FREQUENCY", "30")
 # Without PREFECT_API_URL: an ephemeral server starts 10 s sooner without its UI, and may take
 # longer than Prefect's 20 s to make its database on a busy machine.
 os.environ.setdefault("PREFECT_SERVER_UI_ENABLED", "false")

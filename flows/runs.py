@@ -2,7 +2,8 @@
 
 Prefect's runner ends a run that is cancelled if it started its process; a run that was started from
 the shell has to see by itself that it is. And a process that was killed cannot say so: its run
-stays "Running", until the next one on the same machine looks for it.
+stays "Running", until the next one on the same machine looks for it, or the server misses its
+heartbeats (flows.heartbeats).
 """
 
 import contextvars
@@ -10,7 +11,7 @@ import os
 import random
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from threading import Event, Thread
 
 import psutil
@@ -23,11 +24,11 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.client.schemas.objects import FlowRun, State, StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.logging import get_logger
 from prefect.runtime import flow_run, task_run
-from prefect.states import Cancelled, Crashed
+from prefect.states import Cancelled, Crashed, Running
 
 from flows.services.processes import Process
 
@@ -41,7 +42,8 @@ HOST, PID, BEGAN = "process.host", "process.pid", "process.began"  # labels of a
 def attended(stop: Callable[[], None] = lambda: None) -> Iterator[Event]:
     """In a flow: note on the server whose process this run is, and heed its being cancelled there.
 
-    First the runs of the same flow that were lost are ended.
+    First the runs of the same flow that were lost are ended. If this one is taken for lost while
+    its network or its machine is away, it says that it is not once it is back.
 
     Args:
         stop: called once, from another thread, when the run is to end.
@@ -60,10 +62,13 @@ def attended(stop: Callable[[], None] = lambda: None) -> Iterator[Event]:
         runs, last = {own, flow_run.root_flow_run_id}, False
         while not last:
             last = over.wait(POLL_SECONDS)
-            if any(_is_cancelled(client, run) for run in runs):
+            states = {run: _state(client, run) for run in runs}
+            if any(state.is_cancelling() or state.is_cancelled() for state in states.values()):
                 cancelled.set()
                 stop()
                 return
+            if states[own].is_crashed():
+                _propose(client, own, Running(message="it was taken for lost, and is back"))
 
     # Prefect finds the run in the context.
     watcher = Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
@@ -117,9 +122,13 @@ def _is_lost(run: FlowRun) -> bool:
     return here and not Process(run.labels[PID], run.labels[BEGAN]).runs()
 
 
-def _is_cancelled(client: SyncPrefectClient, run: str) -> bool:
+def _state(client: SyncPrefectClient, run: str) -> State:
     try:
-        state = client.read_flow_run(run).state
+        return client.read_flow_run(run).state
     except HTTPError:  # a server that is away: the run goes on
-        return False
-    return state.is_cancelling() or state.is_cancelled()
+        return Running()
+
+
+def _propose(client: SyncPrefectClient, run: str, state: State) -> None:
+    with suppress(HTTPError):  # the next look proposes it again
+        client.set_flow_run_state(run, state)

@@ -21,6 +21,7 @@ from components.config.load import load_settings
 from components.config.operate import OperateSettings
 from components.config.settings import Settings
 from components.store.errors import InputError
+from flows import heartbeats
 from flows.evaluate import evaluate
 from flows.notify import load
 from flows.pipeline import pipeline
@@ -28,6 +29,7 @@ from flows.retrain import patience, retrain
 from flows.runs import end_lost
 
 PARAMS = Path("params.yaml")
+FLOWS = (pipeline, retrain, evaluate)
 NEVER = "0 0 29 2 *"  # a cron that is not active
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 
@@ -69,6 +71,12 @@ def deployments(settings: Settings) -> list[RunnerDeployment]:
     ]
 
 
+def watch() -> None:
+    """Have the server end runs whose heartbeats stop: a step of prefect.yaml, too."""
+    with get_client(sync_client=True) as client:
+        heartbeats.watch(client, (flow.name for flow in FLOWS))
+
+
 def check(options: OperateSettings) -> None:
     """See that Prefect's server answers and has what params.yaml names.
 
@@ -103,7 +111,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         settings = load_settings(PARAMS)
         check(settings.operate)
-        for flow in (pipeline, retrain, evaluate):
+        watch()
+        for flow in FLOWS:
             end_lost(flow.name)  # such a run might keep others from starting
         serve(*deployments(settings))
     except InputError as error:

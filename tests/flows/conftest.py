@@ -186,6 +186,19 @@ def done(new_toy, reproduced, monkeypatch) -> Toy:
 
 
 @pytest.fixture
+def team(servers, monkeypatch):
+    """A client of Prefect's server with everything, a password too."""
+    from prefect.client.orchestration import SyncPrefectClient
+
+    environment = servers.environment()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    login = environment["PREFECT_API_AUTH_STRING"]
+    with SyncPrefectClient(environment["PREFECT_API_URL"], auth_string=login) as client:
+        yield client
+
+
+@pytest.fixture
 def run(prefect_api):
     """Run the flow in this process; gives its state and, by stage, what happened and why."""
     from flows.pipeline import pipeline

@@ -2,6 +2,7 @@
 
 import pytest
 
+from flows.heartbeats import NAME
 from tests.flows.conftest import Toy, at_work, wait_for
 from tests.flows.serving import (
     NEVER,
@@ -28,19 +29,6 @@ def client(prefect_api, monkeypatch):
 
 
 @pytest.fixture
-def team(servers, monkeypatch):
-    """Of a server with everything, a password too."""
-    from prefect.client.orchestration import SyncPrefectClient
-
-    environment = servers.environment()
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    login = environment["PREFECT_API_AUTH_STRING"]
-    with SyncPrefectClient(environment["PREFECT_API_URL"], auth_string=login) as client:
-        yield client
-
-
-@pytest.fixture
 def project(new_toy, template) -> Toy:
     return operated(new_toy(template, "served"))
 
@@ -63,6 +51,7 @@ def test_one_process_serves_what_is_asked_for_and_what_is_due(project, team):
 
         served = deployment(team, "pipeline/pipeline")
         assert served.parameters == LIMITS
+        assert len(team.read_automations_by_name(NAME)) == 1
         asked = team.create_flow_run_from_deployment(served.id, parameters={"retries": 0})
         assert eventually(lambda: ended(team, asked)).name == "Completed"
         assert project.dvc("status", "-q") == ""
@@ -117,6 +106,8 @@ def test_a_worker_of_a_pool_runs_what_prefect_yaml_names_and_ends_what_is_cancel
     )
     served = deployment(client, "pipeline/pipeline")
     assert served.parameters == LIMITS | {"stage_timeout_seconds": 1800}
+    assert served.job_variables == {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
+    assert len(client.read_automations_by_name(NAME)) == 1
     project.hook("source", "sleep 1000 & wait_for never")
     cancelled = client.create_flow_run_from_deployment(served.id, parameters={"retries": 3})
     words = ("prefect", "worker", "start", "--pool", "synesthesia")
