@@ -6,7 +6,15 @@ from pathlib import Path
 import pytest
 
 from tests.clone import again, done, pair  # noqa: F401
-from tests.servers import empty_store, servers, services_folder, store  # noqa: F401
+from tests.servers import (  # noqa: F401
+    database,
+    empty_store,
+    prefect_api,
+    servers,
+    services_folder,
+    store,
+    temporary_prefect,
+)
 
 # Before torch is imported. Several threads, here and in the processes that tests start, wait for
 # each other on a busy machine: minutes become seconds.
@@ -20,16 +28,6 @@ def shared_folder(tmp_path_factory, worker_id: str) -> Path:
     """A folder that all workers of these tests share."""
     mine = tmp_path_factory.getbasetemp()
     return mine if worker_id == "master" else mine.parent
-
-
-@pytest.fixture(scope="session")
-def prefect_api() -> str:
-    """The URL of a Prefect server that lives as long as the tests."""
-    from prefect.settings import PREFECT_API_URL
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=60):
-        yield PREFECT_API_URL.value()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""Servers as a team has them, started by the tests on loopback."""
+"""Servers and databases: what MLflow and Prefect keep what they are told in."""
 
 import importlib.util
 import os
@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
 
 from components.store.errors import InputError
 from flows.services.postgresql import program
@@ -21,15 +20,13 @@ ANY_PORTS = dict.fromkeys(PORTS, 0)
 
 @dataclass(frozen=True)
 class Store:
-    """Where MLflow and Prefect keep what they are told.
+    """Where MLflow keeps what it is told.
 
     Attributes:
-        kind: of their databases, sqlite or postgresql.
-        environment: the variables by which clients find them; they are set in this process too.
+        environment: the variables by which clients find it; they are set in this process too.
         unique: a word for names of experiments and models, since servers outlive a test.
     """
 
-    kind: str
     environment: dict[str, str]
     unique: str
 
@@ -55,25 +52,35 @@ def services_folder() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def servers(testrun_uid: str, worker_id: str, shared_folder: Path) -> Iterator[Services]:
-    """PostgreSQL, MLflow and Prefect that live as long as the tests; all workers share them."""
+def servers(services_folder) -> Iterator[Services]:
+    """PostgreSQL, MLflow and Prefect, with passwords, that live as long as the tests.
+
+    Each of pytest's workers has its own: runs end those of the same flow that were lost, and a
+    deployment is served by one.
+    """
     require_postgresql()
-    home = Path(tempfile.gettempdir()) / f"servers-{testrun_uid}"
-    services, user = Services(home / "services"), home / "users" / worker_id
-    lock = shared_folder / "servers.lock"
+    services = Services(services_folder / "shared")
     try:
-        with FileLock(lock):
-            home.mkdir(mode=0o711, exist_ok=True)  # PostgreSQL's account passes through
-            user.parent.mkdir(exist_ok=True)
-            user.touch()
-            services.start(ANY_PORTS)
+        services.start(ANY_PORTS)
         yield services
     finally:
-        with FileLock(lock):
-            user.unlink()
-            if not any(user.parent.iterdir()):
-                services.stop()
-                shutil.rmtree(home)
+        services.stop()
+
+
+@pytest.fixture(scope="session")
+def temporary_prefect() -> Iterator[str]:
+    """The URL of a Prefect server on SQLite that lives as long as the tests."""
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=60):
+        yield PREFECT_API_URL.value()
+
+
+@pytest.fixture(scope="session")
+def prefect_api(temporary_prefect) -> str:
+    """The URL of a Prefect server; in tests/flows, of one on either database."""
+    return temporary_prefect
 
 
 @pytest.fixture(scope="session")
@@ -86,18 +93,34 @@ def empty_store(tmp_path_factory) -> Path:
     return path
 
 
+def set_variables(patch: pytest.MonkeyPatch, prefix: str, environment: dict[str, str]) -> None:
+    """Those that begin with a prefix become those of an environment, and no others."""
+    for name in [name for name in os.environ if name.startswith(prefix)]:
+        patch.delenv(name)
+    for name, value in environment.items():
+        if name.startswith(prefix):
+            patch.setenv(name, value)
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request, tmp_path, monkeypatch) -> Store:
-    """Either kind of store, with the test's folder as the working directory."""
-    if request.param == "sqlite":
+def database(request) -> str:
+    """The kind of database below MLflow and Prefect: what touches them runs on either.
+
+    Only some do: `pytest -k postgresql`. A test that is about one of them names it:
+    `@pytest.mark.parametrize("database", ["sqlite"], indirect=True)`.
+    """
+    return request.param
+
+
+@pytest.fixture
+def store(database, request, tmp_path, monkeypatch) -> Store:
+    """MLflow's store in a file, or a server's; with the test's folder as the working directory."""
+    monkeypatch.chdir(tmp_path)
+    if database == "sqlite":
         shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
-        api = request.getfixturevalue("prefect_api")
-        environment = {"MLFLOW_TRACKING_URI": "sqlite:///mlflow.db", "PREFECT_API_URL": api}
+        # Absolute, since MLflow keeps a connection for each address.
+        environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'mlflow.db'}"}
     else:
         environment = request.getfixturevalue("servers").environment()
-    monkeypatch.chdir(tmp_path)
-    for name in os.environ.keys() & {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"}:
-        monkeypatch.delenv(name)
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return Store(request.param, environment, uuid.uuid4().hex[:8])
+    set_variables(monkeypatch, "MLFLOW_TRACKING_", environment)
+    return Store(environment, uuid.uuid4().hex[:8])

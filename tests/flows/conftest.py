@@ -13,6 +13,7 @@ import pytest
 import yaml
 from dvc.repo import Repo
 
+from tests.servers import set_variables
 from tests.shrunk import ROOT
 
 DVC_YAML = """\
@@ -84,6 +85,24 @@ right:
   rate: 1e-5
 odd: {list: [1, 2.50, "yes", {a: 1e6}], text: "a: b # c", none: null, "no": "012", word: "é\\n"}
 """
+
+
+@pytest.fixture
+def prefect_api(database, request, monkeypatch):
+    """The URL of a Prefect server: this process and those that it starts are its clients."""
+    from prefect.events.worker import EventsWorker
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+
+    if database == "sqlite":
+        environment = {"PREFECT_API_URL": request.getfixturevalue("temporary_prefect")}
+    else:
+        environment = request.getfixturevalue("servers").environment()
+    set_variables(monkeypatch, "PREFECT_API_", environment)
+    login = environment.get("PREFECT_API_AUTH_STRING")
+    settings = {PREFECT_API_URL: environment["PREFECT_API_URL"], PREFECT_API_AUTH_STRING: login}
+    with temporary_settings(settings):
+        yield environment["PREFECT_API_URL"]
+        EventsWorker.drain_all()  # it would go on with this server
 
 
 class Toy:
@@ -216,12 +235,11 @@ def run(prefect_api):
 @pytest.fixture
 def shell(prefect_api):
     """Start `python -m flows.pipeline` in the working directory."""
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PYTHONPATH": str(ROOT)}
 
     def start(*arguments: str, **more: str) -> subprocess.Popen:
         return subprocess.Popen(
             [sys.executable, "-m", "flows.pipeline", *arguments],
-            env={**environment, "TOY_HOOKS": os.environ["TOY_HOOKS"], **more},
+            env={**os.environ, "PYTHONPATH": str(ROOT), **more},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

@@ -4,7 +4,6 @@ import base64
 import io
 import json
 
-import httpx
 import pytest
 from PIL import Image
 
@@ -15,10 +14,15 @@ from tests.shrunk import ROOT, picture
 def artifacts(prefect_api):
     """What is stored under a key: the data of each artifact, the oldest first."""
 
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+    from prefect.client.schemas.sorting import ArtifactSort
+
     def read(key: str) -> list:
-        wanted = {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC"}
-        found = httpx.post(f"{prefect_api}/artifacts/filter", json=wanted).raise_for_status().json()
-        return [artifact["data"] for artifact in reversed(found)]
+        wanted = ArtifactFilter(key=ArtifactFilterKey(any_=[key]))
+        with get_client(sync_client=True) as client:
+            found = client.read_artifacts(artifact_filter=wanted, sort=ArtifactSort.CREATED_DESC)
+        return [artifact.data for artifact in reversed(found)]
 
     return read
 

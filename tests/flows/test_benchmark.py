@@ -35,8 +35,8 @@ def test_the_shape_is_that_of_the_project(toy):
     }
 
 
-def test_a_run_gives_the_seconds_of_every_stage(toy, reproduced, prefect_api):
-    flown = flow.fly(toy.path, 2, ROOT, PREFECT_API_URL=prefect_api)
+def test_a_run_gives_the_seconds_of_every_stage(toy, reproduced, temporary_prefect):
+    flown = flow.fly(toy.path, 2, ROOT, PREFECT_API_URL=temporary_prefect)
     assert set(flown.stages) == {stage.name for stage in flow.plan(toy.path)}
     assert flown.lock == (reproduced / "dvc.lock").read_bytes()
     assert flown.seconds >= flow.critical_path(flow.plan(toy.path), flown.stages)

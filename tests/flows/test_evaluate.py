@@ -46,7 +46,7 @@ def test_who_is_examined(desk, aliases, found):
     assert list(candidates().items()) == found
 
 
-def test_nobody_to_examine(desk):
+def test_nobody_to_examine(desk, prefect_api):
     from flows.evaluate import candidates, evaluate
 
     register(desk)

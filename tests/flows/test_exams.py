@@ -9,6 +9,7 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import yaml
 from prefect.client.orchestration import get_client
 
 from components.config.load import load_settings
@@ -23,27 +24,22 @@ from tests.flows.serving import (
     operated,
     started,
 )
-from tests.shrunk import ROOT
+from tests.shrunk import ROOT, change, write_params
 
 EXAM = "components.evaluate.exam"
 
 
 @pytest.fixture
-def project(new_toy, template, empty_store, prefect_api, monkeypatch):
+def project(new_toy, template, store, prefect_api, monkeypatch):
     """A toy project with a challenger whose exam waits for the test data: a pipe without an end."""
     toy = operated(new_toy(template))
     monkeypatch.chdir(toy.path)
-    Path("mlflow.db").write_bytes(empty_store.read_bytes())
-    store = f"sqlite:///{toy.path / 'mlflow.db'}"
-    for name, value in {
-        "MLFLOW_TRACKING_URI": store,
-        "PREFECT_API_URL": prefect_api,
-        "PYTHONPATH": str(ROOT),
-        "TOY_HOOKS": "",
-    }.items():
-        monkeypatch.setenv(name, value)
+    params = yaml.safe_load(PARAMS.read_text())
+    write_params(PARAMS, change(params, {"register.model": f"model-{store.unique}"}))
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("TOY_HOOKS", "")
     register = load_settings(PARAMS).register_
-    client = mlflow.MlflowClient(store)
+    client = mlflow.MlflowClient(os.environ["MLFLOW_TRACKING_URI"])
     client.create_registered_model(register.model)
     client.create_model_version(register.model, "s3://nowhere/1")
     client.set_registered_model_alias(register.model, register.alias, "1")

@@ -15,7 +15,7 @@ ALL = {"source", "left", "right", "join", "aside", "report"}
 
 
 @pytest.fixture
-def main(prefect_api):
+def main():
     """The shell's entry, in this process."""
     from flows.pipeline import main
 
@@ -166,7 +166,7 @@ def test_prefect_shows_stages_as_tasks_with_reasons_and_output(done, run):
     assert "hello from right" in messages
 
 
-def test_main_prints_a_table(done, main, caplog):
+def test_main_prints_a_table(done, main, prefect_api, caplog):
     done.set("1e-5", "5e-5")
     assert main("--workers", "2") == 0
     rows = {line.split()[0]: line for line in caplog.text.splitlines() if line.startswith("  ")}
@@ -174,7 +174,7 @@ def test_main_prints_a_table(done, main, caplog):
     assert " ran " in rows["right"] and rows["right"].endswith("params.yaml: right.rate changed")
 
 
-def test_main_unknown_target(toy, main, capfd):
+def test_main_unknown_target(toy, main, prefect_api, capfd):
     assert main("--target", "lefft") == 2
     output = "".join(capfd.readouterr())
     assert "did you mean 'left'" in output
@@ -182,25 +182,28 @@ def test_main_unknown_target(toy, main, capfd):
 
 
 @pytest.mark.parametrize(("stage_code", "code"), [(2, 2), (7, 1)])
-def test_main_exit_code(toy, main, caplog, stage_code, code):
+def test_main_exit_code(toy, main, prefect_api, caplog, stage_code, code):
     toy.hook("source", f"echo what to mend; exit {stage_code}")
     assert main("--target", "source", "--timeout", "60") == code
     assert "what to mend" in caplog.text
     assert "Traceback" not in caplog.text
 
 
-@pytest.mark.parametrize(
-    ("login", "code", "message"),
-    [("admin:else", 2, "refuses the login. Set PREFECT_API_AUTH_STRING"), (None, 75, "try again")],
-)
-def test_a_server_that_cannot_be_used(toy, shell, request, login, code, message):
-    """With a login that is wrong, or that is not there."""
-    if login:
-        api = request.getfixturevalue("servers").environment()["PREFECT_API_URL"]
-    else:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            api = f"http://127.0.0.1:{free.getsockname()[1]}/api"
-    found, output = finish(shell(PREFECT_API_URL=api, PREFECT_API_AUTH_STRING=login or ""))
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_server_that_refuses_the_login(toy, shell):
+    refused(toy, shell(PREFECT_API_AUTH_STRING="admin:else"), 2, "Set PREFECT_API_AUTH_STRING")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_server_that_is_not_there(toy, shell):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        api = f"http://127.0.0.1:{free.getsockname()[1]}/api"
+    refused(toy, shell(PREFECT_API_URL=api), 75, "try again")
+
+
+def refused(toy, process, code: int, message: str) -> None:
+    """It ended with a code and a message, and nothing ran."""
+    found, output = finish(process)
     assert (found, message in output, "Traceback" in output) == (code, True, False), output
     assert toy.ran() == []
 

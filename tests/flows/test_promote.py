@@ -3,7 +3,6 @@
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 import uuid
@@ -39,28 +38,9 @@ def enter(patch: pytest.MonkeyPatch, *gates: Gate) -> mlflow.MlflowClient:
 
 
 @pytest.fixture
-def client(empty_store, tmp_path, monkeypatch) -> mlflow.MlflowClient:
-    """Of an SQLite store of the test's own; gates let everything through."""
-    shutil.copy(empty_store, tmp_path / "mlflow.db")
-    monkeypatch.chdir(tmp_path)
-    # Absolute, since MLflow keeps a connection for each address.
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path / 'mlflow.db'}")
+def client(store, monkeypatch) -> mlflow.MlflowClient:
+    """Of a store; gates let everything through."""
     return enter(monkeypatch, GOOD)
-
-
-@pytest.fixture
-def team(servers, tmp_path, monkeypatch) -> mlflow.MlflowClient:
-    """The same of an MLflow server on PostgreSQL."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in servers.environment().items():
-        monkeypatch.setenv(name, value)
-    return enter(monkeypatch, GOOD)
-
-
-@pytest.fixture(params=["client", "team"])
-def either(request) -> mlflow.MlflowClient:
-    """Of either: for what a store has to warrant, since a server takes its time for each call."""
-    return request.getfixturevalue(request.param)
 
 
 def champion(client) -> str | None:
@@ -72,7 +52,7 @@ def moves(entries) -> list[tuple]:
     return [(e.action, e.source, e.target, e.outcome) for e in entries]
 
 
-def test_the_challenger_is_promoted_and_recorded(either, monkeypatch):
+def test_the_challenger_is_promoted_and_recorded(client, monkeypatch):
     if "MLFLOW_TRACKING_USERNAME" not in os.environ:
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "ann")
     decision = promote(why="heard more")
@@ -81,8 +61,8 @@ def test_the_challenger_is_promoted_and_recorded(either, monkeypatch):
     assert moves([entry]) == [("promoted", None, "4", MOVED)]
     assert (entry.who, entry.why) == (os.environ["MLFLOW_TRACKING_USERNAME"], "heard more")
     assert entry.gates == [["minimum x", 0.9, "≥ 0.5", True, None, None]]
-    assert champion(either) == "4"
-    assert either.get_model_version(MODEL, "4").tags["gate"] == f"promoted {entry.when}"
+    assert champion(client) == "4"
+    assert client.get_model_version(MODEL, "4").tags["gate"] == f"promoted {entry.when}"
 
 
 def test_what_a_gate_refuses_stays_and_says_so(client, monkeypatch, capsys):
@@ -149,11 +129,11 @@ def test_a_rollback_passes_over_versions_that_were_deleted(client, capsys):
     assert champion(client) == "4"
 
 
-def test_a_move_by_hand_is_seen_and_can_be_undone(either):
-    either.set_registered_model_alias(MODEL, ALIAS, "1")  # before there is a log
+def test_a_move_by_hand_is_seen_and_can_be_undone(client):
+    client.set_registered_model_alias(MODEL, ALIAS, "1")  # before there is a log
     assert moves(note_moves()) == [("moved by hand", None, "1", MOVED)]
     promote("2")
-    either.set_registered_model_alias(MODEL, ALIAS, "3")
+    client.set_registered_model_alias(MODEL, ALIAS, "3")
     assert moves(note_moves())[-1] == ("moved by hand", "2", "3", MOVED)
     assert len(note_moves()) == 3
     assert rollback().target == "2"
@@ -249,13 +229,13 @@ def test_without_a_model_it_says_how_to_make_one(client, capsys):
     assert f"MLflow has no registered model '{MODEL}'" in capsys.readouterr().err
 
 
-def test_a_log_that_was_deleted_is_not_begun_anew(either, capsys):
+def test_a_log_that_was_deleted_is_not_begun_anew(client, capsys):
     promote("1")
-    log = either.get_experiment_by_name(f"promotions of {MODEL}@{ALIAS}")
-    either.delete_experiment(log.experiment_id)
+    log = client.get_experiment_by_name(f"promotions of {MODEL}@{ALIAS}")
+    client.delete_experiment(log.experiment_id)
     assert main(["--version", "2"]) == 2
     assert "mlflow experiments restore" in capsys.readouterr().err
-    assert champion(either) == "1"
+    assert champion(client) == "1"
 
 
 def test_an_entry_with_very_many_gates_fits_into_a_parameter(client, monkeypatch):
@@ -317,10 +297,10 @@ WRITES = (  # death before a read leaves what death after the write before it do
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["the first", "later"])
-def test_death_before_any_write_leaves_all_or_nothing(first, either, monkeypatch):
+def test_death_before_any_write_leaves_all_or_nothing(first, client, monkeypatch):
     old = None if first else "1"
     for number in range(1, 1000):
-        either = enter(monkeypatch, GOOD)
+        client = enter(monkeypatch, GOOD)
         if not first:
             promote("1")
         with pytest.MonkeyPatch.context() as patch:
@@ -330,12 +310,12 @@ def test_death_before_any_write_leaves_all_or_nothing(first, either, monkeypatch
             except Dead:
                 survived = False
         entries = note_moves()
-        assert state(entries) == champion(either) in (old, "3")
-        known = dict.fromkeys((old, champion(either)))
+        assert state(entries) == champion(client) in (old, "3")
+        known = dict.fromkeys((old, champion(client)))
         assert [e.target for e in entries] == [version for version in known if version]
         assert main(["--version", "3"]) == 0
         assert moves(note_moves())[-1] == ("promoted", old, "3", MOVED)
-        assert len(note_moves()) == 2 - first and champion(either) == "3"
+        assert len(note_moves()) == 2 - first and champion(client) == "3"
         if survived:
             break
     assert number == (9 if first else 5)
@@ -360,13 +340,13 @@ def act_and_die(words: list[str]) -> None:
     main(words)
 
 
-def test_a_killed_process_s_intention_is_carried_out_by_the_next_one(either):
+def test_a_killed_process_s_intention_is_carried_out_by_the_next_one(client):
     promote("1")
     process = PROCESSES.Process(target=act_and_die, args=(["--version", "3"],))
     process.start()
     process.join()
     assert process.exitcode == -signal.SIGKILL
-    assert champion(either) == "1"
+    assert champion(client) == "1"
     promote("4")
     assert moves(note_moves())[1:] == [
         ("promoted", "1", "3", MOVED),
@@ -375,7 +355,7 @@ def test_a_killed_process_s_intention_is_carried_out_by_the_next_one(either):
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["the first", "later"])
-def test_of_two_at_once_one_wins_and_neither_is_half_done(begun, either):
+def test_of_two_at_once_one_wins_and_neither_is_half_done(begun, client):
     if begun:
         promote("1")
     meet = PROCESSES.Barrier(2)
@@ -388,7 +368,7 @@ def test_of_two_at_once_one_wins_and_neither_is_half_done(begun, either):
     codes = [process.exitcode for process in racers]
     assert sorted(codes) == [0, 4]
     entries = note_moves()
-    assert champion(either) == state(entries) == words[codes.index(0)][1]
+    assert champion(client) == state(entries) == words[codes.index(0)][1]
     assert len(entries) == begun + 1
 
 

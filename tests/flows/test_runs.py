@@ -29,10 +29,9 @@ def client(prefect_api) -> SyncPrefectClient:
 @pytest.fixture
 def serve(toy, prefect_api):
     """The flow served as a deployment by a process of its own."""
-    environment = {**os.environ, "PREFECT_API_URL": prefect_api, "PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

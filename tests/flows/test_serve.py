@@ -19,12 +19,10 @@ LIMITS = {"retries": 1, "stage_timeout_seconds": 86400, "push": False}  # as shi
 
 
 @pytest.fixture
-def client(prefect_api, monkeypatch):
-    """Of a server that has no scheduler, as temporary ones."""
-    from prefect.client.orchestration import SyncPrefectClient
+def client(prefect_api):
+    from prefect.client.orchestration import get_client
 
-    monkeypatch.setenv("PREFECT_API_URL", prefect_api)
-    with SyncPrefectClient(prefect_api) as client:
+    with get_client(sync_client=True) as client:
         yield client
 
 
@@ -33,7 +31,8 @@ def project(new_toy, template) -> Toy:
     return operated(new_toy(template, "served"))
 
 
-def test_one_process_serves_what_is_asked_for_and_what_is_due(project, team):
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # others have no scheduler
+def test_one_process_serves_what_is_asked_for_and_what_is_due(project, client):
     from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterDeploymentId,
@@ -44,26 +43,26 @@ def test_one_process_serves_what_is_asked_for_and_what_is_due(project, team):
     from prefect.client.schemas.schedules import IntervalSchedule
 
     with started(project, "flows.serve", TOY_HOOKS=str(project.hooks)):
-        found = eventually(lambda: deployment(team, "evaluate/evaluate"))
+        found = eventually(lambda: deployment(client, "evaluate/evaluate"))
         assert found.schedules == []
-        retraining = deployment(team, "retrain/retrain")
+        retraining = deployment(client, "retrain/retrain")
         assert [one.schedule.cron for one in retraining.schedules] == [NEVER]
 
-        served = deployment(team, "pipeline/pipeline")
+        served = deployment(client, "pipeline/pipeline")
         assert served.parameters == LIMITS
-        assert len(team.read_automations_by_name(NAME)) == 1
-        asked = team.create_flow_run_from_deployment(served.id, parameters={"retries": 0})
-        assert eventually(lambda: ended(team, asked)).name == "Completed"
+        assert len(client.read_automations_by_name(NAME)) == 1
+        asked = client.create_flow_run_from_deployment(served.id, parameters={"retries": 0})
+        assert eventually(lambda: ended(client, asked)).name == "Completed"
         assert project.dvc("status", "-q") == ""
 
-        team.create_deployment_schedules(served.id, [(IntervalSchedule(interval=5), True)])
+        client.create_deployment_schedules(served.id, [(IntervalSchedule(interval=5), True)])
         completed = FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[served.id]),
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED])),
         )
 
         def due():
-            runs = team.read_flow_runs(flow_run_filter=completed, limit=20, sort="START_TIME_DESC")
+            runs = client.read_flow_runs(flow_run_filter=completed, sort="START_TIME_DESC")
             return [run for run in runs if run.auto_scheduled]
 
         assert eventually(due)[0].state.message == "6 up to date"
@@ -142,6 +141,6 @@ def test_without_a_server_it_is_said_how_to_start_one(project, url, message):
 def test_a_block_that_is_not_there_is_named(project, prefect_api):
     params = change(shipped(), {"operate.notify": "slack-webhook/nobody"})
     write_params(project.path / "params.yaml", params)
-    done = run_python("-m", "flows.serve", cwd=project.path, PREFECT_API_URL=prefect_api)
+    done = run_python("-m", "flows.serve", cwd=project.path)
     assert done.returncode == 2
     assert "operate.notify: Prefect has no block 'slack-webhook/nobody'" in done.stderr

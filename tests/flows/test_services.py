@@ -5,6 +5,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -39,8 +40,8 @@ def test_nobody_gets_in_without_the_password(servers):
         psycopg2.connect(wrong)
 
 
-@pytest.mark.parametrize("store", ["postgresql"], indirect=True)
-def test_clients_that_have_the_environment_get_in(store):
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_clients_that_have_the_environment_get_in(store, prefect_api):
     import mlflow
 
     script = """
@@ -87,6 +88,8 @@ def test_killed_ones_start_again_with_their_data_and_stop_ends_exactly_those(ser
         first = {name: services.process(name) for name in PORTS}
         for process in first.values():
             os.kill(process.pid, signal.SIGKILL)
+            while process.runs():  # one that is about to die is not started again
+                time.sleep(0.01)
         services = Services(services.folder)
         services.start()
         assert (services.ports, services.secrets) == (ports, secrets)

@@ -33,7 +33,7 @@ def holder(toy, prefect_api):
     """Another process that has its turn in the toy's working tree, until its input ends."""
     with subprocess.Popen(
         [sys.executable, "-c", HOLD],
-        env={**os.environ, "PREFECT_API_URL": prefect_api, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

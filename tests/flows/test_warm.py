@@ -1,13 +1,10 @@
 """Training that starts from the champion: what params.yaml says then."""
 
-import pytest
-
 from flows.promote import PARAMS, Desk
 from flows.warm import start_from_champion
 from tests.shrunk import small_params, write_params
 
 
-@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 def test_no_champion_no_change(store):
     write_params(PARAMS, small_params())
     before = PARAMS.read_bytes()

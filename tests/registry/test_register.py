@@ -1,9 +1,7 @@
 """A content becomes one version, whoever registers it, how often, and whoever is killed."""
 
 import os
-import shutil
 import signal
-import uuid
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -85,21 +83,10 @@ class Place:
         }
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def place(request, tmp_path, monkeypatch) -> Place:
-    """An empty store in a file; or a server's, in PostgreSQL, with names of the test's own."""
-    monkeypatch.chdir(tmp_path)
-    if request.param == "sqlite":
-        shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
-        environment = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/mlflow.db"}
-    else:
-        environment = request.getfixturevalue("servers").environment()
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    return Place(environment, f"model-{uuid.uuid4().hex[:8]}", connect())
-
-
-in_a_file = pytest.mark.parametrize("place", ["sqlite"], indirect=True)
+@pytest.fixture
+def place(store) -> Place:
+    """With names of the test's own."""
+    return Place(store.environment, f"model-{store.unique}", connect())
 
 
 def assert_one(place: Place) -> None:
@@ -121,7 +108,7 @@ def test_at_once_by_several_processes(place, tmp_path):
     assert_one(place)
 
 
-@in_a_file
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_at_once_by_several_processes_before_there_is_a_store(place, tmp_path):
     (tmp_path / "mlflow.db").unlink()
     place.register_at_once(tmp_path / "go")
@@ -143,11 +130,7 @@ def test_again_changes_nothing(place):
     assert_one(place)
 
 
-@pytest.mark.parametrize(
-    ("place", "request_"),
-    [*(("sqlite", name) for name in REQUESTS), *(("postgresql", name) for name in REQUESTS[-4:])],
-    indirect=["place"],
-)
+@pytest.mark.parametrize("request_", REQUESTS)
 def test_after_a_kill_at_any_request(place, request_):
     assert place.register(dies_at=request_) == -signal.SIGKILL
     assert place.state()["versions"] == []
@@ -155,7 +138,6 @@ def test_after_a_kill_at_any_request(place, request_):
     assert_one(place)
 
 
-@in_a_file
 def test_a_version_that_a_person_deleted_is_made_again_from_the_same_run(place):
     assert place.register() == 0
     ((_, _, run_id),) = place.state()["versions"]
@@ -165,7 +147,6 @@ def test_a_version_that_a_person_deleted_is_made_again_from_the_same_run(place):
     assert place.state()["versions"][0][2] == run_id
 
 
-@in_a_file
 def test_a_run_that_another_process_is_logging_is_left_alone(place):
     """And goes when that process has ended."""
     assert place.register() == 0
@@ -198,7 +179,6 @@ def test_of_two_journals_that_are_made_at_once_one_stays(place):
     assert [experiment.name for experiment in found] == [place.name]
 
 
-@in_a_file
 def test_a_journal_that_a_person_deleted_is_missed(place):
     journal = Journal(place.mlflow, place.name, NOTE)
     assert journal.entries() == {}
