@@ -56,6 +56,7 @@ def test_one_process_serves_what_is_asked_for_and_what_is_due(project, client):
         assert project.dvc("status", "-q") == ""
 
         client.create_deployment_schedules(served.id, [(IntervalSchedule(interval=5), True)])
+        client.resume_deployment(served.id)  # one that was edited is scheduled at once
         completed = FlowRunFilter(
             deployment_id=FlowRunFilterDeploymentId(any_=[served.id]),
             state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.COMPLETED])),
