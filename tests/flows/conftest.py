@@ -105,6 +105,15 @@ def prefect_api(database, request, monkeypatch):
         EventsWorker.drain_all()  # it would go on with this server
 
 
+@pytest.fixture
+def client(prefect_api):
+    """Of that server."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        yield client
+
+
 class Toy:
     """A copy of the toy project at `path`; `hooks` holds what its stages obey and leave behind."""
 
@@ -202,19 +211,6 @@ def done(new_toy, reproduced, monkeypatch) -> Toy:
     monkeypatch.chdir(made.path)
     monkeypatch.setenv("TOY_HOOKS", str(made.hooks))
     return made
-
-
-@pytest.fixture
-def team(servers, monkeypatch):
-    """A client of Prefect's server with everything, a password too."""
-    from prefect.client.orchestration import SyncPrefectClient
-
-    environment = servers.environment()
-    for name, value in environment.items():
-        monkeypatch.setenv(name, value)
-    login = environment["PREFECT_API_AUTH_STRING"]
-    with SyncPrefectClient(environment["PREFECT_API_URL"], auth_string=login) as client:
-        yield client
 
 
 @pytest.fixture

@@ -17,6 +17,9 @@ from tests.flows.conftest import finish, wait_for
 from tests.flows.serving import eventually
 from tests.shrunk import ROOT
 
+# A temporary server on SQLite runs no automations.
+pytestmark = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+
 SILENCE_SECONDS = 20  # more than it takes to see a heartbeat, less than until the next one
 RUN = """\
 import sys
@@ -26,16 +29,16 @@ pipeline.with_options(name=sys.argv[1], flow_run_name=sys.argv[2])(targets=sys.a
 
 
 @pytest.fixture
-def name(team) -> str:
+def name(client) -> str:
     """Of a flow and its automation, since the server is others' too."""
     made = f"lost-{uuid4().hex[:8]}"
     yield made
-    for automation in team.read_automations_by_name(made):
-        team.delete_automation(automation.id)
+    for automation in client.read_automations_by_name(made):
+        client.delete_automation(automation.id)
 
 
 @pytest.fixture
-def begin(name, new_toy, template, team):
+def begin(name, new_toy, template, client):
     """Begin a run of the flow in a process and a project of its own: `begin("run", "stage")`."""
     begun = []
 
@@ -75,23 +78,23 @@ def ids(client, flow: str) -> dict:
     }
 
 
-def test_a_run_that_is_lost_crashes_and_one_that_comes_back_goes_on(team, name, begin):
-    watch(team, [name], name, SILENCE_SECONDS)
+def test_a_run_that_is_lost_crashes_and_one_that_comes_back_goes_on(client, name, begin):
+    watch(client, [name], name, SILENCE_SECONDS)
     _, over = begin("over", "nothing")
     _, lost = begin("lost", "source")
     _, cancelling = begin("cancelling", "source")
     toy, away = begin("away", "source")
-    runs = eventually(lambda: len(found := ids(team, name)) == 4 and found)
+    runs = eventually(lambda: len(found := ids(client, name)) == 4 and found)
 
     def state(run: str):
-        return team.read_flow_run(runs[run]).state
+        return client.read_flow_run(runs[run]).state
 
     finish(over)
     wait_for(toy.hooks / "source.started")
     assert state("lost").is_running() and state("away").is_running()
     lost.kill()
     cancelling.kill()
-    team.set_flow_run_state(runs["cancelling"], Cancelling())
+    client.set_flow_run_state(runs["cancelling"], Cancelling())
     away.send_signal(signal.SIGSTOP)
 
     eventually(lambda: state("lost").is_crashed() and state("away").is_crashed())
@@ -106,20 +109,20 @@ def test_a_run_that_is_lost_crashes_and_one_that_comes_back_goes_on(team, name, 
     assert state("away").is_completed()
 
 
-def test_of_automations_made_at_the_same_time_one_is_left(team, name):
+def test_of_automations_made_at_the_same_time_one_is_left(client, name):
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: watch(team, ["any"], name), range(4)))
-    assert len(team.read_automations_by_name(name)) == 1
+        list(pool.map(lambda _: watch(client, ["any"], name), range(4)))
+    assert len(client.read_automations_by_name(name)) == 1
 
 
-def test_an_automation_that_a_person_changed_is_left_as_it_is(team, name):
-    watch(team, ["any"], name)
-    (made,) = team.read_automations_by_name(name)
+def test_an_automation_that_a_person_changed_is_left_as_it_is(client, name):
+    watch(client, ["any"], name)
+    (made,) = client.read_automations_by_name(name)
     made.trigger.within = timedelta(hours=1)
     changed = AutomationCore(**made.model_dump(exclude={"id", "owner_resource"}))
-    team.update_automation(made.id, changed)
-    team.pause_automation(made.id)
-    (changed,) = team.read_automations_by_name(name)
+    client.update_automation(made.id, changed)
+    client.pause_automation(made.id)
+    (changed,) = client.read_automations_by_name(name)
     assert (changed.trigger.within, changed.enabled) == (timedelta(hours=1), False)
-    watch(team, ["any"], name)
-    assert team.read_automations_by_name(name) == [changed]
+    watch(client, ["any"], name)
+    assert client.read_automations_by_name(name) == [changed]

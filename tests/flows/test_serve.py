@@ -19,14 +19,6 @@ LIMITS = {"retries": 1, "stage_timeout_seconds": 86400, "push": False}  # as shi
 
 
 @pytest.fixture
-def client(prefect_api):
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        yield client
-
-
-@pytest.fixture
 def project(new_toy, template) -> Toy:
     return operated(new_toy(template, "served"))
 
