@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -61,7 +62,8 @@ def servers(services_folder) -> Iterator[Services]:
     require_postgresql()
     services = Services(services_folder / "shared")
     try:
-        services.start(ANY_PORTS)
+        with beyond_tests():
+            services.start(ANY_PORTS)
         yield services
     finally:
         services.stop()
@@ -73,7 +75,9 @@ def temporary_prefect() -> Iterator[str]:
     from prefect.settings import PREFECT_API_URL
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=60):
+    with ExitStack() as lasting:
+        with beyond_tests():
+            lasting.enter_context(prefect_test_harness(server_startup_timeout=60))
         yield PREFECT_API_URL.value()
 
 
@@ -91,6 +95,14 @@ def empty_store(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{path}").search_experiments()
     return path
+
+
+@contextmanager
+def beyond_tests() -> Iterator[None]:
+    """What starts in here outlives the test that is the first to ask for it: it is no toy's."""
+    with pytest.MonkeyPatch.context() as patch:
+        set_variables(patch, "TOY_", {})
+        yield
 
 
 def set_variables(patch: pytest.MonkeyPatch, prefix: str, environment: dict[str, str]) -> None:

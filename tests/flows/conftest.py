@@ -107,10 +107,12 @@ def prefect_api(database, request, monkeypatch):
 
 @pytest.fixture
 def client(prefect_api):
-    """Of that server."""
+    """Of that server, which forgets the deployments of earlier tests."""
     from prefect.client.orchestration import get_client
 
     with get_client(sync_client=True) as client:
+        for earlier in client.read_deployments():
+            client.delete_deployment(earlier.id)
         yield client
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 import mlflow
 import pytest
 import yaml
-from prefect.client.orchestration import get_client
 
 from components.config.load import load_settings
 from flows.promote import PARAMS, Desk
@@ -47,12 +46,6 @@ def project(new_toy, template, store, prefect_api, monkeypatch):
     Path("data/media").mkdir(parents=True)
     os.mkfifo("data/samples.parquet")
     return toy
-
-
-@pytest.fixture
-def client(project):
-    with get_client(sync_client=True) as client:
-        yield client
 
 
 @pytest.fixture

@@ -3,17 +3,12 @@
 import os
 import subprocess
 import sys
-import time
-from uuid import UUID
 
 import pytest
-from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
-from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelling, Running
 
 from tests.flows.conftest import assert_none_alive, finish, wait_for
-from tests.flows.serving import cancel, of_process
+from tests.flows.serving import cancel, deployment, ended, eventually, of_process
 from tests.shrunk import ROOT
 
 LINGER = "sleep 1000 & wait_for never"
@@ -21,13 +16,7 @@ SERVE = "from flows.pipeline import pipeline; pipeline.serve('toy', limit=1)"
 
 
 @pytest.fixture
-def client(prefect_api) -> SyncPrefectClient:
-    with get_client(sync_client=True) as client:
-        yield client
-
-
-@pytest.fixture
-def serve(toy, prefect_api):
+def serve(toy, client):
     """The flow served as a deployment by a process of its own."""
     process = subprocess.Popen(
         [sys.executable, "-c", SERVE],
@@ -42,24 +31,6 @@ def serve(toy, prefect_api):
 def end(process: subprocess.Popen) -> None:
     process.terminate()
     process.wait(timeout=60)
-
-
-def await_end(client: SyncPrefectClient, run_id: UUID) -> FlowRun:
-    deadline = time.monotonic() + 90
-    while not (found := client.read_flow_run(run_id)).state.is_final():
-        assert time.monotonic() < deadline, found.state
-        time.sleep(0.1)
-    return found
-
-
-def await_deployment(client: SyncPrefectClient, name: str) -> UUID:
-    deadline = time.monotonic() + 90
-    while True:
-        try:
-            return client.read_deployment_by_name(name).id
-        except ObjectNotFound:
-            assert time.monotonic() < deadline, name
-            time.sleep(0.1)
 
 
 def test_a_run_from_the_shell_that_is_cancelled_ends_so_and_begins_no_retry(toy, shell, client):
@@ -79,11 +50,12 @@ def test_a_run_from_the_shell_that_is_cancelled_ends_so_and_begins_no_retry(toy,
 def test_a_served_run_that_is_cancelled_ends_so_and_begins_no_retry(toy, serve, client):
     toy.hook("source", LINGER)
     flow_run = client.create_flow_run_from_deployment(
-        await_deployment(client, "pipeline/toy"), parameters={"targets": ["left"], "retries": 3}
+        eventually(lambda: deployment(client, "pipeline/toy")).id,
+        parameters={"targets": ["left"], "retries": 3},
     )
     wait_for(toy.hooks / "source.started")
     cancel(client, flow_run.id)
-    assert await_end(client, flow_run.id).state.name == "Cancelled"
+    assert eventually(lambda: ended(client, flow_run)).name == "Cancelled"
     end(serve)  # which has the toy's hooks in its environment too
     assert_none_alive(toy)
     assert toy.ran() == ["source"]
