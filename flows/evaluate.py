@@ -24,7 +24,7 @@ from flows.command import Stopped
 from flows.gates import number
 from flows.notify import report
 from flows.promote import Desk
-from flows.runs import CANCELLED, attended
+from flows.runs import CANCELLED, attended, note_process
 from flows.shell import INVALID, exit_code
 from flows.turn import turn
 
@@ -48,6 +48,7 @@ def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
         A completed state with the figures by alias, or a failed one, named "Invalid" after a
         mistake in configuration or data.
     """
+    note_process()
     with attended() as cancelled:
         state = _evaluate(suite, cancelled)
     return Cancelled(message=state.message) if cancelled.is_set() else state

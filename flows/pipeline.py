@@ -27,7 +27,7 @@ from flows.command import Stopped
 from flows.notify import report
 from flows.override import overridden, override, parsed
 from flows.plan import PlannedStage
-from flows.runs import attended, pause
+from flows.runs import attended, note_process, pause
 from flows.shell import INVALID, exit_code
 from flows.stages import Outcome, StageFailed, Stages
 from flows.turn import turn
@@ -110,6 +110,7 @@ def pipeline(
         A state with the outcomes in the plan's order: Completed, Failed, a failed one named
         "Invalid" after a mistake in configuration or data, or Cancelled.
     """
+    note_process()
     try:
         stages = Stages(workers)
         if push:

@@ -24,7 +24,7 @@ from flows.notify import report
 from flows.pipeline import pipeline
 from flows.promote import Decision, Desk, promote
 from flows.promotions import TAG, Overtaken, now
-from flows.runs import CANCELLED, attended
+from flows.runs import CANCELLED, attended, note_process
 from flows.shell import INVALID, exit_code
 from flows.stages import Stages
 from flows.turn import turn
@@ -46,6 +46,7 @@ def retrain() -> State[Decision | None]:
         A completed state, named "Promoted", "Passed" (a person is to decide), "Refused" or
         "Nothing new"; or a failed one, named "Invalid" after a mistake in configuration or data.
     """
+    note_process()
     with attended() as cancelled:
         state = _tried(cancelled)
     return Cancelled(message=state.message) if cancelled.is_set() else state

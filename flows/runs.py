@@ -38,9 +38,17 @@ CANCELLED = "somebody cancelled it"
 HOST, PID, BEGAN = "process.host", "process.pid", "process.began"  # labels of a run
 
 
+def note_process() -> None:
+    """First of all in a flow: note on the server whose process this run is.
+
+    Nobody can tell of a run that was killed before that.
+    """
+    get_client(sync_client=True).update_flow_run_labels(flow_run.id, _this_process())
+
+
 @contextmanager
 def attended(stop: Callable[[], None] = lambda: None) -> Iterator[Event]:
-    """In a flow: note on the server whose process this run is, and heed its being cancelled there.
+    """In a flow: heed its being cancelled on the server.
 
     First the runs of the same flow that were lost are ended. If this one is taken for lost while
     its network or its machine is away, it says that it is not once it is back.
@@ -55,7 +63,6 @@ def attended(stop: Callable[[], None] = lambda: None) -> Iterator[Event]:
     end_lost(flow_run.flow_name)
     client = get_client(sync_client=True)
     own = flow_run.id
-    client.update_flow_run_labels(own, _this_process())
     cancelled, over = Event(), Event()
 
     def watch() -> None:
