@@ -75,7 +75,9 @@ def attended(stop: Callable[[], None] = lambda: None) -> Iterator[Event]:
                 stop()
                 return
             if states[own].is_crashed():
-                _propose(client, own, Running(message="it was taken for lost, and is back"))
+                with suppress(HTTPError):  # the next look tries again
+                    back = Running(message="it was taken for lost, and is back")
+                    client.set_flow_run_state(own, back)
 
     # Prefect finds the run in the context.
     watcher = Thread(target=contextvars.copy_context().run, args=(watch,), daemon=True)
@@ -134,8 +136,3 @@ def _state(client: SyncPrefectClient, run: str) -> State:
         return client.read_flow_run(run).state
     except HTTPError:  # a server that is away: the run goes on
         return Running()
-
-
-def _propose(client: SyncPrefectClient, run: str, state: State) -> None:
-    with suppress(HTTPError):  # the next look proposes it again
-        client.set_flow_run_state(run, state)
