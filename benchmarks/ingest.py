@@ -51,7 +51,7 @@ def peak(rows: int) -> int:
         folder = Path(name)
         make(folder / "source", rows)
         settings(folder / "params.yaml")
-        words = ["--params", "params.yaml", "--root", "source"]
+        words = ["--params", "params.yaml"]
         for option in (*FILES, *FOLDERS):
             words += [f"--{option}", option]
         environment = {**os.environ, "PYTHONPATH": os.getcwd()}

@@ -1,9 +1,11 @@
 """dvc.yaml says of every stage what its module needs, and the packages keep apart."""
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.imports import needed_files
 from tests.shrunk import ROOT, run_python
@@ -12,6 +14,9 @@ from tests.stages import PRETRAINED, SOURCE, STAGES, covered
 BESIDE = {"register": ["components.registry.served"]}  # handed to MLflow by its path
 STATE = ("checkpoint", "lock", "scratch")  # decide no result: neither deps nor outs
 SHARED = {"store", "config", "command", "model"}
+COMMANDS = {  # as DVC finds them, before it fills in parameters
+    name: row["cmd"] for name, row in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
+}
 FILES = {
     folder: sorted(path.relative_to(ROOT) for path in (ROOT / folder).rglob("*.py"))
     for folder in ("components", "flows")
@@ -73,10 +78,16 @@ def test_what_the_command_reads_are_deps_and_what_it_writes_are_outs(name):
     stage = row.stage
     inputs, outputs = set(stage.inputs), set(stage.outputs) - set(STATE)
     assert set(options) == inputs | outputs
-    data = {dep for dep in row.deps if not dep.startswith("components")}
+    data = {dep for dep in row.deps if not dep.startswith("components")} - {SOURCE}
     assert data == {options[option] for option in inputs}
     written = {options[option] for option in outputs}
     assert set(row.outs) == written
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_command_holds_constants_only(name):
+    """DVC puts a value of params.yaml into the shell's command line as it is."""
+    assert re.fullmatch(r"[\w ./=-]+", COMMANDS[name])
 
 
 @pytest.mark.parametrize("name", STAGES)

@@ -21,6 +21,7 @@ from components.ingest.quarantine import Quarantine
 from components.ingest.record import BadRow, Record, Rows
 from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
 from components.ingest.sources import coco, demo, digits, flickr30k, huggingface, table, vqa
+from components.ingest.sources.files import surroundings
 from components.ingest.sources.with_speech import with_speech
 from components.ingest.sources.with_voices import with_voices
 from components.ingest.splits import choose
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 STAGE = Stage(
     description="Read a source into samples, media shards, a quarantine and a vocabulary.",
-    inputs={"root": "folder, where the source lies; the demo needs nothing in it"},
+    inputs={},
     outputs={
         "samples": "Parquet, one row a sample: split, assets, labels",
         "media": "folder, one media shard set a modality",
@@ -301,9 +302,12 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     """Run the stage."""
     reading = Reading(settings.ingest, settings.tasks, settings.seed)
     options = reading.settings
-    rows = SOURCES[options.source](settings, arguments.root)
+    root = Path(options.root)
+    if not root.is_dir():
+        raise InputError(f"ingest.root: there is no folder {options.root!r}. {surroundings(root)}")
+    rows = SOURCES[options.source](settings, root)
     if options.speech and options.speech.tables:
-        rows = with_speech(rows, options.speech, arguments.root)
+        rows = with_speech(rows, options.speech, root)
     scratch = arguments.scratch
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as bad:

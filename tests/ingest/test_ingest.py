@@ -29,7 +29,6 @@ BROKEN = {  # what is wrong → the modality, a file, the reason
 }
 TASK = {"kind": "classification", "column": "answer", "decided_by": [], "weight": 1.0}
 OPTIONS = {
-    "root": "source",
     "samples": "samples.parquet",
     "media": "media",
     "quarantine": "quarantine.parquet",
