@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 import yaml
 
 from benchmarks.incremental import linked, run
-from components.store.files import read_json
+from components.common.files import read_json
 
 STAGES = ("align", "train", "evaluate")
 

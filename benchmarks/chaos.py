@@ -21,10 +21,10 @@ from tempfile import TemporaryDirectory, mkdtemp
 import psutil
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
+from components.common.files import read_json
+from components.common.hashing import file_hash
 from components.registry.fetch import fetch
 from components.registry.tracking import connect
-from components.store.files import read_json
-from components.store.hashing import file_hash
 from flows.services.services import PORTS, Services
 from tests.clone import Clone
 from tests.stages import STAGES

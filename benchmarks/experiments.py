@@ -30,16 +30,16 @@ from tempfile import TemporaryDirectory
 from typing import Any, Literal, get_args, get_origin
 
 import yaml
+from components.modalities.registry import MODALITIES
 
 from components.config.load import load_settings
-from components.config.section import MODALITIES
 from components.config.settings import Settings
+from components.data.assets import load_assets
+from components.data.tables import SAMPLES, read_table
 from components.evaluate.measure import metrics
 from components.evaluate.predict import predict
-from components.model.base.assets import load_assets
 from components.model.folder import load_model
-from components.model.tasks import with_heads
-from components.store.tables import SAMPLES, read_table
+from components.tasks.task_kinds import with_heads
 
 ROOT = Path(__file__).parents[1]
 GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]

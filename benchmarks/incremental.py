@@ -23,17 +23,17 @@ import pandas as pd
 import soundfile
 import torch
 import yaml
+from components.modalities.registry import MODALITIES, Modality
 from safetensors.torch import save_file
 
 from benchmarks.preprocess import DISTINCT, SIZE, photograph, told_apart
+from components.common.files import write_json
+from components.common.hashing import content_id
 from components.config.load import load_settings
-from components.config.section import MODALITIES, Modality
-from components.model.encoders.build import build_encoder
-from components.model.processors.text import train_tokenizer
-from components.store.files import write_json
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, read_index
-from components.store.tables import SAMPLES, write_table
+from components.data.shards import Asset, MediaWriter, read_index
+from components.data.tables import SAMPLES, write_table
+from components.modalities.encoders import build_encoder
+from components.modalities.text.processing import train_tokenizer
 
 GROUPS = 24_576
 MORE = 0.01

@@ -10,17 +10,18 @@ from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from components.modalities.registry import MODALITIES
+
 from benchmarks.throughput import start
+from components.common.files import read_json
 from components.config.load import load_settings
-from components.config.section import MODALITIES
 from components.config.settings import Settings
-from components.config.training import EncoderModes
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit
-from components.store.files import read_json
-from components.store.tables import SAMPLES, read_table
+from components.data.tables import SAMPLES, read_table
 from components.train.__main__ import compile_model, recipe
-from components.train.course import prepare
+from components.train.data import prepare
+from components.training.checkpoint import Checkpoint
+from components.training.loop import fit
+from components.training.settings import EncoderModes
 
 STEPS, FIRST = 40, 5
 CHOICES: dict[str, dict] = {

@@ -31,10 +31,10 @@ from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as F
 
-from components.config.encoders import ImageSettings
-from components.model.processors.image import MIDDLE, ImageProcessor
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, read_index
+from components.common.hashing import content_id
+from components.data.shards import Asset, MediaWriter, read_index
+from components.modalities.image.decoding import MIDDLE, ImageProcessor
+from components.modalities.settings import ImageSettings
 
 WIDTH, HEIGHT, SIZE = 640, 480, 224
 DISTINCT = 64

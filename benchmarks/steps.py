@@ -20,22 +20,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from components.modalities.registry import MODALITIES
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
 
 from benchmarks.throughput import start
-from components.config.section import MODALITIES
+from components.common.files import read_json
 from components.config.settings import Settings
-from components.config.training import EncoderModes
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit
-from components.model.base.recipe import Recipe, Share
-from components.store.files import read_json
-from components.store.tables import SAMPLES, read_table
+from components.data.tables import SAMPLES, read_table
 from components.train.__main__ import recipe
-from components.train.course import prepare
+from components.train.data import prepare
+from components.training.checkpoint import Checkpoint
+from components.training.loop import fit
+from components.training.run import Recipe, Share
+from components.training.settings import EncoderModes
 
 STEPS = 100
 TURNS = 4

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas as pd
 import soundfile
 import torch
+from components.modalities.registry import MODALITIES
 from PIL import Image
 from tokenizers import Tokenizer
 from torch.nn import functional as F
@@ -23,22 +24,21 @@ from torch.utils.data import DataLoader, Dataset
 from torchaudio.transforms import MelSpectrogram
 from torchvision.transforms.v2 import functional as vision
 
-from components.config.section import MODALITIES
+from components.common.files import read_json
 from components.config.settings import Settings
-from components.config.training import EncoderModes
-from components.model.base.assets import MISSING
-from components.model.base.batch import Samples
-from components.model.base.chance import make_deterministic
+from components.data.assets import MISSING
+from components.data.batch import Samples
+from components.data.shards import media_of
+from components.data.tables import SAMPLES, read_table
+from components.modalities.audio.spectrogram import FLOOR
+from components.modalities.text.processing import TextProcessor
 from components.model.multimodal import MultimodalModel
-from components.model.processors.audio import FLOOR
-from components.model.processors.text import TextProcessor
-from components.model.tasks import with_heads
-from components.store.files import read_json
-from components.store.shards import media_of
-from components.store.tables import SAMPLES, read_table
+from components.tasks.task_kinds import with_heads
 from components.train.__main__ import build
-from components.train.course import batches, prepare
+from components.train.data import batches, prepare
 from components.train.objective import draw, losses, share, task_losses
+from components.training.determinism import make_deterministic
+from components.training.settings import EncoderModes
 
 BATCH = 32
 SECONDS = 10.0  # of one loop in one turn

@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.config.load import load_settings
-from components.config.model import ModelSettings
-from components.model.tasks.decoding import beam
-from components.model.tasks.writer import Draft, Writer
+from components.model.settings import ModelSettings
+from components.tasks.generation.decoder import Draft, Writer
+from components.tasks.generation.decoding import beam
 
 TEXTS, READ, VOCABULARY = 64, 8, 512  # texts at once, tokens to write about, tokens there are
 LENGTHS = (16, 64, 128)

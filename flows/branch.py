@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 import yaml
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 
 TRIES = 5  # against others who move the branch
 NOBODY = "0" * 40  # the branch before its first commit

@@ -17,7 +17,7 @@ from tempfile import TemporaryFile
 from threading import Event, Thread
 from typing import IO
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 
 USER_MISTAKE = 2  # a component's exit code for a mistake in configuration or data
 GRACE_SECONDS = 5.0  # between SIGTERM and SIGKILL

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 
 SHOWN = 10  # files that an error names
 UNFINISHED = ".unfinished"  # ends the name of a copy from another disk, which no glob then takes

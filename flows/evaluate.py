@@ -14,11 +14,11 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from components.common.errors import InputError, Unavailable
+from components.common.files import read_json
 from components.config.promote import Suite
 from components.registry.naming import flatten, metric_name
 from components.registry.tracking import explained
-from components.store.errors import InputError, Unavailable
-from components.store.files import read_json
 from flows import artifacts
 from flows.command import Stopped
 from flows.gates import number

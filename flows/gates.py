@@ -4,9 +4,9 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from components.common.errors import InputError
 from components.config.promote import PromoteSettings
 from components.registry.naming import flatten
-from components.store.errors import InputError
 
 ERRORS = ("mean_absolute_error", "median_rank")  # metrics that are better the smaller they are
 NEAR = 3  # names that are offered for one that there is not
@@ -48,7 +48,7 @@ def judge(
 
     Args:
         settings: the section `promote`.
-        exam: of the challenger, as `components.evaluate.exam` writes it.
+        exam: of the challenger, as `components.evaluate.evaluation` writes it.
         champion: of the champion; None if there is none.
         comparison: of both, as `components.evaluate.compare` writes it.
 

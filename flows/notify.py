@@ -10,7 +10,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.logging.loggers import flow_run_logger
 from prefect.settings import get_current_settings
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 
 PARAMS = Path("params.yaml")
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import yaml
 
+from components.common.errors import InputError, nearest
+from components.common.files import write_text
 from components.config.load import check_settings
-from components.store.errors import InputError, nearest
-from components.store.files import write_text
 
 
 def override(path: Path, settings: Mapping[str, Any]) -> None:

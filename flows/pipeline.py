@@ -20,7 +20,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import ThreadPoolTaskRunner
 from pydantic import Field
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows import remote
 from flows.artifacts import Progress, run_page, show, stage_page
 from flows.command import Stopped

@@ -15,13 +15,13 @@ from pathlib import Path
 from threading import Event
 from types import ModuleType
 
+from components.common.errors import InputError
+from components.common.files import read_json
+from components.common.hashing import fingerprint
 from components.config.load import load_settings
 from components.config.settings import Settings
 from components.registry.fetch import fetch
 from components.registry.tracking import connect
-from components.store.errors import InputError
-from components.store.files import read_json
-from components.store.hashing import fingerprint
 from flows.command import run_component
 from flows.gates import Gate, judge, number
 from flows.promotions import (
@@ -137,7 +137,7 @@ class Desk:
         log.info("version %s of %s answers the test split", number, self.model)
         folder, exam = self.folder(number), self.home(number) / suite
         words = ["--model", str(folder), *QUESTIONS, "--suite", suite, "--exam", str(exam)]
-        run_component("components.evaluate.exam", words, self.stopping)
+        run_component("components.evaluate.evaluation", words, self.stopping)
         return exam
 
     def gates(self, challenger: str, champion: str | None) -> list[Gate]:

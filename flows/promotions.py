@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from types import ModuleType
 from typing import Literal
 
+from components.common.errors import InputError
 from components.registry.journal import Journal
-from components.store.errors import InputError
 
 Action = Literal["promoted", "forced", "rolled back", "moved by hand"]
 

@@ -16,7 +16,7 @@ from prefect import Task, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.command import run_command
 from flows.runs import pause
 

@@ -12,10 +12,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.states import Cancelled, Completed, Failed
 
+from components.common.errors import InputError, Unavailable
 from components.config.load import load_settings
 from components.config.operate import OperateSettings
 from components.config.settings import Settings
-from components.store.errors import InputError, Unavailable
 from flows import artifacts, drop, remote
 from flows.branch import Branch
 from flows.command import Stopped

@@ -17,10 +17,10 @@ from prefect.schedules import Cron
 from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 
+from components.common.errors import InputError
 from components.config.load import load_settings
 from components.config.operate import OperateSettings
 from components.config.settings import Settings
-from components.store.errors import InputError
 from flows import heartbeats
 from flows.evaluate import evaluate
 from flows.notify import load

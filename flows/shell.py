@@ -10,7 +10,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State
 from prefect.settings import PREFECT_API_URL
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 
 INVALID = "Invalid"  # a state's name after a mistake that no retry mends
 STOPPED = 130  # exit code of a run that somebody stopped, as a shell's after Ctrl-C

@@ -34,8 +34,8 @@ from dvc.stage.run import _enforce_cmd_list, _make_cmd, get_executable, prepare_
 from dvc.stage.serialize import to_lockfile, to_single_stage_file
 from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 
-from components.store.errors import InputError
-from components.store.progress import LINES as PROGRESS_LINES
+from components.common.errors import InputError
+from components.stage.progress import LINES as PROGRESS_LINES
 from flows.command import USER_MISTAKE, Stopped, TimeLimit, run_command
 from flows.files import Files, mend_rwlock, replacing
 from flows.plan import PlannedStage, in_order

@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from prefect import get_run_logger
 from prefect.runtime import flow_run
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 
 POLL_SECONDS = 0.5
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import yaml
 
+from components.common.errors import InputError
 from components.registry.naming import flatten
-from components.store.errors import InputError
 from flows.command import run_component
 from flows.override import override
 from flows.promote import Desk
@@ -33,7 +33,9 @@ def start_from_champion(desk: Desk, params: Path) -> str | None:
     if version is None:
         return None
     words = ["--model", str(desk.folder(version)), "--name", NAME, "--pretrained", str(PRETRAINED)]
-    settings = yaml.safe_load(run_component("components.train.keep", words, desk.stopping))
+    settings = yaml.safe_load(
+        run_component("components.train.export_pretrained", words, desk.stopping)
+    )
     override(params, dict(flatten(settings)))
     dvc(desk.stopping, "add", *map(str, _kept(settings)))
     return version

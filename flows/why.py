@@ -2,7 +2,7 @@
 
 import sys
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.stages import Stages
 
 

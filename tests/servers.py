@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.services.postgresql import program
 from flows.services.services import PORTS, Services
 

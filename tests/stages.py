@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
 from tests.shrunk import ROOT, shipped
 
 PRETRAINED = "pretrained"  # a user's encoders, tokenizer and models

@@ -4,15 +4,15 @@ import json
 
 import pandas as pd
 import pytest
+from components.modalities.registry import MODALITIES
 from safetensors.torch import load_file
 
-from components.config.section import MODALITIES
+from components.common.errors import InputError
+from components.common.files import write_json
+from components.common.hashing import content_id
+from components.data.shards import Asset, MediaWriter, read_index
+from components.data.tables import HISTORY, SAMPLES, read_table, write_table
 from components.model.predictor import Predictor
-from components.store.errors import InputError
-from components.store.files import write_json
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, read_index
-from components.store.tables import HISTORY, SAMPLES, read_table, write_table
 from tests.shrunk import png, small_params, wav, write_params
 from tests.stages import STAGES, run_by_hand
 

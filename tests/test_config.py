@@ -3,8 +3,8 @@
 import pytest
 import yaml
 
+from components.common.errors import InputError
 from components.config.load import load_settings
-from components.store.errors import InputError
 from tests.shrunk import (
     OF_TASKS,
     ROOT,

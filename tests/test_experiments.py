@@ -6,8 +6,8 @@ import pytest
 
 from benchmarks import experiments
 from benchmarks.experiments import GROUPS, Outcome, Variant, changed, prepare, run, table, variants
-from components.model.fusion import FUSIONS
-from components.store.files import read_json
+from components.common.files import read_json
+from components.fusion import FUSIONS
 from tests.shrunk import small_example
 
 SUBSETS = ["image", "audio", "image+audio"]

@@ -10,9 +10,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from components.registry.run import test_points as points_of_test
-from components.registry.run import trainings
-from components.store.tables import HISTORY, QUARANTINE, RANKS, SAMPLES, read_table
+from components.data.tables import HISTORY, QUARANTINE, RANKS, SAMPLES, read_table
+from components.register.run_log import test_points as points_of_test
+from components.register.run_log import trainings
 from tests.shrunk import small_params, write_params
 from tests.stages import STAGES, run_by_hand
 

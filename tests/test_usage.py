@@ -5,8 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from components.config import usage
-from components.config.usage import Sampler, read_usage, sampled
+from components.stage import resource_usage as usage
+from components.stage.resource_usage import Sampler, read_usage, sampled
 
 
 @pytest.fixture(autouse=True)

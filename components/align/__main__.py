@@ -14,18 +14,18 @@ from torch import Tensor, nn
 from components.align.contrast import LOSSES, Contrast
 from components.align.ranks import ranks
 from components.align.relations import Relation, Relations, by_task, together
+from components.common.files import replacing, write_json
 from components.config.command import Stage, View
-from components.config.section import MODALITIES, Modality
-from components.config.training import AlignSettings
-from components.model.base.assets import load_assets
-from components.model.base.chance import make_deterministic
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit, skip
-from components.model.base.projection import Projections
-from components.model.base.recipe import Recipe
-from components.model.labels.retrieval import rank_metrics
-from components.store.files import replacing, write_json
-from components.store.tables import HISTORY, RANKS, SAMPLES, read_table, write_table
+from components.data.assets import load_assets
+from components.data.tables import HISTORY, RANKS, SAMPLES, read_table, write_table
+from components.layers.projection import Projections
+from components.modalities.registry import MODALITIES, Modality
+from components.tasks.retrieval.labels import rank_metrics
+from components.training.checkpoint import Checkpoint
+from components.training.determinism import make_deterministic
+from components.training.loop import fit, skip
+from components.training.run import Recipe
+from components.training.settings import AlignSettings
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,10 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from components.config.section import MODALITIES, Modality
-from components.config.tasks import TaskSettings
-from components.store.errors import InputError
-from components.store.tables import SPLITS
+from components.common.errors import InputError
+from components.data.tables import SPLITS
+from components.modalities.registry import MODALITIES, Modality
+from components.tasks.settings import TaskSettings
 
 
 @dataclass(frozen=True)

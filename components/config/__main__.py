@@ -4,8 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from components.common.errors import InputError
 from components.config.load import load_settings
-from components.store.errors import InputError
 
 
 def main() -> None:

@@ -12,9 +12,9 @@ from typing import Any
 
 from pydantic_core import to_jsonable_python
 
+from components.common.errors import InputError, Unavailable
 from components.config.load import load_settings
-from components.config.usage import sampled
-from components.store.errors import InputError, Unavailable
+from components.stage.resource_usage import sampled
 
 
 class View:

@@ -5,8 +5,8 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from components.common.errors import InputError, nearest
 from components.config.settings import Settings
-from components.store.errors import InputError, nearest
 
 
 class _Loader(yaml.SafeLoader):

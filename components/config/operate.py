@@ -7,7 +7,7 @@ from zoneinfo import available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field
 
-from components.config.section import Positive, Section, matching
+from components.stage.section import Positive, Section, matching
 
 
 def _cron(text: str) -> str:

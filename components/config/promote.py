@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from components.config.section import Positive, Section
+from components.stage.section import Positive, Section
 
 Drop = Annotated[float, Field(ge=0)]
 Suite = Literal["none", "quick", "full"]

@@ -6,15 +6,16 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from components.config.encoders import FeatureSettings, PreprocessSettings
-from components.config.ingest import IngestSettings
-from components.config.model import ModelSettings
+from components.common.errors import nearest
 from components.config.operate import OperateSettings
 from components.config.promote import Alias, PromoteSettings
-from components.config.section import IDS, Section
-from components.config.tasks import RESERVED, PromptSettings, TaskSettings
-from components.config.training import AlignSettings, TrainSettings
-from components.store.errors import nearest
+from components.ingest.settings import IngestSettings
+from components.modalities.registry import IDS
+from components.modalities.settings import FeatureSettings, PreprocessSettings
+from components.model.settings import ModelSettings
+from components.stage.section import Section
+from components.tasks.settings import RESERVED, PromptSettings, TaskSettings
+from components.training.settings import AlignSettings, TrainSettings
 
 
 class EvaluateSettings(Section):

@@ -9,27 +9,20 @@ import pandas as pd
 from matplotlib.figure import Figure
 from tokenizers import Tokenizer
 
+from components.common.figures import page, save
+from components.common.files import read_json, write_json, write_text
 from components.config.command import Stage, View
-from components.config.section import MODALITIES, Modality
+from components.data.assets import AssetTensors, load_assets
+from components.data.tables import HISTORY, PREDICTIONS, RANKS, STEPS, read_table, write_table
 from components.evaluate import measure, plots, zero_shot
 from components.evaluate.predict import held_out, predict, subsets
-from components.model.base.assets import AssetTensors, load_assets
-from components.model.base.chance import make_deterministic
+from components.modalities.registry import MODALITIES, Modality
 from components.model.folder import load_model
-from components.model.labels.labels import written
 from components.model.multimodal import MultimodalModel
-from components.model.tasks import with_heads
-from components.model.tasks.kind import Kind
-from components.store.figures import page, save
-from components.store.files import read_json, write_json, write_text
-from components.store.tables import (
-    HISTORY,
-    PREDICTIONS,
-    RANKS,
-    STEPS,
-    read_table,
-    write_table,
-)
+from components.tasks.labels import written
+from components.tasks.task import Kind
+from components.tasks.task_kinds import with_heads
+from components.training.determinism import make_deterministic
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from components.common.errors import InputError, nearest
+from components.common.files import read_json, write_json
 from components.config.command import Stage, View
-from components.evaluate.exam import EXAM, PARTS
-from components.model.labels.classification import ClassLabels
-from components.model.labels.labels import ERRORS
-from components.store.errors import InputError, nearest
-from components.store.files import read_json, write_json
-from components.store.tables import SHARES, read_table
+from components.data.tables import SHARES, read_table
+from components.evaluate.evaluation import EXAM, PARTS
+from components.tasks.classification.labels import ClassLabels
+from components.tasks.labels import ERRORS
 
 log = logging.getLogger(__name__)
 

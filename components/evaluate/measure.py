@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from components.config.section import MODALITIES
-from components.config.tasks import TaskSettings
-from components.model.labels.labels import PredictedLabels
-from components.model.labels.retrieval import rank_metrics
+from components.modalities.registry import MODALITIES
+from components.tasks.labels import PredictedLabels
+from components.tasks.retrieval.labels import rank_metrics
+from components.tasks.settings import TaskSettings
 
 IDS = [f"{m}_id" for m in MODALITIES]
 

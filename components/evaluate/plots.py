@@ -6,14 +6,14 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from components.model.base.spans import spans
-from components.model.tasks.classification import Classification
-from components.model.tasks.generation import Generation
-from components.model.tasks.kind import Kind
-from components.model.tasks.multilabel import Multilabel
-from components.model.tasks.regression import Regression
-from components.model.tasks.vqa import Vqa
-from components.store.figures import GRID, panels
+from components.common.figures import GRID, panels
+from components.tasks.classification.head import Classification
+from components.tasks.generation.head import Generation
+from components.tasks.multilabel.head import Multilabel
+from components.tasks.regression.head import Regression
+from components.tasks.task import Kind
+from components.tasks.vqa.head import Vqa
+from components.training.downsample import spans
 
 BARS = 30  # at most in a plot of classes or answers
 SPANS = 60  # of steps, at most, a dot each

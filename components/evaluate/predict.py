@@ -7,15 +7,15 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from components.config.section import MODALITIES, Modality
-from components.config.tasks import TaskSettings
-from components.model.base.assets import AssetTensors
-from components.model.base.batch import Samples, make_samples
-from components.model.base.features import encode
-from components.model.fusion.fused import FeaturesByModality
+from components.common.errors import InputError
+from components.data.assets import AssetTensors
+from components.data.batch import Samples, make_samples
+from components.data.tables import PREDICTIONS, SAMPLES, read_table
+from components.fusion.output import FeaturesByModality
+from components.layers.features import encode
+from components.modalities.registry import MODALITIES, Modality
 from components.model.multimodal import MultimodalModel
-from components.store.errors import InputError
-from components.store.tables import PREDICTIONS, SAMPLES, read_table
+from components.tasks.settings import TaskSettings
 
 BATCH = 1024  # samples at a time
 

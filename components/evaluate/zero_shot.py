@@ -12,15 +12,15 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.config.section import MODALITIES, Modality
-from components.config.tasks import PromptSettings, TaskSettings
-from components.model.base.assets import AssetTensors
-from components.model.base.features import encode
-from components.model.base.projection import Projections
+from components.common.errors import InputError
+from components.data.assets import AssetTensors
+from components.layers.features import encode
+from components.layers.projection import Projections
+from components.modalities.registry import MODALITIES, Modality
+from components.modalities.text.processing import TextProcessor
 from components.model.multimodal import MultimodalModel
-from components.model.processors.text import TextProcessor
-from components.model.tasks.classification import Classification
-from components.store.errors import InputError
+from components.tasks.classification.head import Classification
+from components.tasks.settings import PromptSettings, TaskSettings
 
 
 @dataclass(frozen=True)

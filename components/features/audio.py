@@ -8,13 +8,13 @@ import torch
 from torch import nn
 from torchaudio.transforms import FrequencyMasking, TimeMasking
 
+from components.common.files import read_json
 from components.config.command import Stage, View
+from components.data.assets import AssetTensors
+from components.data.tables import SAMPLES, read_table
 from components.features import teach
 from components.features.words import Words, most_frequent, words_of
-from components.model.base.assets import AssetTensors
-from components.model.encoders.audio.build import build_audio
-from components.store.files import read_json
-from components.store.tables import SAMPLES, read_table
+from components.modalities.audio.encoders.build import build_audio
 
 STAGE = Stage(
     description="Teach the audio encoder what is said and the tasks that sound decides, or if "

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from components.common.files import read_json
 from components.config.command import Stage, View
+from components.data.tables import SAMPLES, read_table
 from components.features import teach
-from components.model.encoders.image.build import build_image
-from components.store.files import read_json
-from components.store.tables import SAMPLES, read_table
+from components.modalities.image.encoders.build import build_image
 
 STAGE = Stage(
     description="Teach the image encoder the tasks that an image decides, or if there is none by "

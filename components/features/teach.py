@@ -1,7 +1,6 @@
 """What the three feature stages share: teach an encoder or take one, then encode every asset."""
 
 import argparse
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -15,39 +14,32 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from components.common.errors import InputError
+from components.common.files import replacing
+from components.common.hashing import file_hash
+from components.common.source_code import code_hash
 from components.config.command import Stage, View
-from components.config.encoders import EncoderSettings
-from components.config.section import Modality
-from components.config.tasks import TaskSettings
-from components.config.training import OptimiserSettings
-from components.model import base
-from components.model.base.assets import (
-    MISSING,
-    AssetTensors,
-    asset_labels,
-    load_assets,
-    tensors_of,
-)
-from components.model.base.chance import make_deterministic
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.features import encode
-from components.model.base.fit import fit, skip
-from components.model.base.heads import Heads
-from components.model.base.recipe import Recipe
-from components.model.encoders import huggingface
-from components.model.encoders.file import save_encoder
-from components.model.encoders.huggingface import models
-from components.model.encoders.huggingface.description import Description, describe
-from components.model.encoders.huggingface.places import is_built_here, locate
-from components.model.labels.labels import Vocabulary
-from components.model.tasks import KINDS, with_heads
-from components.model.tasks.classification import Classification
-from components.model.tasks.kind import Kind
-from components.store.errors import InputError
-from components.store.files import replacing
-from components.store.hashing import file_hash
-from components.store.shards import Shard, transform
-from components.store.tables import HISTORY, SPLITS, write_table
+from components.data.assets import MISSING, AssetTensors, asset_labels, load_assets
+from components.data.shards import Shard, transform
+from components.data.tables import HISTORY, SPLITS, write_table
+from components.huggingface import models
+from components.huggingface.description import Description, describe
+from components.huggingface.locate import is_built_here, locate
+from components.layers.features import encode, tensors_of
+from components.layers.heads import Heads
+from components.modalities.encoder_file import save_encoder
+from components.modalities.registry import Modality
+from components.modalities.settings import EncoderSettings
+from components.tasks.classification.head import Classification
+from components.tasks.labels import Vocabulary
+from components.tasks.settings import TaskSettings
+from components.tasks.task import Kind
+from components.tasks.task_kinds import KINDS, with_heads
+from components.training.checkpoint import Checkpoint
+from components.training.determinism import make_deterministic
+from components.training.loop import fit, skip
+from components.training.run import Recipe
+from components.training.settings import OptimiserSettings
 
 log = logging.getLogger(__name__)
 
@@ -331,9 +323,9 @@ def encode_all(
             save_file(tensors_of(features), temporary)
 
     encoder.eval()
-    sources = sorted(Path(base.__path__[0]).glob("*.py"))
-    code = file_hash(weights, Path(__file__), Path(inspect.getfile(type(encoder))), *sources)
-    computed = transform(tensors, features, convert, [*recipe, code], 1, features.name)
+    code = code_hash(__name__, type(encoder).__module__)
+    made_by = [*recipe, file_hash(weights), code]
+    computed = transform(tensors, features, convert, made_by, 1, features.name)
     log.info("%s: %d shards computed", features.name, computed)
 
 
@@ -378,7 +370,5 @@ def run(
     # taken, the same weights give the same features.
     form = options.model_dump(exclude={"pretrained", *OptimiserSettings.model_fields})
     recipe = [form, settings.threads]
-    if description:
-        recipe.append(file_hash(*sorted(Path(huggingface.__path__[0]).glob("*.py"))))
     encode_all(encoder, arguments.encoder, recipe, arguments.tensors, arguments.features)
     arguments.checkpoint.unlink(missing_ok=True)

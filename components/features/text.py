@@ -6,13 +6,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from components.common.files import read_json
 from components.config.command import Stage, View
+from components.data.tables import SAMPLES, read_table
 from components.features import teach
-from components.model.base.features import length_mask
-from components.model.encoders.text.build import build_text
-from components.model.processors.text import MASK
-from components.store.files import read_json
-from components.store.tables import SAMPLES, read_table
+from components.layers.features import length_mask
+from components.modalities.text.encoders.build import build_text
+from components.modalities.text.processing import MASK
 
 STAGE = Stage(
     description="Teach the text encoder by self-supervision and the tasks that a text decides; "

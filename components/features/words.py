@@ -9,10 +9,10 @@ from tokenizers import Regex
 from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 
-from components.model.labels.multilabel import THRESHOLD
-from components.model.processors.decode_text import decode
-from components.model.tasks.vqa import Vqa
-from components.store.shards import media_of
+from components.data.shards import media_of
+from components.modalities.text.decoding import decode
+from components.tasks.multilabel.labels import THRESHOLD
+from components.tasks.vqa.head import Vqa
 
 MOST = 1_000  # words, the most frequent: nearly all that a corpus of captions says
 

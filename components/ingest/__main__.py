@@ -10,28 +10,28 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from components.common.errors import InputError, Problem
+from components.common.figures import page, save
+from components.common.files import write_json, write_text
 from components.config.command import Stage, View
-from components.config.ingest import IngestSettings, Source
-from components.config.section import MODALITIES, Modality
-from components.config.tasks import TaskSettings
+from components.data.tables import ASSETS, SAMPLES, TableWriter, read_rows
 from components.ingest.columns import OWN_TEXT, Parser, as_text, cell, column_parsers
 from components.ingest.ledger import Ledger
 from components.ingest.media import TYPES, Library
 from components.ingest.quarantine import Quarantine
 from components.ingest.record import BadRow, Record, Rows
 from components.ingest.report import MEASURES, Contents, contact_sheet, describe, draw
+from components.ingest.settings import IngestSettings, Source
 from components.ingest.sources import coco, demo, digits, flickr30k, huggingface, table, vqa
 from components.ingest.sources.files import surroundings
 from components.ingest.sources.with_speech import with_speech
 from components.ingest.sources.with_voices import with_voices
 from components.ingest.splits import choose
-from components.model.labels import LABELS
-from components.model.labels.labels import Labels, Vocabulary
-from components.store.errors import InputError, Problem
-from components.store.figures import page, save
-from components.store.files import write_json, write_text
-from components.store.progress import bar
-from components.store.tables import ASSETS, SAMPLES, TableWriter, read_rows
+from components.modalities.registry import MODALITIES, Modality
+from components.stage.progress import bar
+from components.tasks.label_kinds import LABELS
+from components.tasks.labels import Labels, Vocabulary
+from components.tasks.settings import TaskSettings
 
 log = logging.getLogger(__name__)
 

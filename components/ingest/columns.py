@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from components.config.section import IDS
-from components.config.tasks import TaskSettings
+from components.common.errors import Problem
 from components.ingest.record import Record, Value
-from components.model.labels import LABELS
-from components.model.labels.words import word
-from components.model.processors.decode_text import decode
-from components.store.errors import Problem
+from components.modalities.registry import IDS
+from components.modalities.text.decoding import decode
+from components.tasks.label_kinds import LABELS
+from components.tasks.label_parsing import word
+from components.tasks.settings import TaskSettings
 
 OWN_TEXT = "text"  # a column that every source has: the text of a sample
 

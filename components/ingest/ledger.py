@@ -4,9 +4,9 @@ import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.config.section import Modality, Split
-from components.store.errors import Problem
-from components.store.tables import SPLITS
+from components.common.errors import Problem
+from components.data.tables import SPLITS, Split
+from components.modalities.registry import Modality
 
 BITS: dict[Split, int] = {split: 1 << place for place, split in enumerate(SPLITS)}  # test: highest
 

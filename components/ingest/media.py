@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components.config.section import MODALITIES, Modality
-from components.ingest.checks import INSPECT
-from components.ingest.checks.facts import Facts
+from components.common.errors import Problem
+from components.common.hashing import content_id
+from components.data.shards import Asset, MediaWriter
+from components.data.tables import TableWriter
 from components.ingest.ledger import Ledger
 from components.ingest.record import BadRow, Media, Record, Rows
-from components.store.errors import Problem
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter
-from components.store.tables import TableWriter
+from components.modalities.facts import Facts
+from components.modalities.inspection import INSPECT
+from components.modalities.registry import MODALITIES, Modality
 
 TYPES = pa.schema(
     [(column, pa.string()) for column in ("modality", "asset_id", "file")]

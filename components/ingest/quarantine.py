@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from components.store.errors import InputError
-from components.store.tables import QUARANTINE, TableWriter
+from components.common.errors import InputError
+from components.data.tables import QUARANTINE, TableWriter
 
 TYPES = pa.schema([(column, pa.string()) for column in QUARANTINE.columns])
 

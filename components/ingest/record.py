@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from components.config.section import Modality, Split
-from components.store.errors import Problem
+from components.common.errors import Problem
+from components.data.tables import Split
+from components.modalities.registry import Modality
 
 Value = str | float | tuple[str, ...] | None  # a label, a number, several labels; None: unknown
 

@@ -14,14 +14,14 @@ from matplotlib.figure import Figure
 from PIL import Image
 from pyarrow import parquet
 
-from components.config.section import MODALITIES
-from components.config.tasks import TaskSettings
+from components.common.figures import GRID, panels
+from components.common.hashing import content_id
+from components.data.shards import media_of
+from components.data.tables import SPLITS, read_rows
 from components.ingest.ledger import Ledger
-from components.model.processors.image import decode
-from components.store.figures import GRID, panels
-from components.store.hashing import content_id
-from components.store.shards import media_of
-from components.store.tables import SPLITS, read_rows
+from components.modalities.image.decoding import decode
+from components.modalities.registry import MODALITIES
+from components.tasks.settings import TaskSettings
 
 MEASURES = {  # of a media file → its name in plots
     "width": "image width [pixels]",

@@ -1,8 +1,8 @@
 """Which split a sample belongs to."""
 
-from components.config.ingest import SplitSettings
-from components.config.section import Split
-from components.store.hashing import number_from
+from components.common.hashing import number_from
+from components.data.tables import Split
+from components.ingest.settings import SplitSettings
 
 WHOLE = 2**63
 

@@ -7,9 +7,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
+from components.common.errors import InputError
+from components.common.files import read_json, replacing, write_json, write_text
 from components.model.multimodal import ModelConfig, MultimodalModel
-from components.store.errors import InputError
-from components.store.files import read_json, replacing, write_json, write_text
 
 WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 

@@ -7,22 +7,23 @@ import torch
 from torch import Tensor, nn
 
 from components.config.command import View
-from components.config.encoders import FeatureSettings, PreprocessSettings
-from components.config.model import ModelSettings
-from components.config.section import MODALITIES, Modality, Section
 from components.config.settings import Settings
-from components.config.tasks import TaskKind
-from components.model.base.heads import Heads
-from components.model.base.projection import Projections
-from components.model.base.transformer import Transformer
-from components.model.encoders.build import build_encoder
-from components.model.encoders.huggingface.description import Description
-from components.model.fusion import FUSIONS, MUTUAL
-from components.model.fusion.fused import FeaturesByModality, RowsByModality
-from components.model.labels.labels import Vocabulary
-from components.model.tasks import KINDS
-from components.model.tasks.kind import Kind
-from components.model.tasks.writer import Draft
+from components.fusion import FUSIONS, MUTUAL
+from components.fusion.output import FeaturesByModality, RowsByModality
+from components.huggingface.description import Description
+from components.layers.heads import Heads
+from components.layers.projection import Projections
+from components.layers.transformer import Transformer
+from components.modalities.encoders import build_encoder
+from components.modalities.registry import MODALITIES, Modality
+from components.modalities.settings import FeatureSettings, PreprocessSettings
+from components.model.settings import ModelSettings
+from components.stage.section import Section
+from components.tasks.generation.decoder import Draft
+from components.tasks.labels import Vocabulary
+from components.tasks.settings import TaskKind
+from components.tasks.task import Kind
+from components.tasks.task_kinds import KINDS
 
 
 class TaskConfig(Section):

@@ -8,11 +8,11 @@ import pandas as pd
 import torch
 from PIL import Image
 
-from components.config.section import MODALITIES, Modality
-from components.model.base.assets import MISSING
+from components.common.errors import InputError
+from components.data.assets import MISSING
+from components.modalities.processors import build_processors
+from components.modalities.registry import MODALITIES, Modality
 from components.model.folder import load_model
-from components.model.processors.build import build_processors
-from components.store.errors import InputError
 
 UNDECODABLE = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
 

@@ -4,15 +4,13 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+from components.common.files import replacing
 from components.config.command import Stage, View
-from components.model.encoders.huggingface.places import is_built_here
-from components.model.processors import image
-from components.model.processors.image import ImageProcessor
+from components.data.shards import Shard, read_media
+from components.data.tensors import save_rows
+from components.huggingface.locate import is_built_here
+from components.modalities.image.decoding import ImageProcessor
 from components.preprocess.shards import Convert, preprocess
-from components.store.files import replacing
-from components.store.hashing import file_hash
-from components.store.shards import Shard, read_media
-from components.store.tensors import save_rows
 
 STAGE = Stage(
     description="Decode and resize images.",
@@ -40,12 +38,12 @@ def _as_trained(encoder: str, folder: Path) -> tuple[Callable, list]:
     """What makes the images that a model of Transformers reads, and its recipe."""
     import torch  # here, since it takes longer than to preprocess some data sets
 
-    from components.model.encoders.huggingface.description import describe
-    from components.model.processors.image_huggingface import HuggingFaceImageProcessor
+    from components.huggingface.description import describe
+    from components.modalities.image.huggingface_processor import HuggingFaceImageProcessor
 
     torch.set_num_threads(1)  # the pool's processes are the parallelism
     inputs = describe(encoder, folder, "image").inputs
-    return HuggingFaceImageProcessor(inputs), [inputs, file_hash(Path(image.__file__))]
+    return HuggingFaceImageProcessor(inputs), [inputs]
 
 
 class ConvertImages(Convert):

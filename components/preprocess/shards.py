@@ -1,6 +1,5 @@
 """What the preprocessing stages share: a processor run over a media shard set."""
 
-import inspect
 import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,9 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from safetensors.numpy import save_file
 
-from components.store.files import replacing
-from components.store.hashing import file_hash
-from components.store.shards import Shard, read_media, transform
+from components.common.files import replacing
+from components.common.source_code import code_hash
+from components.data.shards import Shard, read_media, transform
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ def preprocess(
         workers: processes; the bytes do not depend on it.
         kind: how a shard is written.
     """
-    files = (Path(__file__), *(Path(inspect.getfile(part)) for part in (kind, type(processor))))
-    convert, code = kind(media, processor), file_hash(*files)
+    code = code_hash(__name__, type(processor).__module__)
+    convert = kind(media, processor)
     computed = transform(media, tensors, convert, [recipe, code], workers, tensors.name)
     log.info("%s: %d shards computed", tensors.name, computed)

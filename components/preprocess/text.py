@@ -6,21 +6,20 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
+from components.common.errors import InputError
+from components.common.files import write_text
+from components.common.hashing import fingerprint
 from components.config.command import Stage, View
-from components.config.encoders import TextSettings
-from components.model.encoders.huggingface.places import fetched, is_built_here, locate
-from components.model.processors import decode_text
-from components.model.processors.text import (
+from components.data.shards import read_index, read_media
+from components.huggingface.locate import fetched, is_built_here, locate
+from components.modalities.settings import TextSettings
+from components.modalities.text.processing import (
     TextProcessor,
     complete,
     load_tokenizer,
     train_tokenizer,
 )
 from components.preprocess.shards import preprocess
-from components.store.errors import InputError
-from components.store.files import write_text
-from components.store.hashing import file_hash, fingerprint
-from components.store.shards import read_index, read_media
 
 STAGE = Stage(
     description="Train a byte-level BPE tokenizer on the corpus, or read one; encode every text.",
@@ -46,9 +45,8 @@ def work(arguments: argparse.Namespace, settings: View) -> None:
     else:
         tokenizer = load_tokenizer(find_tokenizer(options.tokenizer, arguments.pretrained), options)
     description = tokenizer.to_str(pretty=True)
-    decoding = file_hash(Path(decode_text.__file__))
     lengths = options.model_dump(exclude={"tokenizer"})  # it is the same wherever it is from
-    recipe = [lengths, fingerprint(description), decoding]
+    recipe = [lengths, fingerprint(description)]
     processor = TextProcessor(options, tokenizer)
     preprocess(arguments.media, arguments.tensors, processor, recipe, settings.workers)
     write_text(arguments.tokenizer, description)
@@ -88,8 +86,8 @@ def own_tokenizer(encoder: str, folder: Path, options: TextSettings) -> Tokenize
         InputError: that is longer than the model reads.
     """
     # Here, since torch takes longer to import than ten thousand texts to encode.
-    from components.model.encoders.huggingface.description import describe
-    from components.model.encoders.huggingface.models import tokenizer_of
+    from components.huggingface.description import describe
+    from components.huggingface.models import tokenizer_of
 
     longest = describe(encoder, folder, "text").inputs["max_tokens"]
     if options.max_tokens > longest:

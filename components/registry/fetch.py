@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 
 
 def fetch(mlflow, name: str, version: str, folder: Path) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import psutil
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from components.store.errors import InputError, Unavailable
+from components.common.errors import InputError, Unavailable
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 ARTIFACTS = Path("mlartifacts")  # of the default store; a server has a place of its own

@@ -9,26 +9,26 @@ from pathlib import Path
 
 from safetensors.torch import load_file
 
+from components.common.errors import InputError
+from components.common.files import read_json
 from components.config.command import Stage, View
-from components.config.section import MODALITIES, Modality
 from components.config.settings import Settings
-from components.model.base import parallel
-from components.model.base.chance import make_deterministic
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit
-from components.model.base.recipe import Recipe
-from components.model.encoders.file import load_description
+from components.data.tables import HISTORY, SAMPLES, STEPS, read_table, write_table
+from components.modalities.encoder_file import load_description
+from components.modalities.registry import MODALITIES, Modality
 from components.model.folder import save_model
-from components.model.labels.labels import Vocabulary
 from components.model.multimodal import ModelConfig, MultimodalModel
-from components.store.errors import InputError
-from components.store.files import read_json
-from components.store.tables import HISTORY, SAMPLES, STEPS, read_table, write_table
+from components.tasks.labels import Vocabulary
 from components.train.balance import Balance
-from components.train.course import Course, learnt_from, prepare
-from components.train.launch import device, together
+from components.train.data import Course, learnt_from, prepare
 from components.train.objective import losses, measure
-from components.train.start import start_from
+from components.train.warm_start import start_from
+from components.training import distributed as parallel
+from components.training.checkpoint import Checkpoint
+from components.training.determinism import make_deterministic
+from components.training.launch import device, together
+from components.training.loop import fit
+from components.training.run import Recipe
 
 STAGE = Stage(
     description="Train fusion, Transformer and one head a task jointly, modalities dropped at "

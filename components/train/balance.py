@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from components.config.training import TrainSettings
-from components.model.base.recipe import Measured, Share
-from components.train.choosing import CHOICES
-from components.train.course import Course, batches, grouped, labelled
+from components.train.data import Course, batches, grouped, labelled
 from components.train.modulation import coefficient, discrepancies, modulate, scores_alone
 from components.train.objective import share
-from components.train.weighting import WEIGHTINGS
+from components.training.run import Measured, Share
+from components.training.settings import TrainSettings
+from components.training.task_sampling import CHOICES
+from components.training.weighting import WEIGHTINGS
 
 
 @dataclass(frozen=True)

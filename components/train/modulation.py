@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from components.config.section import MODALITIES, Modality
-from components.train.course import Course, predict
+from components.modalities.registry import MODALITIES, Modality
+from components.train.data import Course, predict
 
 LEAST = 1e-6  # of the score that a modality is held against
 SCORED = 64  # samples of a batch, at most, that each modality is scored on by itself

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.config.section import MODALITIES
-from components.model.base.batch import Samples
-from components.model.base.recipe import Share
+from components.common.errors import InputError
+from components.data.batch import Samples
+from components.modalities.registry import MODALITIES
 from components.model.multimodal import MultimodalModel
-from components.store.errors import InputError
-from components.train.course import Course, predict
+from components.train.data import Course, predict
+from components.training.run import Share
 
 SHOWN = {  # what is measured after each epoch: the modalities that are kept
     "all": ("image", "text", "audio"),

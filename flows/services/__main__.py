@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.services.processes import ServiceFailed
 from flows.services.services import PORTS, Services
 

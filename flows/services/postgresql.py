@@ -8,7 +8,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.services.processes import Process, ServiceFailed
 
 USER = "synesthesia"

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
 
-from components.store.errors import InputError
-from components.store.files import replacing, write_json
+from components.common.errors import InputError
+from components.common.files import replacing, write_json
 from flows.services.postgresql import FAST, PostgreSQL
 from flows.services.processes import Process
 from flows.services.servers import (

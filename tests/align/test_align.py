@@ -6,6 +6,7 @@ from itertools import combinations
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 from torch import nn
 
 from components.align.__main__ import (
@@ -20,10 +21,9 @@ from components.align.__main__ import (
 )
 from components.align.contrast import LOSSES
 from components.align.relations import Pairs, Relation, by_task, together
-from components.config.section import MODALITIES
-from components.config.tasks import TaskSettings
-from components.model.labels.retrieval import rank_metrics
-from components.store.tables import RANKS
+from components.data.tables import RANKS
+from components.tasks.retrieval.labels import rank_metrics
+from components.tasks.settings import TaskSettings
 from tests.model.worlds import ids_of, make_assets, make_model, make_table
 from tests.shrunk import small_settings
 

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
 from components.align.relations import Pairs, Sharing, by_task, together
-from components.config.section import MODALITIES
-from components.config.tasks import TaskSettings
-from components.store.errors import InputError
+from components.common.errors import InputError
+from components.tasks.settings import TaskSettings
 from tests.model.worlds import ids_of, make_assets, make_table
 
 ASSETS = 8

@@ -4,13 +4,13 @@ import sys
 
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 from safetensors.torch import load_file
 
 from components.align.__main__ import STAGE, work
 from components.align.contrast import LOSSES
-from components.config.section import MODALITIES
-from components.store.files import read_json
-from components.store.tables import HISTORY, SAMPLES, read_table, write_table
+from components.common.files import read_json
+from components.data.tables import HISTORY, SAMPLES, read_table, write_table
 from tests.model.worlds import make_assets, make_model, make_table, write_assets
 from tests.shrunk import small_params, write_params
 

@@ -7,6 +7,8 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from components.common.errors import InputError
+from components.data.tables import SHARES, write_table
 from components.evaluate import compare as module
 from components.evaluate.compare import (
     Pairs,
@@ -17,9 +19,7 @@ from components.evaluate.compare import (
     names_of,
     resampled,
 )
-from components.evaluate.exam import EXAM, PARTS
-from components.store.errors import InputError
-from components.store.tables import SHARES, write_table
+from components.evaluate.evaluation import EXAM, PARTS
 
 ALPHA = 0.05
 

@@ -7,28 +7,21 @@ import sys
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
+from components.common.hashing import content_id
+from components.data.assets import AssetTensors
+from components.data.shards import Asset, MediaWriter
+from components.data.tables import PREDICTIONS, ROBUSTNESS, SAMPLES, SHARES, read_table, write_table
 from components.evaluate.compare import of_metric, quotient
-from components.evaluate.exam import ANSWERS, EXAM, PARTS, SPOILT, STAGE, units, work
+from components.evaluate.evaluation import ANSWERS, EXAM, PARTS, SPOILT, STAGE, units, work
 from components.evaluate.measure import metrics
 from components.evaluate.predict import predict
 from components.evaluate.robustness import QUICK
-from components.model.base.assets import AssetTensors
+from components.modalities.text.processing import train_tokenizer
 from components.model.folder import load_model, save_model
-from components.model.labels.multilabel import ClassSetLabels
 from components.model.predictor import Predictor
-from components.model.processors.text import train_tokenizer
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter
-from components.store.tables import (
-    PREDICTIONS,
-    ROBUSTNESS,
-    SAMPLES,
-    SHARES,
-    read_table,
-    write_table,
-)
+from components.tasks.multilabel.labels import ClassSetLabels
 from tests.model.worlds import (
     EVERY_TASK,
     ids_of,
@@ -46,7 +39,7 @@ from tests.shrunk import (
     write_params,
 )
 
-STAGE_MODULE = "components.evaluate.exam"
+STAGE_MODULE = "components.evaluate.evaluation"
 ASSETS = 10
 MEDIA = {
     "image": [png(n) for n in range(ASSETS)],

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from components.config.tasks import TaskSettings
 from components.evaluate.measure import by_slice, ceiling, metrics, retrieval
-from components.model.tasks.classification import Classification
+from components.tasks.classification.head import Classification
+from components.tasks.settings import TaskSettings
 
 KINDS_OF = {"answer": Classification(["no", "yes"]), "shape": Classification(["x", "y"])}
 SAMPLES = pd.DataFrame(

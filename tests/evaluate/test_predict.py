@@ -5,13 +5,13 @@ import json
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
+from components.data.tables import PREDICTIONS, SAMPLES, read_table, write_table
 from components.evaluate import predict as module
 from components.evaluate.__main__ import fullest
 from components.evaluate.measure import metrics
 from components.evaluate.predict import predict, subsets
-from components.store.tables import PREDICTIONS, SAMPLES, read_table, write_table
 from tests.model.worlds import (
     CLASSES,
     EVERY_TASK,

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from components.config.tasks import PromptSettings, TaskSettings
+from components.common.figures import page, save
 from components.evaluate import plots
 from components.evaluate.__main__ import (
     TEMPLATE,
@@ -17,9 +17,9 @@ from components.evaluate.__main__ import (
     shown,
 )
 from components.evaluate.measure import by_slice, metrics, retrieval
-from components.model.tasks import KINDS
-from components.model.tasks.classification import Classification
-from components.store.figures import page, save
+from components.tasks.classification.head import Classification
+from components.tasks.settings import PromptSettings, TaskSettings
+from components.tasks.task_kinds import KINDS
 
 HISTORY = pd.DataFrame(
     [

@@ -5,15 +5,11 @@ import sys
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 from safetensors.torch import save_file
 
-from components.config.section import MODALITIES
-from components.config.tasks import TaskSettings
-from components.evaluate.__main__ import STAGE, work
-from components.model.folder import save_model
-from components.model.processors.text import train_tokenizer
-from components.store.files import read_json, write_json
-from components.store.tables import (
+from components.common.files import read_json, write_json
+from components.data.tables import (
     HISTORY,
     PREDICTIONS,
     RANKS,
@@ -22,6 +18,10 @@ from components.store.tables import (
     read_table,
     write_table,
 )
+from components.evaluate.__main__ import STAGE, work
+from components.modalities.text.processing import train_tokenizer
+from components.model.folder import save_model
+from components.tasks.settings import TaskSettings
 from tests.model.worlds import (
     EVERY_TASK,
     EVERY_VOCABULARY,

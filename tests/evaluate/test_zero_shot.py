@@ -5,18 +5,18 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 from safetensors.torch import save_file
 from torch.nn import functional as F
 
 from components.align.contrast import LOSSES
-from components.config.section import MODALITIES
-from components.config.tasks import PromptSettings, TaskSettings
+from components.common.errors import InputError
+from components.data.assets import AssetTensors
 from components.evaluate.zero_shot import Space, check, class_embeddings, measure
-from components.model.base.assets import AssetTensors
-from components.model.base.features import encode
-from components.model.processors.text import TextProcessor, train_tokenizer
-from components.model.tasks.classification import Classification
-from components.store.errors import InputError
+from components.layers.features import encode
+from components.modalities.text.processing import TextProcessor, train_tokenizer
+from components.tasks.classification.head import Classification
+from components.tasks.settings import PromptSettings, TaskSettings
 from tests.model.worlds import make_model
 from tests.shrunk import small_settings
 

@@ -1,7 +1,6 @@
 """An encoder from a file is taken as it is, or the file is refused."""
 
 import argparse
-import inspect
 import logging
 from pathlib import Path
 
@@ -9,18 +8,18 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from components.common.errors import InputError
+from components.common.hashing import content_id
 from components.config.command import View
-from components.config.section import MODALITIES
+from components.data import shards
+from components.data.shards import Asset, MediaWriter
+from components.data.tables import HISTORY, read_table
 from components.features import audio, image, teach, text
-from components.model.encoders.build import build_encoder
+from components.modalities.encoders import build_encoder
+from components.modalities.registry import MODALITIES
 from components.preprocess import audio as preprocess_audio
 from components.preprocess import image as preprocess_image
 from components.preprocess import text as preprocess_text
-from components.store import shards
-from components.store.errors import InputError
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter
-from components.store.tables import HISTORY, read_table
 from tests.shrunk import png, small_settings, wav
 
 STAGES = {
@@ -153,17 +152,6 @@ def test_what_the_weights_do_not_show_encodes_every_asset_again(
     before = run("text", tmp_path, pretrained, range(COUNT))
     after = run("text", tmp_path, pretrained, range(COUNT), **change)
     assert not shards_in(before, "features") & shards_in(after, "features")
-
-
-def test_an_edit_of_the_encoder_s_code_encodes_every_asset_again(tmp_path, monkeypatch):
-    taken = []
-    monkeypatch.setattr(teach, "file_hash", lambda *paths: taken.extend(paths) or "a hash")
-    monkeypatch.setattr(teach, "transform", lambda *arguments: 0)
-    encoder = build_encoder("text", small_settings().preprocess, small_settings().features)
-    teach.encode_all(encoder, tmp_path / "weights", [], tmp_path, tmp_path)
-    names = {path.name for path in taken}
-    assert {"weights", "teach.py", "features.py", "transformer.py"} <= names
-    assert Path(inspect.getfile(type(encoder))) in taken
 
 
 def damaged(weights: dict, how: str) -> dict:

@@ -7,22 +7,22 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F
 
-from components.config.section import MODALITIES
-from components.config.tasks import TaskSettings
+from components.common.errors import InputError
+from components.common.hashing import content_id
+from components.data.assets import AssetTensors, load_assets
+from components.data.shards import Asset, MediaWriter, read_media, transform
+from components.data.tables import HISTORY, read_table, write_table
 from components.features import audio, image, teach, text
 from components.features.words import Words, words
-from components.model.base.assets import AssetTensors, load_assets
-from components.model.base.checkpoint import Checkpoint
-from components.model.encoders.build import build_encoder
-from components.model.encoders.image.convolutional import ConvolutionalImageEncoder
-from components.model.tasks.multilabel import Multilabel
-from components.store.errors import InputError
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, read_media, transform
-from components.store.tables import HISTORY, read_table, write_table
+from components.modalities.encoders import build_encoder
+from components.modalities.image.encoders.convolutional import ConvolutionalImageEncoder
+from components.tasks.multilabel.head import Multilabel
+from components.tasks.settings import TaskSettings
+from components.training.checkpoint import Checkpoint
 from tests.model.worlds import (
     CLASSES,
     EVERY_TASK,

@@ -19,7 +19,7 @@ from pathlib import Path
 import yaml
 from dvc.repo import Repo
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.stages import StageFailed, Stages
 
 # What a stage makes depends on its name, a parameter and the content of what it reads.

@@ -104,7 +104,7 @@ def test_bars_become_progress_and_other_lines_are_logged(toy, run, artifacts, mo
         "source",
         """
 cat > "$TOY_HOOKS/bar.py" <<'END'
-from components.store.progress import bar
+from components.stage.progress import bar
 with bar(label="a stage", unit="step", total=4, initial=1, mininterval=0) as shown:
     for _ in range(3):
         shown.update()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.branch import Branch
 from tests.clone import IDENTITY
 

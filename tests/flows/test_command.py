@@ -8,7 +8,7 @@ from threading import Event, Timer
 
 import pytest
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows import command
 from flows.command import Stopped, TimeLimit, run_command, run_component
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components.config.ingest import TableSettings
+from components.common.errors import InputError
+from components.ingest.settings import TableSettings
 from components.ingest.sources import table
-from components.store.errors import InputError
 from flows import drop
 from flows.drop import collect
 

@@ -4,7 +4,7 @@ from threading import Event
 
 import pytest
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.gates import Gate
 from flows.promote import PARAMS, Decision, Desk
 from tests.shrunk import small_params, write_params

@@ -25,7 +25,7 @@ from tests.flows.serving import (
 )
 from tests.shrunk import ROOT, change, write_params
 
-EXAM = "components.evaluate.exam"
+EXAM = "components.evaluate.evaluation"
 
 
 @pytest.fixture

@@ -2,9 +2,9 @@
 
 import pytest
 
+from components.common.errors import InputError
 from components.config.promote import PromoteSettings
-from components.model.labels import labels
-from components.store.errors import InputError
+from components.tasks import labels
 from flows import gates as module
 from flows.gates import judge
 from flows.promote import table

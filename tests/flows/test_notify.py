@@ -97,7 +97,7 @@ def test_what_is_wrong_with_params_yaml_is_reported_too(tmp_path, monkeypatch, b
 def test_a_block_that_cannot_be_used_is_named(prefect_api, kind):
     from prefect.blocks.system import Secret
 
-    from components.store.errors import InputError
+    from components.common.errors import InputError
     from flows.notify import load
 
     Secret(value="word").save("word", overwrite=True)

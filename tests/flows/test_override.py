@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.override import _replaced, overridden, override, parsed
 from tests.shrunk import ROOT, change, shipped
 

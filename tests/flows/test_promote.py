@@ -11,7 +11,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows import promote as module
 from flows.gates import Gate
 from flows.promote import Desk, history, main, note_moves, promote, rollback

@@ -9,28 +9,29 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 from PIL import Image
 from scipy import stats
 
-from components.config.section import MODALITIES
+from components.common.files import read_json
+from components.common.hashing import content_id
 from components.config.settings import Settings
-from components.config.training import OptimiserSettings
-from components.evaluate import compare, exam
-from components.model.base.assets import AssetTensors
-from components.model.base.batch import make_samples
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit
-from components.model.base.recipe import Recipe
+from components.data.assets import AssetTensors
+from components.data.batch import make_samples
+from components.data.shards import Asset, MediaWriter, media_of
+from components.data.tables import SAMPLES, read_table, write_table
+from components.evaluate import compare
+from components.evaluate import evaluation as exam
+from components.modalities.processors import build_processors
+from components.modalities.text.processing import train_tokenizer
 from components.model.folder import save_model
 from components.model.multimodal import ModelConfig, MultimodalModel
-from components.model.processors.build import build_processors
-from components.model.processors.text import train_tokenizer
-from components.store.files import read_json
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, media_of
-from components.store.tables import SAMPLES, read_table, write_table
-from components.train.course import Course, batches
+from components.train.data import Course, batches
 from components.train.objective import losses, share
+from components.training.checkpoint import Checkpoint
+from components.training.loop import fit
+from components.training.run import Recipe
+from components.training.settings import OptimiserSettings
 from flows.gates import Gate, judge
 from tests.shrunk import encoded, small_params, write_params
 

@@ -10,7 +10,7 @@ from threading import Thread
 import pytest
 import yaml
 
-from components.store.errors import InputError
+from components.common.errors import InputError
 from flows.stages import StageFailed, Stages
 from tests.flows.conftest import Toy
 

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from components.common.files import read_json
+from components.common.hashing import content_id
+from components.data.shards import read_index, read_media
+from components.data.tables import ASSETS, QUARANTINE, SAMPLES, read_table
 from components.ingest import __main__ as stage
 from components.ingest.record import BadRow, Media, Record
 from components.ingest.sources import with_voices
-from components.store.files import read_json
-from components.store.hashing import content_id
-from components.store.shards import read_index, read_media
-from components.store.tables import ASSETS, QUARANTINE, SAMPLES, read_table
 from tests.shrunk import png, small_params, wav, write_params
 
 MISSING = Path("/nowhere/cat.png")

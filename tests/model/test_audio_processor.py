@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from components.ingest.checks.audio import inspect
-from components.model.processors.audio import AudioProcessor
-from components.model.processors.decode_audio import BadSound
-from components.store.errors import Problem
+from components.common.errors import Problem
+from components.modalities.audio.decoding import BadSound
+from components.modalities.audio.inspection import inspect
+from components.modalities.audio.spectrogram import AudioProcessor
 from tests.shrunk import small_settings, wav
 from tests.sounds import KINDS, damaged, flac, riff, sound, tone
 

@@ -3,12 +3,12 @@
 import pandas as pd
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
-from components.model.base.assets import AssetTensors, asset_labels, load_assets
-from components.model.base.batch import Samples, make_samples
-from components.store.errors import InputError
-from components.store.shards import finish
+from components.common.errors import InputError
+from components.data.assets import AssetTensors, asset_labels, load_assets
+from components.data.batch import Samples, make_samples
+from components.data.shards import finish
 from tests.model.worlds import CLASSES, KINDS_OF, TASKS, ids_of, make_assets, make_table
 
 ASSETS = 7

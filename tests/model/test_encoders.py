@@ -2,14 +2,14 @@
 
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
-from components.model.base.features import length_mask, masked_mean
-from components.model.encoders.audio import build as audio
-from components.model.encoders.build import build_encoder
-from components.model.encoders.huggingface.places import BUILT_HERE
-from components.model.encoders.image import build as image
-from components.model.encoders.text import build as text
+from components.huggingface.locate import BUILT_HERE
+from components.layers.features import length_mask, masked_mean
+from components.modalities.audio.encoders import build as audio
+from components.modalities.encoders import build_encoder
+from components.modalities.image.encoders import build as image
+from components.modalities.text.encoders import build as text
 from tests.model.worlds import make_inputs
 from tests.shrunk import small_settings
 

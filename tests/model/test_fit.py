@@ -9,13 +9,13 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from components.common.errors import InputError
 from components.config.command import Stage, View
-from components.config.training import OptimiserSettings, StoppingSettings
-from components.model.base import checkpoint as module
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit
-from components.model.base.recipe import PLAIN, Recipe, Share, whole
-from components.store.errors import InputError
+from components.training import checkpoint as module
+from components.training.checkpoint import Checkpoint
+from components.training.loop import fit
+from components.training.run import PLAIN, Recipe, Share, whole
+from components.training.settings import OptimiserSettings, StoppingSettings
 from tests.shrunk import small_settings
 
 EPOCHS, STEPS = 5, 3  # steps an epoch

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
+from components.common.errors import InputError
+from components.fusion import FUSIONS
+from components.modalities.text.processing import train_tokenizer
 from components.model.folder import CONFIG, TOKENIZER, WEIGHTS, load_model, save_model
-from components.model.fusion import FUSIONS
-from components.model.processors.text import train_tokenizer
-from components.store.errors import InputError
 from tests.model.worlds import make_inputs, make_model
 from tests.shrunk import small_settings
 

@@ -6,16 +6,16 @@ from typing import get_args
 
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.model import Fusion
-from components.config.section import MODALITIES
-from components.model.base.batch import Samples
-from components.model.base.features import Features
-from components.model.fusion import FUSIONS
-from components.model.fusion.fused import pick
-from components.model.tasks.classification import Classification
-from components.model.tasks.generation import Generation
-from components.model.tasks.regression import Regression
+from components.data.batch import Samples
+from components.fusion import FUSIONS
+from components.fusion.output import pick
+from components.layers.features import Features
+from components.model.settings import Fusion
+from components.tasks.classification.head import Classification
+from components.tasks.generation.head import Generation
+from components.tasks.regression.head import Regression
 from tests.model import written_out
 from tests.model.worlds import make_inputs, make_model
 from tests.shrunk import small_settings

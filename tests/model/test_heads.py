@@ -4,7 +4,7 @@ import torch
 from pydantic import ValidationError
 from torch import nn
 
-from components.model.base.heads import Heads
+from components.layers.heads import Heads
 from tests.shrunk import shipped, small_settings
 
 

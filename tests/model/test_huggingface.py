@@ -16,14 +16,14 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer
 
-from components.model.base.features import Features
-from components.model.encoders.build import build_encoder
-from components.model.encoders.huggingface import models
-from components.model.encoders.huggingface.description import Description, describe
-from components.model.processors.build import build_processors
-from components.model.processors.image_huggingface import HuggingFaceImageProcessor
+from components.common.errors import InputError
+from components.huggingface import models
+from components.huggingface.description import Description, describe
+from components.layers.features import Features
+from components.modalities.encoders import build_encoder
+from components.modalities.image.huggingface_processor import HuggingFaceImageProcessor
+from components.modalities.processors import build_processors
 from components.preprocess.text import own_tokenizer
-from components.store.errors import InputError
 from tests.model import published
 from tests.shrunk import encoded, picture, run_python, small_settings
 

@@ -10,8 +10,8 @@ import pytest
 from cykooz_resizer import CpuExtensions, Resizer
 from PIL import Image, ImageChops
 
-from components.model.processors import image as processing
-from components.model.processors.image import ImageError, ImageProcessor, decode
+from components.modalities.image import decoding as processing
+from components.modalities.image.decoding import ImageError, ImageProcessor, decode
 from tests.ingest.checks.test_image import png_of
 from tests.shrunk import encoded, picture, png, small_settings
 

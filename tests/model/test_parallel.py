@@ -8,12 +8,13 @@ from safetensors.torch import load_file, save_file
 from torch import distributed as dist
 from torch import multiprocessing, nn
 
-from components.config.training import OptimiserSettings, StoppingSettings
-from components.model.base import checkpoint, parallel
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit
-from components.model.base.recipe import PLAIN, Recipe, Share
-from components.model.tasks.classification import Classification
+from components.tasks.classification.head import Classification
+from components.training import checkpoint
+from components.training import distributed as parallel
+from components.training.checkpoint import Checkpoint
+from components.training.loop import fit
+from components.training.run import PLAIN, Recipe, Share
+from components.training.settings import OptimiserSettings, StoppingSettings
 
 PROCESSES, EPOCHS, STEPS = 2, 4, 3
 INPUTS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))

@@ -10,12 +10,12 @@ from mlflow.models.utils import _enforce_schema
 from mlflow.types import DataType
 from mlflow.types.schema import Array
 
+from components.common.errors import InputError
+from components.modalities.text.processing import train_tokenizer
 from components.model.folder import save_model
 from components.model.predictor import Predictor
-from components.model.processors.text import train_tokenizer
-from components.registry.packaged import signature
-from components.registry.predict import lines
-from components.store.errors import InputError
+from components.register.packaged import signature
+from components.serving.predict import lines
 from tests.model.worlds import CLASSES, EVERY_VOCABULARY, make_model
 from tests.shrunk import png, small_settings, wav
 

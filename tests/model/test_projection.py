@@ -1,10 +1,10 @@
 """Features of all modalities, projected."""
 
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
-from components.model.base.features import Features
-from components.model.base.projection import Projections
+from components.layers.features import Features
+from components.layers.projection import Projections
 
 
 def test_embeddings_have_length_one_and_tokens_keep_their_mask():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from components.model.base.schedule import WARM_UP, cosine, one_cycle
+from components.training.schedules import WARM_UP, cosine, one_cycle
 
 
 def test_the_cosine_warms_up_and_then_falls_to_zero():

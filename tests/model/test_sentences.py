@@ -8,13 +8,13 @@ import torch
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.sentence_transformer.modules import Normalize, Pooling, Transformer
 
-from components.model.encoders.build import build_encoder
-from components.model.encoders.huggingface import models
-from components.model.encoders.huggingface.description import describe
-from components.model.encoders.huggingface.places import locate
-from components.model.processors.text import TextProcessor
+from components.common.errors import InputError
+from components.huggingface import models
+from components.huggingface.description import describe
+from components.huggingface.locate import locate
+from components.modalities.encoders import build_encoder
+from components.modalities.text.processing import TextProcessor
 from components.preprocess.text import own_tokenizer
-from components.store.errors import InputError
 from tests.model import published
 from tests.shrunk import small_settings
 

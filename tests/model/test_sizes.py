@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from components.config.model import SIZES, ModelSettings
 from components.config.settings import Settings
 from components.model.multimodal import ModelConfig, MultimodalModel
+from components.model.settings import SIZES, ModelSettings
 from tests.model.worlds import VOCABULARY
 from tests.shrunk import change, shipped
 

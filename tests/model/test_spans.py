@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from components.model.base.spans import spans
-from components.store.tables import STEPS
+from components.data.tables import STEPS
+from components.training.downsample import spans
 
 
 def table(rows: list[tuple]) -> pd.DataFrame:

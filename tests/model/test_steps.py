@@ -2,7 +2,7 @@
 
 import torch
 
-from components.model.base.steps import StepLog
+from components.training.step_log import StepLog
 
 
 def test_it_keeps_what_was_so_in_the_step():

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from components.model.base.stopping import Watch
-from components.store.errors import InputError
+from components.common.errors import InputError
+from components.training.early_stopping import Watch
 
 
 def history(values, series="accuracy (all)"):

@@ -9,16 +9,16 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 
-from components.config.encoders import TextSettings
-from components.model.processors.decode_text import LONGEST
-from components.model.processors.text import (
+from components.common.errors import InputError
+from components.modalities.settings import TextSettings
+from components.modalities.text.decoding import LONGEST
+from components.modalities.text.processing import (
     PAD,
     SPECIAL,
     TextProcessor,
     load_tokenizer,
     train_tokenizer,
 )
-from components.store.errors import InputError
 from tests.shrunk import small_settings
 
 SETTINGS = small_settings().preprocess.text

@@ -6,11 +6,11 @@ from safetensors.torch import save_file
 from torchvision import models
 from torchvision.transforms.v2 import functional as vision
 
-from components.config.encoders import ImageSettings
+from components.common.errors import InputError
 from components.features import teach
-from components.model.encoders.huggingface.places import backbones
-from components.model.encoders.image.torchvision import DEVIATION, MEAN, TorchvisionEncoder
-from components.store.errors import InputError
+from components.huggingface.locate import backbones
+from components.modalities.image.encoders.torchvision import DEVIATION, MEAN, TorchvisionEncoder
+from components.modalities.settings import ImageSettings
 from tests.shrunk import small_settings
 
 FAMILIES = {  # one of each, and the part of it that reads the pooled features

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from components.model.base.transformer import Attention, Places, Transformer
+from components.layers.transformer import Attention, Places, Transformer
 from tests.model import written_out
 
 B, T, D, HEADS = 3, 6, 8, 2

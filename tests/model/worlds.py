@@ -5,16 +5,16 @@ from pathlib import Path
 
 import pandas as pd
 import torch
+from components.modalities.registry import MODALITIES, Modality
 from safetensors.torch import save_file
 
-from components.config.section import MODALITIES, Modality
-from components.config.tasks import TaskSettings
-from components.model.base.assets import AssetTensors, tensors_of
-from components.model.base.features import encode
+from components.common.hashing import content_id
+from components.data.assets import AssetTensors
+from components.data.shards import Asset, MediaWriter, read_media, transform
+from components.layers.features import encode, tensors_of
 from components.model.multimodal import ModelConfig, MultimodalModel
-from components.model.tasks import KINDS
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, read_media, transform
+from components.tasks.settings import TaskSettings
+from components.tasks.task_kinds import KINDS
 from tests.shrunk import small_settings
 
 CLASSES = {"answer": ["a", "b", "c"], "shape": ["x", "y"], "question_type": ["p", "q"]}

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from components.model.base.transformer import Attention, Block
+from components.layers.transformer import Attention, Block
 
 
 def attention(layer: Attention, x: Tensor, context: Tensor) -> Tensor:

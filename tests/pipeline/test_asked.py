@@ -7,16 +7,16 @@ import socket
 import pandas as pd
 import pytest
 import requests
+from components.modalities.registry import MODALITIES
 from pyarrow import parquet
 
-from components.config.section import MODALITIES
+from components.data.shards import media_of
+from components.data.tables import SAMPLES, read_table
 from components.model.predictor import Predictor
-from components.store.shards import media_of
-from components.store.tables import SAMPLES, read_table
 from tests.clone import Clone, kill_group, wait_until
 from tests.shrunk import small_params
 
-ASK = "components.registry.predict"
+ASK = "components.serving.predict"
 
 
 @pytest.fixture(scope="session")

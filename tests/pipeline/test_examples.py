@@ -39,5 +39,5 @@ def test_minilm_encodes_the_questions(tmp_path):
     made = reproduced("minilm", tmp_path)
     config = json.loads(made.read("models/synesthesia/config.json"))
     assert config["descriptions"]["text"]["normalised"]
-    answer = made.run("components.registry.predict", "--text", "is there a red shape?")
+    answer = made.run("components.serving.predict", "--text", "is there a red shape?")
     assert "question_type" in answer

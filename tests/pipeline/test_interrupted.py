@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
 from tests.clone import Clone, kill_group, wait_until
 from tests.stages import STAGES
 
@@ -74,7 +74,7 @@ def test_two_processes_train_what_one_does(done, again):
 def test_training_goes_on_from_a_model_that_was_kept(done, again):
     """Killed or not, by one process or two: the same bytes each time."""
     weights, row = "models/synesthesia/model.safetensors", STAGES["train"]
-    kept = yaml.safe_load(again.run("components.train.keep", "--name", "champion"))
+    kept = yaml.safe_load(again.run("components.train.export_pretrained", "--name", "champion"))
     changes = {
         **{f"features.{m}.{k}": v for m in MODALITIES for k, v in kept["features"][m].items()},
         **{f"preprocess.text.{k}": v for k, v in kept["preprocess"]["text"].items()},

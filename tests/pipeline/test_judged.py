@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from components.evaluate.exam import EXAM
+from components.evaluate.evaluation import EXAM
 from tests.clone import IDENTITY, TRACKED, Clone
 
 OPERATE = {
@@ -26,7 +26,9 @@ def test_the_exam_answers_as_the_evaluate_stage_does(done, tmp_path):
     """From raw media what that says from tensors, bit for bit."""
     options = {"model": "models/synesthesia", "samples": "data/samples.parquet"}
     options |= {"media": "data/media", "exam": str(tmp_path)}
-    done.run("components.evaluate.exam", *(w for k, v in options.items() for w in (f"--{k}", v)))
+    done.run(
+        "components.evaluate.evaluation", *(w for k, v in options.items() for w in (f"--{k}", v))
+    )
     found = pd.read_parquet(tmp_path / "predictions.parquet")
     pd.testing.assert_frame_equal(found, pd.read_parquet(done.path / "data/predictions.parquet"))
     exam, metrics = (json.loads(done.read(f)) for f in (tmp_path / EXAM, "reports/metrics.json"))

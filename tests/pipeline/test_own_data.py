@@ -11,7 +11,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from components.store.tables import PREDICTIONS, QUARANTINE, SAMPLES, read_table
+from components.data.tables import PREDICTIONS, QUARANTINE, SAMPLES, read_table
 from tests.clone import Clone
 from tests.shrunk import ROOT
 from tests.stages import STAGES
@@ -132,7 +132,7 @@ def test_each_kind_of_task_has_its_metrics(clone):
 def test_afterwards_nothing_is_left_to_do_and_the_model_answers(clone):
     assert "up to date" in clone.run("dvc", "status")
     photo = str(clone.path / "source/photos/0.jpg")
-    answer = clone.run("components.registry.predict", "--image", photo, "--text", "das ist rot")
+    answer = clone.run("components.serving.predict", "--image", photo, "--text", "das ist rot")
     told = {line.split()[0] for line in answer.splitlines()}
     assert told == {"colour", "tags", "price", "note", "copy"}
 
@@ -153,7 +153,7 @@ def test_texts_that_the_model_writes_are_learnt_and_recorded(clone):
 
 
 def test_sound_is_refused_by_a_model_that_never_heard_any(clone):
-    ask = ["components.registry.predict", "--audio", str(clone.path / "source/photos/0.jpg")]
+    ask = ["components.serving.predict", "--audio", str(clone.path / "source/photos/0.jpg")]
     clone.refused("audio", *ask)
 
 

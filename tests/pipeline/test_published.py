@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from components.modalities.registry import MODALITIES
 from safetensors.torch import load_file
 
-from components.config.section import MODALITIES
+from components.data.tables import HISTORY, read_table
 from components.model.predictor import Predictor
-from components.store.tables import HISTORY, read_table
 from tests.clone import Clone
 from tests.model import published
 from tests.shrunk import png, wav
@@ -104,7 +104,7 @@ def test_the_registered_model_answers_after_the_folders_are_gone(clone, tmp_path
     (tmp_path / "a.png").write_bytes(png(0))
     (tmp_path / "a.wav").write_bytes(wav(0))
     media = ["--image", str(tmp_path / "a.png"), "--audio", str(tmp_path / "a.wav")]
-    answer = away.run("components.registry.predict", *media, "--text", "is it red?")
+    answer = away.run("components.serving.predict", *media, "--text", "is it red?")
     assert {line.split()[0] for line in answer.splitlines()} >= {"answer", "shape", "colour"}
     needed = [path.read_text() for path in away.path.glob("mlartifacts/**/requirements.txt")]
     assert needed and all("transformers==" in text for text in needed)

@@ -7,7 +7,7 @@ import time
 import pandas as pd
 import yaml
 
-from components.store.tables import QUARANTINE, SAMPLES, read_table
+from components.data.tables import QUARANTINE, SAMPLES, read_table
 from tests.clone import TRACKED
 from tests.shrunk import small_params
 from tests.stages import STAGES

@@ -10,13 +10,12 @@ import huggingface_hub
 import pytest
 from safetensors.torch import load_file
 
+from components.common.errors import InputError
+from components.common.hashing import content_id
 from components.config.command import View
-from components.model.processors import decode_audio, decode_text
+from components.data import shards
+from components.data.shards import Asset, MediaWriter, read_index
 from components.preprocess import audio, image, text
-from components.store import shards
-from components.store.errors import InputError
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter, read_index
 from tests.shrunk import (
     assert_refused,
     png,
@@ -161,17 +160,6 @@ def test_a_tokenizer_whose_repository_is_not_there_is_refused(tmp_path, monkeypa
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", answer)
     with pytest.raises(InputError, match=f"{PHRASE} {COMMIT} cannot be had: 404"):
         text.find_tokenizer(f"team/words@{COMMIT}", tmp_path)
-
-
-@pytest.mark.parametrize(("modality", "code"), [("audio", decode_audio), ("text", decode_text)])
-def test_an_edit_of_the_decoding_converts_every_asset_again(tmp_path, monkeypatch, modality, code):
-    write_media(tmp_path / "media", CONTENTS[modality])
-    before = run(modality, tmp_path / "media", tmp_path / "tensors")
-    edited = tmp_path / "edited.py"
-    edited.write_text(Path(code.__file__).read_text() + "# an edit")
-    monkeypatch.setattr(code, "__file__", str(edited))
-    after = run(modality, tmp_path / "media", tmp_path / "tensors")
-    assert not {p for p in before if "safetensors" in p} & set(after)
 
 
 def test_another_setting_converts_every_asset_again(tmp_path):

@@ -7,8 +7,8 @@ from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-from components.registry import register as module
-from components.registry.register import Registry, Version
+from components.register import register as module
+from components.register.register import Registry, Version
 from components.registry.tracking import connect, experiment_id
 
 FINGERPRINT = "0" * 32

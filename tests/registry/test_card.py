@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy.stats import binomtest
 
-from components.registry.card import (
+from components.register.card import (
     DESCRIPTION,
     Score,
     description,

@@ -10,10 +10,10 @@ from types import ModuleType
 import psutil
 import pytest
 
+from components.common.errors import InputError
+from components.register.register import NOTE
 from components.registry.journal import Journal, Owner
-from components.registry.register import NOTE
 from components.registry.tracking import connect
-from components.store.errors import InputError
 from tests.registry.registering import FINGERPRINT, start
 
 # Every request on the way, in order; a process dies before it sends this one.

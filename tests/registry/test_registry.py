@@ -4,18 +4,18 @@ import json
 
 import pandas as pd
 import pytest
+from components.modalities.registry import MODALITIES
 from mlflow.utils.validation import _validate_metric_name, _validate_param_name
 
-from components.config.section import MODALITIES
-from components.registry.__main__ import columns
+from components.common.errors import InputError
+from components.common.hashing import content_id
+from components.data.shards import Asset, MediaWriter
+from components.register.__main__ import columns
+from components.register.packaged import input_example, read_asset
 from components.registry.naming import flatten, metric_name
-from components.registry.packaged import input_example, read_asset
-from components.store.errors import InputError
-from components.store.hashing import content_id
-from components.store.shards import Asset, MediaWriter
 from tests.shrunk import assert_refused, png, run_python, shipped, wav, write_params
 
-PREDICT = ("-m", "components.registry.predict")
+PREDICT = ("-m", "components.serving.predict")
 
 
 @pytest.mark.parametrize(

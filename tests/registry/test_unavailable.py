@@ -6,8 +6,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from components.common.errors import InputError, Unavailable
 from components.registry.tracking import connect, experiment_id, explained, shown
-from components.store.errors import InputError, Unavailable
 from tests.shrunk import run_python
 
 
@@ -98,7 +98,7 @@ def test_no_message_has_the_password(answering, ask):
 
 def test_the_command_ends_with_the_code_of_what_may_pass(tmp_path):
     process = run_python(
-        *("-m", "components.registry.predict", "--text", "hm?", "--model", "models:/synesthesia/1"),
+        *("-m", "components.serving.predict", "--text", "hm?", "--model", "models:/synesthesia/1"),
         cwd=tmp_path,
         MLFLOW_TRACKING_URI="http://127.0.0.1:9",
         MLFLOW_HTTP_REQUEST_MAX_RETRIES="0",

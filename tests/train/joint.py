@@ -6,11 +6,11 @@ import signal
 import time
 from functools import partial
 
+from components.common.errors import InputError
+from components.common.files import write_text
 from components.config.command import Stage, View
-from components.model.base import parallel
-from components.store.errors import InputError
-from components.store.files import write_text
-from components.train.launch import together
+from components.training import distributed as parallel
+from components.training.launch import together
 
 STAGE = Stage("", {}, {"out": "folder", "fail": "how"}, ("train",))
 

@@ -6,13 +6,13 @@ from functools import partial
 import pytest
 import torch
 
-from components.model.base import checkpoint
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit
-from components.model.base.recipe import Recipe
 from components.train.balance import Balance, Step
-from components.train.course import Course
+from components.train.data import Course
 from components.train.objective import losses, measure
+from components.training import checkpoint
+from components.training.checkpoint import Checkpoint
+from components.training.loop import fit
+from components.training.run import Recipe
 from tests.model.worlds import TASKS
 from tests.shrunk import small_settings
 from tests.train.test_train import every_course, make_course

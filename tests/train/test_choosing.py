@@ -6,10 +6,10 @@ from collections import Counter
 import pytest
 import torch
 
-from components.model.tasks import KINDS
-from components.store.errors import InputError
+from components.common.errors import InputError
+from components.tasks.task_kinds import KINDS
 from components.train.balance import Balance
-from components.train.choosing import CHOICES, RESERVE
+from components.training.task_sampling import CHOICES, RESERVE
 from tests.model.worlds import EVERY_TASK, EVERY_VOCABULARY
 from tests.shrunk import small_settings
 from tests.train.test_train import make_course

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from components.config.training import TrainSettings
-from components.store.errors import InputError
-from components.train.launch import device
+from components.common.errors import InputError
+from components.training.launch import device
+from components.training.settings import TrainSettings
 from tests.shrunk import ROOT, small_params, small_settings, write_params
 
 PROCESSES = 2

@@ -4,9 +4,9 @@ import math
 
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
-from components.train.course import predict
+from components.train.data import predict
 from components.train.modulation import (
     coefficient,
     discrepancies,

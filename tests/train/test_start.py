@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
+from components.common.errors import InputError
+from components.modalities.text.processing import train_tokenizer
 from components.model.folder import CONFIG, WEIGHTS, load_model, save_model
 from components.model.multimodal import ModelConfig, MultimodalModel
-from components.model.processors.text import train_tokenizer
-from components.store.errors import InputError
-from components.train.keep import keep
-from components.train.start import start_from
+from components.train.export_pretrained import keep
+from components.train.warm_start import start_from
 from tests.model.worlds import EVERY_TASK, EVERY_VOCABULARY, make_inputs, make_model
 from tests.shrunk import ROOT, assert_refused, run_python, small_settings
 
@@ -206,7 +206,7 @@ def test_a_model_is_kept_whole_and_in_parts(tokenizer, tmp_path):
 
 
 def test_keeping_what_is_no_model_or_has_no_name_is_refused(tokenizer, tmp_path):
-    command = ("-m", "components.train.keep", "--pretrained", str(tmp_path))
+    command = ("-m", "components.train.export_pretrained", "--pretrained", str(tmp_path))
     process = run_python(*command, "--name", "a", "--model", "nowhere", cwd=ROOT)
     assert_refused(process, f"nowhere/{CONFIG} is missing")
     process = run_python(*command, "--name", "../a", cwd=ROOT)

@@ -5,17 +5,17 @@ from functools import partial
 
 import pytest
 import torch
+from components.modalities.registry import MODALITIES
 
-from components.config.section import MODALITIES
-from components.config.training import OptimiserSettings
-from components.model.base.batch import make_samples
-from components.model.base.checkpoint import Checkpoint
-from components.model.base.fit import fit
-from components.model.base.recipe import Recipe, add
-from components.model.fusion import FUSIONS
-from components.store.errors import InputError
-from components.train.course import Course, batches, learnt_from, predict
+from components.common.errors import InputError
+from components.data.batch import make_samples
+from components.fusion import FUSIONS
+from components.train.data import Course, batches, learnt_from, predict
 from components.train.objective import drop_modalities, losses, measure, share
+from components.training.checkpoint import Checkpoint
+from components.training.loop import fit
+from components.training.run import Recipe, add
+from components.training.settings import OptimiserSettings
 from tests.model.worlds import (
     EVERY_TASK,
     TASKS,

@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from components.model.tasks import KINDS
-from components.train.weighting import WEIGHTINGS
-from components.train.weighting.weighting import RATE, STEEPEST
+from components.tasks.task_kinds import KINDS
+from components.training.weighting import WEIGHTINGS
+from components.training.weighting.weighting import RATE, STEEPEST
 from tests.model.worlds import EVERY_TASK, EVERY_VOCABULARY
 from tests.shrunk import small_settings
 

@@ -5,10 +5,12 @@ Adding a corruption is a function in its modality's module and a line in the `CO
 
 from collections.abc import Mapping
 
-from components.config.load import nearest
-from components.evaluate.robustness import audio, image, missing, text
-from components.evaluate.robustness.corruption import SEVERITIES, Corruption
-from components.store.errors import InputError
+from components.common.errors import InputError, nearest
+from components.evaluate.robustness import missing
+from components.modalities.audio import corruptions as audio
+from components.modalities.corruption import SEVERITIES, Corruption
+from components.modalities.image import corruptions as image
+from components.modalities.text import corruptions as text
 
 CORRUPTIONS: dict[str, Corruption] = {
     **image.CORRUPTIONS,

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.config.load import nearest
-from components.evaluate.robustness.corruption import SEVERITIES
+from components.common.errors import InputError, nearest
+from components.common.figures import save
+from components.data.tables import ROBUSTNESS, read_table
 from components.evaluate.robustness.measure import EVERYTHING
 from components.evaluate.robustness.plots import curves
-from components.model.labels.labels import written
-from components.store.errors import InputError
-from components.store.figures import save
-from components.store.tables import ROBUSTNESS, read_table
+from components.modalities.corruption import SEVERITIES
+from components.tasks.labels import written
 
 
 def markdown(rows: pd.DataFrame) -> Iterator[str]:

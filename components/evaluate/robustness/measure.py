@@ -5,9 +5,9 @@ from functools import partial
 
 import pandas as pd
 
-from components.config.section import Modality
 from components.evaluate.robustness import Suite, corruption, missing
-from components.model.tasks.kind import Kind
+from components.modalities.registry import Modality
+from components.tasks.task import Kind
 
 EVERYTHING = "everything"  # as a subset: for each sample whatever modalities it has
 MISSING = "missing"  # as a group

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from components.config.section import MODALITIES
-from components.evaluate.robustness.corruption import Corruption
+from components.modalities.corruption import Corruption
+from components.modalities.registry import MODALITIES
 
 
 def missing(content: bytes, share: float, chance: np.random.Generator) -> bytes | None:

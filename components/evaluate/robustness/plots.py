@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from components.store.figures import GRID, panels
+from components.common.figures import GRID, panels
 
 
 def curves(rows: pd.DataFrame) -> Figure:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from components.config.ingest import CocoSettings
-from components.config.section import Split
+from components.data.tables import Split
 from components.ingest.record import BadRow, Media, Record, Rows
+from components.ingest.settings import CocoSettings
 from components.ingest.sources.streaming import (
     Folder,
     Lookup,

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from components.config.ingest import DemoSettings, SplitSettings, Voice
-from components.config.section import Split
+from components.common.errors import InputError
+from components.common.hashing import content_id, number_from
+from components.data.tables import Split
 from components.ingest.record import Media, Record
+from components.ingest.settings import DemoSettings, SplitSettings, Voice
 from components.ingest.sources.with_voices import columns, require, spoken
 from components.ingest.splits import choose
-from components.store.errors import InputError
-from components.store.hashing import content_id, number_from
 
 SHAPES = ("circle", "rectangle", "triangle")
 COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")

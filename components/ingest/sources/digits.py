@@ -15,13 +15,13 @@ import numpy as np
 import soundfile
 from PIL import Image
 
-from components.config.ingest import DigitsSettings, SplitSettings, Voice
+from components.common.errors import InputError, Problem
+from components.common.hashing import content_id, number_from
 from components.ingest.record import Media, Record
+from components.ingest.settings import DigitsSettings, SplitSettings, Voice
 from components.ingest.sources.speech import SpeechError, Utterance, say
 from components.ingest.sources.with_voices import columns, require
 from components.ingest.splits import choose
-from components.store.errors import InputError, Problem
-from components.store.hashing import content_id, number_from
 
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 SIDE = 28  # pixels

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
-from components.config.section import Split
+from components.common.errors import InputError
+from components.data.tables import Split
 from components.ingest.record import BadRow, Media
-from components.store.errors import InputError
 
 SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "restval"), "train"),

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from components.config.ingest import Flickr30kSettings
-from components.config.section import Split
+from components.data.tables import Split
 from components.ingest.record import BadRow, Media, Record, Rows
+from components.ingest.settings import Flickr30kSettings
 from components.ingest.sources.streaming import (
     Folder,
     RowError,

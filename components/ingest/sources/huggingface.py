@@ -11,9 +11,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.config.ingest import HuggingFaceSettings
-from components.config.section import Split
+from components.common.errors import InputError
+from components.data.tables import Split
 from components.ingest.record import Rows
+from components.ingest.settings import HuggingFaceSettings
 from components.ingest.sources.files import SPLIT_NAMES, lies_below, source_path, surroundings
 from components.ingest.sources.table import (
     BATCH,
@@ -26,7 +27,6 @@ from components.ingest.sources.table import (
     schema_features,
     value_columns,
 )
-from components.store.errors import InputError
 
 SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}.*")  # train-00000-of-00002
 

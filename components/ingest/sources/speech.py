@@ -20,7 +20,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
 
-from components.store.errors import Problem
+from components.common.errors import Problem
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples arrive in the callback, before Synth returns
 RATE, PITCH = 1, 3  # espeak_PARAMETER

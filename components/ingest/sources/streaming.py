@@ -10,9 +10,9 @@ from typing import Any
 
 import ijson
 
+from components.common.errors import InputError
 from components.ingest.record import Media
 from components.ingest.sources.files import RowError, media_file, short, source_path
-from components.store.errors import InputError
 
 CHUNK = 16_384  # bytes of JSON whose elements are in memory together
 

@@ -14,9 +14,10 @@ from typing import Any, Protocol
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.config.ingest import ColumnSettings, TableSettings
-from components.config.section import MODALITIES, Split
+from components.common.errors import InputError
+from components.data.tables import Split
 from components.ingest.record import BadRow, Media, Record, Rows, Value
+from components.ingest.settings import ColumnSettings, TableSettings
 from components.ingest.sources.files import (
     RowError,
     is_unicode,
@@ -29,7 +30,7 @@ from components.ingest.sources.files import (
     short,
     surroundings,
 )
-from components.store.errors import InputError
+from components.modalities.registry import MODALITIES
 
 ROLES = ("id", *MODALITIES, "split")
 LARGEST_CELL = 2**24  # characters of a CSV cell; a quote that is never closed ends there

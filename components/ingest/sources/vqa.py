@@ -7,9 +7,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.config.ingest import VqaSettings
-from components.config.section import Split
+from components.data.tables import Split
 from components.ingest.record import BadRow, Media, Record, Rows, Value
+from components.ingest.settings import VqaSettings
 from components.ingest.sources.streaming import (
     Folder,
     Lookup,

@@ -15,11 +15,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.config.ingest import SpeechSettings, SpeechTable
+from components.common.errors import InputError
 from components.ingest.record import BadRow, Media, Record, Rows
+from components.ingest.settings import SpeechSettings, SpeechTable
 from components.ingest.sources.files import RowError, read_file
 from components.ingest.sources.streaming import Folder, Lookup, file, folder, identity, string
-from components.store.errors import InputError
 
 log = logging.getLogger(__name__)
 

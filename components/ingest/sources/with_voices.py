@@ -8,13 +8,13 @@ from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
 
-from components.config.ingest import Voice, VoiceSettings
+from components.common.errors import InputError
+from components.common.hashing import number_from
+from components.data.tables import SPLITS
 from components.ingest.record import BadRow, Media, Record, Rows, Value
+from components.ingest.settings import Voice, VoiceSettings
 from components.ingest.sources.speech import Utterance, has_voice, say
-from components.model.processors.decode_text import normalise
-from components.store.errors import InputError
-from components.store.hashing import number_from
-from components.store.tables import SPLITS
+from components.modalities.text.decoding import normalise
 
 LONGEST = 1_000  # characters that are spoken, about a minute: 2.6 MB, and 256 clips are in memory
 

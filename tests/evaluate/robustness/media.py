@@ -3,7 +3,7 @@
 import numpy as np
 from PIL import Image, ImageDraw
 
-from components.store.hashing import content_id
+from components.common.hashing import content_id
 from tests.shrunk import encoded, wav
 
 RATE = 16_000  # Hz

@@ -10,14 +10,15 @@ import soundfile
 from PIL import Image
 from torchaudio.functional import edit_distance
 
-from components.config.section import MODALITIES
+from components.common.errors import InputError
+from components.common.hashing import content_id, fingerprint
 from components.evaluate.robustness import CORRUPTIONS, SUITES, corrupted, corruption, suite
-from components.evaluate.robustness.corruption import SEVERITIES
 from components.evaluate.robustness.missing import CORRUPTIONS as MISSING
-from components.model.processors import decode_audio, decode_text
-from components.model.processors import image as decode_image
-from components.store.errors import InputError
-from components.store.hashing import content_id, fingerprint
+from components.modalities.audio import decoding as decode_audio
+from components.modalities.corruption import SEVERITIES
+from components.modalities.image import decoding as decode_image
+from components.modalities.registry import MODALITIES
+from components.modalities.text import decoding as decode_text
 from tests.evaluate.robustness.media import MEDIA, RATE
 from tests.shrunk import ROOT, encoded, run_python, wav
 
@@ -77,7 +78,7 @@ def test_the_same_each_time_whatever_else_is_corrupted(name):
 def test_the_same_in_another_process():
     code = """
 from components.evaluate.robustness import SUITES, CORRUPTIONS, corrupted
-from components.store.hashing import content_id, fingerprint
+from components.common.hashing import content_id, fingerprint
 from tests.evaluate.robustness.media import MEDIA
 def digest(name, severity):
     found = corrupted(MEDIA[CORRUPTIONS[name].modality], name, severity)
@@ -181,7 +182,7 @@ def test_typos_hit_as_many_letters_as_they_say():
 
 
 def test_a_typo_next_door():
-    from components.evaluate.robustness.text import NEIGHBOURS
+    from components.modalities.text.corruptions import NEIGHBOURS
 
     assert set(NEIGHBOURS["s"]) == set("awedxz")
     assert set(NEIGHBOURS["q"]) == set("wa")

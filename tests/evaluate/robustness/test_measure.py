@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from components.common.figures import save
+from components.data.tables import ROBUSTNESS, write_table
 from components.evaluate.robustness import SUITES
 from components.evaluate.robustness.measure import COLUMNS, EVERYTHING, measure, summary
 from components.evaluate.robustness.plots import curves
-from components.model.tasks.classification import Classification
-from components.model.tasks.multilabel import Multilabel
-from components.model.tasks.regression import Regression
-from components.store.figures import save
-from components.store.tables import ROBUSTNESS, write_table
+from components.tasks.classification.head import Classification
+from components.tasks.multilabel.head import Multilabel
+from components.tasks.regression.head import Regression
 from tests.shrunk import assert_refused, run_python
 
 KINDS = {

@@ -5,9 +5,9 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from components.ingest.checks.audio import inspect
-from components.model.processors.decode_audio import LOUDEST
-from components.store.errors import Problem
+from components.common.errors import Problem
+from components.modalities.audio.decoding import LOUDEST
+from components.modalities.audio.inspection import inspect
 from tests.shrunk import png, run_python, wav
 from tests.sounds import KINDS, SECONDS, damaged, flac, riff, sound, tone
 
@@ -144,5 +144,5 @@ def test_damaged_files_are_used_or_refused_for_a_known_reason(capfd):
 
 def test_the_checks_need_no_torch(tmp_path):
     """It takes seconds to import, and ingest has many processes."""
-    script = "import sys, components.ingest.checks; sys.exit('torch' in sys.modules)"
+    script = "import sys, components.modalities.inspection; sys.exit('torch' in sys.modules)"
     assert run_python("-c", script, cwd=tmp_path).returncode == 0

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from components.ingest.checks.image import inspect
-from components.model.processors import image as decoding
-from components.model.processors.image import MAX_PIXELS, ImageError, ImageProcessor
-from components.store.errors import Problem
+from components.common.errors import Problem
+from components.modalities.image import decoding as decoding
+from components.modalities.image.decoding import MAX_PIXELS, ImageError, ImageProcessor
+from components.modalities.image.inspection import inspect
 from tests.shrunk import ROOT, encoded, picture, png, run_python, small_settings
 
 PROCESSOR = ImageProcessor(small_settings().preprocess.image)
@@ -181,7 +181,7 @@ def test_bombs_are_refused_before_any_memory_is_taken(tmp_path):
     (tmp_path / "good").write_bytes(png())
     script = (
         "from pathlib import Path\n"
-        "from components.ingest.checks.image import inspect\n"
+        "from components.modalities.image.inspection import inspect\n"
         "def peak():\n"
         "    status = Path('/proc/self/status').read_text()\n"
         "    return int(status.split('VmHWM:')[1].split()[0]) * 1024\n"
@@ -220,7 +220,7 @@ def test_no_warning_is_printed(tmp_path):
         (tmp_path / str(number)).write_bytes(content)
     script = (
         "from pathlib import Path\n"
-        "from components.ingest.checks.image import inspect\n"
+        "from components.modalities.image.inspection import inspect\n"
         "for path in Path().iterdir(): inspect(path.read_bytes())\n"
     )
     process = run_python("-c", script, cwd=tmp_path)
@@ -281,5 +281,5 @@ def test_of_a_damaged_jpeg_the_same_is_said_as_by_pillow(monkeypatch, options):
 
 
 def test_the_check_needs_no_torch():
-    script = "import sys, components.ingest.checks.image; sys.exit('torch' in sys.modules)"
+    script = "import sys, components.modalities.image.inspection; sys.exit('torch' in sys.modules)"
     assert run_python("-c", script, cwd=ROOT).returncode == 0

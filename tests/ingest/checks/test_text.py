@@ -2,8 +2,8 @@
 
 import pytest
 
-from components.ingest.checks.text import inspect
-from components.model.processors.decode_text import LONGEST
+from components.modalities.text.decoding import LONGEST
+from components.modalities.text.inspection import inspect
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import yaml
 
-from components.config.ingest import IngestSettings
-from components.config.tasks import TaskSettings
 from components.ingest.record import BadRow, Record, Rows
+from components.ingest.settings import IngestSettings
+from components.tasks.settings import TaskSettings
 from tests.shrunk import ROOT, png
 
 HOW_TO = ROOT / "docs" / "sources.md"

@@ -4,11 +4,11 @@ import pickle
 
 import pytest
 
-from components.config.ingest import CocoSettings
+from components.common.errors import InputError
+from components.common.files import read_json
 from components.ingest.record import BadRow
+from components.ingest.settings import CocoSettings
 from components.ingest.sources.coco import read
-from components.store.errors import InputError
-from components.store.files import read_json
 from tests.ingest.sources.published import (
     assert_memory_is_flat,
     documented,

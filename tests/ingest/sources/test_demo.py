@@ -5,9 +5,9 @@ from collections import defaultdict
 import easy_vqa
 import pytest
 
+from components.common.errors import InputError
+from components.data.tables import SPLITS
 from components.ingest.sources.demo import attributes, question_type, read
-from components.store.errors import InputError
-from components.store.tables import SPLITS
 from tests.shrunk import small_settings
 
 IMAGES = 12

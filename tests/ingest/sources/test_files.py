@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 
+from components.common.errors import InputError
 from components.ingest.sources.files import (
     RowError,
     is_unicode,
@@ -13,7 +14,6 @@ from components.ingest.sources.files import (
     media_file,
     source_path,
 )
-from components.store.errors import InputError
 
 
 @pytest.fixture

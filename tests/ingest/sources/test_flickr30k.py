@@ -2,9 +2,9 @@
 
 import pytest
 
-from components.config.ingest import Flickr30kSettings
+from components.common.errors import InputError
+from components.ingest.settings import Flickr30kSettings
 from components.ingest.sources.flickr30k import read
-from components.store.errors import InputError
 from tests.ingest.sources.published import (
     assert_memory_is_flat,
     documented,

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.config.ingest import HuggingFaceSettings
+from components.common.errors import InputError
 from components.ingest.record import BadRow, Record
+from components.ingest.settings import HuggingFaceSettings
 from components.ingest.sources.huggingface import read
-from components.store.errors import InputError
 from tests.ingest.sources.published import documented
 
 MEDIA = pa.struct({"bytes": pa.binary(), "path": pa.string()})

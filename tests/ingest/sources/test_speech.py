@@ -9,9 +9,9 @@ from functools import partial
 import pytest
 import soundfile
 
+from components.common.errors import Problem
 from components.ingest.sources import speech
 from components.ingest.sources.speech import SpeechError, Utterance, has_voice, say
-from components.store.errors import Problem
 from tests.shrunk import run_python
 
 TEXTS = ("is there a red shape?", "what color is the circle?", "does the image not contain teal?")

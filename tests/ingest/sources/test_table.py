@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from components.config.ingest import TableSettings
+from components.common.errors import InputError
 from components.ingest.record import BadRow, Record
+from components.ingest.settings import TableSettings
 from components.ingest.sources.table import read
-from components.store.errors import InputError
 from tests.ingest.sources.published import chapter, documented
 
 MAPPED = {"image": "photo", "text": "caption", "audio": "voice", "split": "part", "id": "key"}

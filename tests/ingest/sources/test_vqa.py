@@ -2,10 +2,10 @@
 
 import pytest
 
-from components.config.ingest import VqaSettings
+from components.common.errors import InputError
 from components.ingest.record import BadRow
+from components.ingest.settings import VqaSettings
 from components.ingest.sources.vqa import read
-from components.store.errors import InputError
 from tests.ingest.sources.published import (
     assert_memory_is_flat,
     documented,

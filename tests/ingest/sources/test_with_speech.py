@@ -8,11 +8,11 @@ from contextlib import closing
 import pandas as pd
 import pytest
 
-from components.config.ingest import SpeechSettings
+from components.common.errors import InputError
 from components.ingest.record import BadRow, Media, Record
+from components.ingest.settings import SpeechSettings
 from components.ingest.sources import coco, flickr30k, vqa
 from components.ingest.sources.with_speech import with_speech
-from components.store.errors import InputError
 from tests.ingest.sources.published import assert_memory_is_flat, documented, told, write
 from tests.shrunk import wav
 

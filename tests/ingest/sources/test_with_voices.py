@@ -7,10 +7,10 @@ import pickle
 import pytest
 import soundfile
 
-from components.config.ingest import SpeechSettings, VoiceSettings
+from components.common.errors import InputError
 from components.ingest.record import BadRow, Media, Record
+from components.ingest.settings import SpeechSettings, VoiceSettings
 from components.ingest.sources.with_voices import LONGEST, spoken, with_voices
-from components.store.errors import InputError
 from tests.ingest.sources.published import assert_memory_is_flat, documented
 from tests.shrunk import wav
 

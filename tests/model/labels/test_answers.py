@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.model.labels.answers import accuracy, normalise, score
+from components.tasks.vqa.answers import accuracy, normalise, score
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ from typing import get_args
 import pyarrow as pa
 import pytest
 
-from components.config.tasks import TaskKind, TaskSettings
-from components.model.labels import LABELS
-from components.model.labels.generation import END
-from components.store.errors import InputError, Problem
+from components.common.errors import InputError, Problem
+from components.tasks.generation.labels import END
+from components.tasks.label_kinds import LABELS
+from components.tasks.settings import TaskKind, TaskSettings
 from tests.shrunk import run_python
 
 
@@ -193,6 +193,8 @@ def test_rare_answers_far_numbers_new_texts_and_new_values_to_share_are_no_probl
 def test_labels_are_known_without_torch(tmp_path):
     """Else the stage that reads them would take seconds to start."""
     process = run_python(
-        "-c", "import sys, components.model.labels; sys.exit('torch' in sys.modules)", cwd=tmp_path
+        "-c",
+        "import sys, components.tasks.label_kinds; sys.exit('torch' in sys.modules)",
+        cwd=tmp_path,
     )
     assert process.returncode == 0, process.stderr

@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.model.labels import LABELS
-from components.model.labels.generation_metrics import bleu, words
-from components.model.labels.labels import written
-from components.model.labels.multilabel import average_precision
-from components.model.labels.retrieval import rank_metrics
+from components.tasks.generation.text_metrics import bleu, words
+from components.tasks.label_kinds import LABELS
+from components.tasks.labels import written
+from components.tasks.multilabel.labels import average_precision
+from components.tasks.retrieval.labels import rank_metrics
 
 
 def rows(targets: list, predictions: list) -> pd.DataFrame:

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from components.config.model import ModelSettings
-from components.model.labels.generation import END
-from components.model.tasks import KINDS
-from components.model.tasks.decoding import beam, chooser, draw, nucleus
-from components.model.tasks.writer import Draft, Writer
+from components.model.settings import ModelSettings
+from components.tasks.generation.decoder import Draft, Writer
+from components.tasks.generation.decoding import beam, chooser, draw, nucleus
+from components.tasks.generation.labels import END
+from components.tasks.task_kinds import KINDS
 from tests.shrunk import small_settings
 
 SIZE, READ, LONGEST, VOCABULARY = 5, 4, 6, 7

@@ -10,13 +10,13 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch.nn import functional as F
 
-from components.config.tasks import TaskSettings
-from components.model.base.chance import make_deterministic
-from components.model.labels import LABELS
-from components.model.labels.generation import END
-from components.model.labels.labels import PredictedLabels
-from components.model.tasks import KINDS, with_heads
-from components.model.tasks.writer import Draft
+from components.tasks.generation.decoder import Draft
+from components.tasks.generation.labels import END
+from components.tasks.label_kinds import LABELS
+from components.tasks.labels import PredictedLabels
+from components.tasks.settings import TaskSettings
+from components.tasks.task_kinds import KINDS, with_heads
+from components.training.determinism import make_deterministic
 from tests.shrunk import small_settings
 
 CLASSES = ["a", "b", "c"]

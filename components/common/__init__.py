@@ -1,0 +1,1 @@
+"""Atomic files, content hashes, errors, figures. Imports nothing else of the project."""

@@ -1,0 +1,1 @@
+"""Network layers that encoders, fusions and heads are made of."""

@@ -1,0 +1,1 @@
+"""Modalities: a folder per modality."""

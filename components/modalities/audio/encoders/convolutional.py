@@ -1,0 +1,49 @@
+"""A Transformer over log-mel spectrograms."""
+
+import torch
+from torch import Tensor, nn
+
+from components.layers.features import Features, length_mask, masked_mean
+from components.layers.transformer import Transformer
+from components.modalities.settings import AudioSettings, TransformerEncoderSettings
+
+STRIDES = (2, 2, 2)  # of the convolutions over time
+
+
+class ConvolutionalAudioEncoder(nn.Module):
+    """Convolutions over time, each halving it, then a Transformer.
+
+    The stem of Whisper (Radford et al. 2022), one convolution longer and with batch
+    normalisation, without which it learns several times slower on little data.
+    """
+
+    def __init__(self, inputs: AudioSettings, options: TransformerEncoderSettings):
+        super().__init__()
+        self.width = options.width
+        widths = [inputs.mels, *[options.width] * len(STRIDES)]
+        self.stem = nn.Sequential()
+        for channels_in, stride in zip(widths, STRIDES, strict=False):
+            self.stem += nn.Sequential(
+                nn.Conv1d(channels_in, options.width, 5, stride=stride, padding=2, bias=False),
+                nn.BatchNorm1d(options.width),
+                nn.ReLU(inplace=True),
+            )
+        self.position = nn.Parameter(torch.empty(_after_stem(inputs.frames), options.width))
+        nn.init.normal_(self.position, std=0.02)
+        self.transformer = Transformer(
+            options.width, options.layers, options.heads, options.dropout
+        )
+
+    def forward(self, mels: Tensor, lengths: Tensor) -> Features:
+        """[N, mels, frames] and lengths in frames [N] → features with a token for 8 frames."""
+        x = self.stem(mels).transpose(1, 2)  # [N, T, D]
+        mask = length_mask(_after_stem(lengths), x.shape[1])  # [N, T]
+        x = self.transformer(x + self.position, mask)
+        return Features(x, mask, masked_mean(x, mask))
+
+
+def _after_stem(frames):
+    """Frames left after the convolutions: each stride rounds up."""
+    for stride in STRIDES:
+        frames = (frames + stride - 1) // stride
+    return frames

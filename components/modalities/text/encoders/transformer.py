@@ -1,0 +1,30 @@
+"""A Transformer for texts."""
+
+import torch
+from torch import Tensor, nn
+
+from components.layers.features import Features, length_mask, masked_mean
+from components.layers.transformer import Transformer
+from components.modalities.settings import TextSettings, TransformerEncoderSettings
+
+
+class TextEncoder(nn.Module):
+    """Token and position embeddings, then a bidirectional Transformer (Devlin et al. 2019)."""
+
+    def __init__(self, inputs: TextSettings, options: TransformerEncoderSettings):
+        super().__init__()
+        self.width = options.width
+        self.embedding = nn.Embedding(inputs.vocabulary, options.width)
+        self.position = nn.Parameter(torch.empty(inputs.max_tokens, options.width))
+        for table in (self.embedding.weight, self.position):
+            nn.init.normal_(table, std=0.02)
+        self.transformer = Transformer(
+            options.width, options.layers, options.heads, options.dropout
+        )
+
+    def forward(self, tokens: Tensor, lengths: Tensor) -> Features:
+        """Token ids [N, T] and lengths [N] → features with T tokens."""
+        mask = length_mask(lengths, tokens.shape[1])  # [N, T]
+        x = self.embedding(tokens) + self.position[: tokens.shape[1]]  # [N, T, D]
+        x = self.transformer(x, mask)
+        return Features(x, mask, masked_mean(x, mask))

@@ -1,1 +1,0 @@
-"""Encoders, several for each modality; each gives `Features`."""

@@ -1,0 +1,1 @@
+"""Log a model to MLflow and register it."""

@@ -1,0 +1,1 @@
+"""How a stage runs: its command line, settings, exit codes, progress, resource sampling."""

@@ -1,0 +1,1 @@
+"""Task kinds: a folder per kind."""
