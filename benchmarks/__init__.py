@@ -1,1 +1,1 @@
-"""Every figure that the README states, and the command that prints it: `make bench`."""
+"""Measurements of every figure that the README and docs/ state; `make bench` prints the table."""

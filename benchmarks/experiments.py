@@ -1,279 +1,222 @@
 """What each choice of params.yaml is worth after equal time: the tables of docs/experiments.md.
 
-A group is a key of params.yaml that takes one of several words, and each word is a row. Every row
-trains for the same processor time: a short run says what an epoch takes, and the number of epochs
-follows, so that every learning rate schedule comes to its end. The stages' own commands do it all;
-the model is then asked for every subset of modalities, as the evaluate stage asks it.
+Each row changes settings, mostly one that takes one of several words. Every row trains for the same
+processor time: a short run measures the time of an epoch, and the number of
+epochs follows, so that every learning rate schedule comes to its end. The stages themselves do all
+of it; the model is then asked for every subset of modalities, as the evaluate stage asks it.
 
-The demo's features are those of the last `dvc repro` here, whatever the seed; the digits' data,
-encoders and features are made anew for each seed.
+The demo's features are those of the last `dvc repro` here, whatever the seed; data, encoders and
+features of the digits are made anew for each seed.
 """
 
 import argparse
 import contextlib
-import copy
-import io
 import os
-import shlex
+import shutil
 import statistics
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import reduce
-from importlib import import_module
-from itertools import takewhile
+from itertools import repeat, takewhile
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Literal, get_args, get_origin
+from typing import Any, get_args
 
 import yaml
-from components.modalities.registry import MODALITIES
 
-from components.config.load import load_settings
-from components.config.settings import Settings
+from benchmarks.figures import duration, markdown_table
+from benchmarks.stages import ROOT, make_pretrained, read_stages
+from benchmarks.training import read_project_samples, read_settings
+from components.align.settings import AlignSettings
 from components.data.assets import load_assets
-from components.data.tables import SAMPLES, read_table
-from components.evaluate.measure import metrics
+from components.data.samples import SPLIT
+from components.evaluate.measure import by_task, metrics_by_task
 from components.evaluate.predict import predict
+from components.fusion.registry import FUSIONS
 from components.model.folder import load_model
-from components.tasks.task_kinds import with_heads
+from components.tasks.registry import with_heads
+from components.training.task_sampling import SAMPLERS
+from components.training.weighting.registry import WEIGHTINGS
+from flows.params_file import edit
 
-ROOT = Path(__file__).parents[1]
-GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-GROUPS = {  # name → key of params.yaml; its rows are the words that the key takes
-    "fusion": "model.fusion",
-    "loss": "align.loss",
-    "modulation": "train.modulation",
-    "weighting": "train.weighting",
-    "scheduling": "train.tasks",
-}
-OF_TASKS = ("weighting", "scheduling")  # of several tasks, none of which is given a weight by hand
+STAGES = read_stages()
 PARAMS = {"demo": ROOT / "params.yaml", "digits": ROOT / "examples/digits.yaml"}
-READ = sorted(  # by the stages that run here: files and folders
-    {
-        path
-        for stage in ("align", "train")
-        for path in GRAPH[stage]["deps"]
-        if not path.startswith("components")
-    }
-)
-SECONDS = 10.0  # of processor time a run trains
-TIMED = 4  # epochs of the run that says what an epoch takes
-PROCESSES = 2
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A row: its group and name, and what it changes, by dotted key of params.yaml."""
-
-    group: str
-    name: str
-    changes: Mapping[str, Any]
+TIMED_EPOCHS = 4
+ALIGNMENT_LOSSES = get_args(AlignSettings.model_fields["loss"].annotation)
+GROUPS: dict[str, dict[str, dict[str, Any]]] = {  # name → row → what it changes, by dotted key
+    "fusion": {word: {"model.fusion": word} for word in FUSIONS},
+    "loss": {word: {"align.loss": word} for word in ALIGNMENT_LOSSES},
+    "weighting": {word: {"train.weighting": word} for word in WEIGHTINGS},
+    "task_sampling": {word: {"train.task_sampling": word} for word in SAMPLERS},
+    "loop": {
+        "as shipped": {},
+        "ema_decay: 0.99": {"train.ema_decay": 0.99},
+        "gradient_accumulation_steps: 4": {"train.gradient_accumulation_steps": 4},
+        "max_grad_norm: 1.0": {"train.max_grad_norm": 1.0},
+        "precision: bfloat16": {"train.precision": "bfloat16"},
+        "schedule: one_cycle": {"train.schedule": "one_cycle"},
+    },
+}
+OF_TASKS = ("weighting", "task_sampling")  # compared on several tasks, none weighted by hand
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one run has reached.
+    """Result of one run."""
 
-    Attributes:
-        accuracy: on the test split by subset of modalities.
-        parameters: that are trained.
-        rate: training samples a second of processor time, validation after each epoch included.
-        epochs: how many fitted into the time.
-    """
-
-    accuracy: Mapping[str, float]
-    parameters: int
-    rate: float
-    epochs: int
+    accuracy: Mapping[str, float]  # on the test split by subset of modalities
+    parameters: int  # that are trained
+    rate: float  # training samples per second of processor time, validation of epochs included
+    epochs: int  # that fit into the time
 
 
-def variants(group: str) -> list[Variant]:
-    """A row for each word that the key of a group takes."""
-    key = GROUPS[group]
-    return [Variant(group, word, {key: word}) for word in words(key)]
+def variants(group: str, tasks: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """Return for each row of a group what it changes, by dotted key of params.yaml."""
+    equal = {f"tasks.{name}.weight": 1.0 for name in tasks} if group in OF_TASKS else {}
+    return {row: equal | changes for row, changes in GROUPS[group].items()}
 
 
-def words(key: str) -> tuple[str, ...]:
-    """The words that a key of params.yaml takes."""
-    *sections, last = key.split(".")
-    section = reduce(lambda node, name: node.model_fields[name].annotation, sections, Settings)
-    annotation = section.model_fields[last].annotation
-    assert get_origin(annotation) is Literal, f"{key} takes more than a few words"
-    return get_args(annotation)
+def write_params(folder: Path, shipped: Path, changes: Mapping[str, Any]) -> None:
+    """Write the params.yaml of a folder: a shipped one with other values at dotted keys."""
+    shutil.copy(shipped, folder / "params.yaml")
+    edit(folder / "params.yaml", changes)
 
 
-def changed(params: dict, changes: Mapping[str, Any]) -> dict:
-    """A copy of `params` with other values at dotted keys that are there."""
-    params = copy.deepcopy(params)
-    for key, value in changes.items():
-        *sections, last = key.split(".")
-        section = reduce(dict.__getitem__, sections, params)
-        if last not in section:
-            raise KeyError(key)
-        section[last] = value
-    return params
-
-
-def unweighted(params: dict) -> dict:
-    """A copy of `params` in which every task has the weight 1."""
-    return changed(params, {f"tasks.{name}.weight": 1.0 for name in params["tasks"]})
-
-
-def run_stage(name: str, folder: Path) -> None:
-    """Run a stage in a folder, in this process, as dvc.yaml says; what it logs is left out."""
-    _, _, name, *options = shlex.split(GRAPH[name]["cmd"])
-    package = (ROOT / name.replace(".", "/")).is_dir()
-    module = import_module(f"{name}.__main__" if package else name)
-    before = sys.argv
-    try:
-        with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-            sys.argv = [name, *options]
-            module.STAGE.run(module.work)
-    finally:
-        sys.argv = before
-
-
-def prepare(params: dict, folder: Path) -> None:
+def prepare(shipped: Path, seed: int, folder: Path) -> None:
     """Run every stage before training in a folder."""
-    pretrained = [f"pretrained/{kind}" for kind in (*MODALITIES, "model")]
-    for name in (params["ingest"]["root"], *pretrained):
-        (folder / name).mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    for name in takewhile(lambda stage: stage != "train", GRAPH):
-        run_stage(name, folder)
+    make_pretrained(folder)
+    write_params(folder, shipped, {"seed": seed})
+    root = yaml.safe_load(shipped.read_text())["ingest"]["root"]
+    (folder / root).mkdir(parents=True, exist_ok=True)
+    for name in takewhile(lambda stage: stage != "train", STAGES):
+        STAGES[name].run(folder)
 
 
 @contextlib.contextmanager
-def workplace(made: Path) -> Iterator[Path]:
-    """A folder with links to what the stages before training left in `made`.
+def linked_copy(folder: Path) -> Iterator[Path]:
+    """Give a folder with links to what the stages before training left in another one.
 
-    Nothing there changes: a stage puts a file of its own in the place of a link.
+    Nothing there changes, since a stage replaces a link by its own file.
     """
     with TemporaryDirectory() as name:
-        folder = Path(name)
-        for path in READ:
-            (folder / path).parent.mkdir(parents=True, exist_ok=True)
-            (folder / path).symlink_to(made / path)
-        yield folder
+        copied = Path(name)
+        for path in STAGES["align"].data | STAGES["train"].data:
+            (copied / path).parent.mkdir(parents=True, exist_ok=True)
+            (copied / path).symlink_to(folder.resolve() / path)
+        yield copied
 
 
-def train(folder: Path, params: dict, epochs: int) -> float:
-    """Train in a folder for so many epochs; seconds of processor time, all things included."""
-    changes = {"train.epochs": epochs}
-    (folder / "params.yaml").write_text(yaml.safe_dump(changed(params, changes)))
-    began = time.process_time()
-    run_stage("train", folder)
-    return time.process_time() - began
-
-
-def run(variant: Variant, prepared: Sequence[tuple[dict, Path]], seconds: float) -> list[Outcome]:
-    """Train a variant for some seconds of processor time and evaluate it, once a seed.
+def run(
+    shipped: Path, changes: Mapping[str, Any], prepared: Mapping[int, Path], seconds: float
+) -> list[Outcome]:
+    """Train for some seconds of processor time and evaluate, once per seed.
 
     Args:
-        variant: what to change.
-        prepared: for each seed all other settings, and where the stages before training ran.
-        seconds: of training, without what surrounds it.
+        shipped: the settings.
+        changes: of them, by dotted key.
+        prepared: seed → where the stages before training ran.
+        seconds: of training, without start and end.
     """
-    outcomes, an_epoch = [], None
-    for params, made in prepared:
-        params = changed(params, variant.changes)
-        with workplace(made) as folder:
-            if any(key.startswith("align.") for key in variant.changes):
-                (folder / "params.yaml").write_text(yaml.safe_dump(params))
-                run_stage("align", folder)
-            an_epoch = an_epoch or seconds_an_epoch(folder, params)
-            epochs = max(1, round(seconds / an_epoch))
-            train(folder, params, epochs)
-            outcomes.append(evaluate(folder, an_epoch, epochs))
+    outcomes, epoch_seconds = [], None
+    for seed, made in prepared.items():
+        with linked_copy(made) as folder:
+            write_params(folder, shipped, {"seed": seed, **changes})
+            if any(key.startswith("align.") for key in changes):
+                STAGES["align"].run(folder)
+            epoch_seconds = epoch_seconds or time_epoch(folder)
+            epochs = max(1, round(seconds / epoch_seconds))
+            train(folder, epochs)
+            outcomes.append(evaluate(folder, epoch_seconds, epochs))
     return outcomes
 
 
-def seconds_an_epoch(folder: Path, params: dict) -> float:
-    """Processor time of an epoch, its validation included."""
-    train(folder, params, 1)  # the first run pays for imports
-    around = train(folder, params, 1)
-    return (train(folder, params, 1 + TIMED) - around) / TIMED
+def train(folder: Path, epochs: int) -> float:
+    """Train in a folder for some epochs; return processor time in seconds, start included."""
+    edit(folder / "params.yaml", {"train.epochs": epochs})
+    return duration(lambda: STAGES["train"].run(folder), time.process_time)
 
 
-def evaluate(folder: Path, an_epoch: float, epochs: int) -> Outcome:
-    """What the model in a folder has reached at the first of its tasks."""
-    settings = load_settings(folder / "params.yaml")
-    model, _ = load_model(folder / "models/synesthesia")
-    samples = read_table(folder / "data/samples.parquet", SAMPLES)
-    tasks = with_heads(settings.tasks)
-    assets = {m: load_assets(folder / "data/tensors" / m) for m in model.config.learnt}
-    predictions = predict(model, samples[samples["split"] == "test"], assets, tasks)
-    frozen = tuple(f"encoders.{m}." for m in settings.train.frozen)
+def time_epoch(folder: Path) -> float:
+    """Return the processor time of an epoch, its validation included."""
+    train(folder, 1)  # the first run also imports
+    start = train(folder, 1)
+    return (train(folder, 1 + TIMED_EPOCHS) - start) / TIMED_EPOCHS
+
+
+def evaluate(folder: Path, epoch_seconds: float, epochs: int) -> Outcome:
+    """Return the outcome for the first task of the model in a folder."""
+    settings, samples = read_settings(folder), read_project_samples(folder)
+    model = load_model(folder / "models/synesthesia")
+    modalities, tasks = model.config.modalities, with_heads(settings.tasks)
+    assets = {m: load_assets(folder / "data/tensors" / m) for m in modalities}
+    predictions = predict(model, samples[samples[SPLIT] == "test"], assets, tasks)
+    frozen = {
+        p for m in modalities if settings.train.is_frozen(m) for p in model.encoder(m).parameters()
+    }
     return Outcome(
-        accuracy=metrics(predictions, model.kinds)["accuracy"][next(iter(tasks))],
-        parameters=sum(
-            p.numel() for name, p in model.named_parameters() if not name.startswith(frozen)
-        ),
-        rate=int((samples["split"] == "train").sum()) / an_epoch,
+        accuracy=by_task(predictions, metrics_by_task(model))["accuracy"][next(iter(tasks))],
+        parameters=sum(p.numel() for p in model.parameters() if p not in frozen),
+        rate=int((samples[SPLIT] == "train").sum()) / epoch_seconds,
         epochs=epochs,
     )
 
 
-def made_for(data: str, seeds: Sequence[int], pool: Executor) -> list[tuple[dict, Path]]:
-    """For each seed the settings, and the folder where the stages before training ran."""
-    shipped = yaml.safe_load(PARAMS[data].read_text())
-    seeded = [changed(shipped, {"seed": seed}) for seed in seeds]
+def prepare_all(data: str, seeds: Sequence[int], work: Path, pool: Executor) -> dict[int, Path]:
+    """Return by seed where the stages before training ran: for the demo in the working tree."""
     if data == "demo":
-        return [(params, ROOT) for params in seeded]
-    folders = [ROOT / f"work/experiments/{data}-{seed}" for seed in seeds]
-    list(pool.map(prepare, seeded, folders))
-    return list(zip(seeded, folders, strict=True))
+        return dict.fromkeys(seeds, ROOT)
+    folders = {seed: work / f"{data}-{seed}" for seed in seeds}
+    list(pool.map(prepare, repeat(PARAMS[data]), folders, folders.values()))
+    return folders
 
 
-def table(runs: Sequence[tuple[Variant, Future]]) -> Iterator[str]:
-    """The lines of a Markdown table, each as soon as its runs are done."""
-    heads: list[str] = []
-    for variant, future in runs:
-        outcomes: list[Outcome] = future.result()
-        if not heads:
-            heads = list(outcomes[0].accuracy)
-            yield f"| {' | '.join([variant.group, *heads, 'parameters', 'samples/s', 'epochs'])} |"
-            yield "|---" * (len(heads) + 4) + "|"
-        cells = [spread([outcome.accuracy[head] for outcome in outcomes]) for head in heads]
-        first = outcomes[0]
-        counts = [f"{first.parameters:,}", f"{first.rate:,.0f}", f"{first.epochs}"]
-        yield f"| {' | '.join([variant.name, *cells, *counts])} |"
+def table(group: str, runs: Mapping[str, Future[list[Outcome]]]) -> Iterator[str]:
+    """Yield the lines of a Markdown table, each as soon as its runs are done."""
+    first, *_ = runs.values()
+    subsets = list(first.result()[0].accuracy)
+    rows = (_cells(word, future.result()) for word, future in runs.items())
+    yield from markdown_table([group, *subsets, "parameters", "samples/s", "epochs"], rows)
+
+
+def _cells(word: str, outcomes: Sequence[Outcome]) -> list[str]:
+    first = outcomes[0]
+    accuracies = [spread([outcome.accuracy[s] for outcome in outcomes]) for s in first.accuracy]
+    return [word, *accuracies, f"{first.parameters:,}", f"{first.rate:,.0f}", f"{first.epochs}"]
 
 
 def spread(values: Sequence[float]) -> str:
-    """Mean, lowest and highest of some shares, in per cent."""
+    """Return mean, lowest and highest of some fractions, in per cent."""
     mean, low, high = statistics.mean(values), min(values), max(values)
     return f"{100 * mean:.1f} ({100 * low:.1f}–{100 * high:.1f})"
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Print the tables as Markdown."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="default: all of them")
     parser.add_argument("--data", nargs="+", choices=list(PARAMS), default=list(PARAMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="that a run trains")
-    parser.add_argument("--processes", type=int, default=PROCESSES, help="runs side by side")
-    options = parser.parse_args()
+    parser.add_argument("--seconds", type=float, default=10.0, help="of processor time per run")
+    parser.add_argument("--processes", type=int, default=2, help="runs side by side")
+    parser.add_argument("--work", type=Path, default=ROOT / "work/experiments", help="a folder")
+    options = parser.parse_args(words)
     os.environ.setdefault("OMP_NUM_THREADS", "1")  # of the processes that follow
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as pool:
         for data in options.data:
-            prepared = made_for(data, options.seeds, pool)
-            several = len(prepared[0][0]["tasks"]) > 1
+            shipped = PARAMS[data]
+            tasks = yaml.safe_load(shipped.read_text())["tasks"]
+            prepared = prepare_all(data, options.seeds, options.work, pool)
             for group in options.groups or GROUPS:
-                if group in OF_TASKS and not several:
+                if group in OF_TASKS and len(tasks) < 2:
                     continue
-                at = [(unweighted(p) if group in OF_TASKS else p, folder) for p, folder in prepared]
-                runs = [
-                    (variant, pool.submit(run, variant, at, options.seconds))
-                    for variant in variants(group)
-                ]
-                print(f"\n{data}, {options.seconds:.0f} s of training:\n")
-                for line in table(runs):
+                print(f"\n{data}, {options.seconds:g} s of training:\n")
+                runs = {
+                    word: pool.submit(run, shipped, changes, prepared, options.seconds)
+                    for word, changes in variants(group, tasks).items()
+                }
+                for line in table(group, runs):
                     print(line, flush=True)
 
 

@@ -5,8 +5,6 @@ import os
 import re
 import socket
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,73 +13,38 @@ from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import yaml
-
 from benchmarks import clones
-from flows.plan import PlannedStage
-from flows.services.processes import Process
+from benchmarks.figures import Figure, equality
+from benchmarks.project import Project, temporary
+from benchmarks.stages import ROOT
+from flows.dvc.plan import PlannedStage
+from flows.dvc.stages import Stages
+from flows.processes.process import Process
 from flows.services.servers import HOST, TELEMETRY_OFF, answers, prefect_command
-from flows.stages import Stages
 
-TURNS = 3
-SECONDS, SECONDS_A_STAGE = 2.0, 0.3  # of its own that the flow may take
 SLEEP_SECONDS = 1  # of each stage that does nothing else
-OF_SERVERS = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+REPETITIONS = 3  # of each run of such stages
+SECONDS, SECONDS_PER_STAGE = 2.0, 0.3  # of overhead that the flow may have
 ROW = re.compile(r"^  (\S+) +(?:ran|restored|up to date) +([\d.]+) s", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Flown:
-    """One run of the flow.
-
-    Attributes:
-        seconds: wall time of the whole process.
-        stages: of each stage.
-        lock: the content of dvc.lock afterwards.
-    """
+class FlowRun:
+    """One run of the flow: seconds of its process and of each stage, and dvc.lock afterwards."""
 
     seconds: float
     stages: dict[str, float]
     lock: bytes
 
 
-@dataclass(frozen=True)
-class Demo:
-    """The demo with `dvc repro`, and with the flow on all cores, whose critical path it was."""
-
-    plain: clones.Run
-    flown: Flown
-    path: float
-
-
-@dataclass(frozen=True)
-class Own:
-    """Seconds of its own that the flow takes, median of several turns.
-
-    Attributes:
-        stages: in the graph.
-        served: with a Prefect server that runs.
-        ephemeral: where it starts one itself.
-    """
-
-    stages: int
-    served: float
-    ephemeral: float
-
-    @property
-    def allowed(self) -> float:
-        """What it may take with a server that runs."""
-        return SECONDS + SECONDS_A_STAGE * self.stages
-
-
 def plan(project: Path) -> list[PlannedStage]:
-    """The stages of a project, each with those that it waits for."""
+    """Return the stages of a project, each with those that it waits for."""
     with contextlib.chdir(project):
         return Stages().plan()
 
 
 def critical_path(stages: Sequence[PlannedStage], seconds: Mapping[str, float]) -> float:
-    """How long the longest chain of stages takes, each of which waits for the one before."""
+    """Return how long the longest chain of stages takes, each waiting for the one before."""
     ends: dict[str, float] = {}
     for stage in stages:
         begins = max((ends[name] for name in stage.upstream), default=0.0)
@@ -91,7 +54,7 @@ def critical_path(stages: Sequence[PlannedStage], seconds: Mapping[str, float]) 
 
 @contextmanager
 def prefect_server() -> Iterator[str]:
-    """The address of a Prefect server, as a team has one; its database is its own."""
+    """Give the address of a Prefect server with its own database."""
     with TemporaryDirectory() as name, socket.create_server((HOST, 0)) as probe:
         port = probe.getsockname()[1]
         probe.close()
@@ -107,47 +70,34 @@ def prefect_server() -> Iterator[str]:
             process.end()
 
 
-def fly(path: Path, workers: int, code: Path, **more: str) -> Flown:
-    """Run the flow in a project.
-
-    Args:
-        path: of the project.
-        workers: stages side by side.
-        code: the folder of the modules to run.
-        more: variables of its environment.
-    """
-    environment = {k: v for k, v in os.environ.items() if k not in OF_SERVERS}
-    command = [sys.executable, "-m", "flows.pipeline", "--workers", str(workers)]
+def run_flow(project: Project, workers: int, **more: str) -> FlowRun:
+    """Run the flow in a project, with more variables in its environment."""
     began = time.monotonic()
-    done = subprocess.run(
-        command,
-        cwd=path,
-        env=environment | {"PYTHONPATH": str(code.resolve())} | more,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
+    output = project.run("flows.pipeline", "--workers", str(workers), **more)
     seconds = time.monotonic() - began
-    if done.returncode:
-        raise RuntimeError(f"the flow ended with {done.returncode}:\n{done.stdout[-3000:]}")
-    stages = {name: float(value) for name, value in ROW.findall(done.stdout)}
-    return Flown(seconds, stages, (path / "dvc.lock").read_bytes())
+    stages = {name: float(value) for name, value in ROW.findall(output)}
+    return FlowRun(seconds, stages, project.lock)
 
 
-def demo(api: str) -> Demo:
-    """The demo from nothing, with each."""
-    with clones.clone() as path:
-        plain = clones.run(path)
-    with clones.clone() as path:
-        stages = plan(path)
-        flown = fly(path, os.cpu_count(), path, PREFECT_API_URL=api)
-    return Demo(plain, flown, critical_path(stages, flown.stages))
+def pipeline_figures(api: str) -> Iterator[Figure]:
+    """Yield the comparison of `dvc repro` and the flow on all cores, both from nothing."""
+    cores = os.cpu_count() or 1
+    with temporary(Project.fresh) as fresh:
+        with temporary(fresh.copy) as clone:
+            plain = clones.run(clone)
+        stages = plan(fresh.path)
+        flown = run_flow(fresh, cores, PREFECT_API_URL=api)
+    value = (
+        f"{flown.seconds / plain.seconds:.2f} × ({flown.seconds:.0f} s against "
+        f"{plain.seconds:.0f} s; critical path {critical_path(stages, flown.stages):.0f} s)"
+    )
+    yield Figure(f"the flow against `dvc repro`, from nothing, {cores} cores", value)
+    yield equality("`dvc.lock` of both", plain.lock, flown.lock)
 
 
 @contextmanager
-def sleeping(shape: Sequence[PlannedStage]) -> Iterator[Path]:
-    """A project with a graph of this shape, whose stages sleep and never wait for a core."""
+def sleeping_project(shape: Sequence[PlannedStage]) -> Iterator[Project]:
+    """Give a project with a graph of this shape whose stages sleep, so none waits for a core."""
     stages = {
         stage.name: {
             "cmd": f"sleep {SLEEP_SECONDS} && echo {stage.name} > {stage.name}.txt",
@@ -157,33 +107,33 @@ def sleeping(shape: Sequence[PlannedStage]) -> Iterator[Path]:
         for stage in shape
     }
     with TemporaryDirectory() as name:
-        path = Path(name)
-        (path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
-        subprocess.run(["git", "init", "--quiet"], cwd=path, check=True)
-        subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=path, check=True)
-        yield path
+        yield Project.of_stages(Path(name), stages)
 
 
 def overhead(shape: Sequence[PlannedStage], **more: str) -> float:
-    """Seconds that the flow takes longer than its stages sleep on the critical path."""
-    with sleeping(shape) as path:
-        seconds = fly(path, len(shape), Path(), **more).seconds
-    return seconds - critical_path(shape, {stage.name: SLEEP_SECONDS for stage in shape})
+    """Return seconds that the flow takes longer than its stages sleep on the critical path."""
+    with sleeping_project(shape) as project:
+        run = run_flow(project, len(shape), PYTHONPATH=str(ROOT), **more)
+    return run.seconds - critical_path(shape, {stage.name: SLEEP_SECONDS for stage in shape})
 
 
-def own(api: str, shape: Sequence[PlannedStage]) -> Own:
-    """What the flow takes of its own, in turns with and without a server that runs."""
+def overhead_figures(api: str, shape: Sequence[PlannedStage]) -> Iterator[Figure]:
+    """Yield medians of the overhead, measured alternately with and without a running server."""
     with TemporaryDirectory() as home:
         overhead(shape, PREFECT_HOME=home)  # the first ephemeral server makes its database
-        turns = [
+        pairs = [
             (overhead(shape, PREFECT_API_URL=api), overhead(shape, PREFECT_HOME=home))
-            for _ in range(TURNS)
+            for _ in range(REPETITIONS)
         ]
-    served, ephemeral = (statistics.median(values) for values in zip(*turns, strict=True))
-    return Own(len(shape), served, ephemeral)
+    served, ephemeral = map(statistics.median, zip(*pairs, strict=True))
+    name = f"the flow's overhead over the critical path, with {len(shape)} stages that only sleep"
+    yield Figure(name, f"{served:.1f} s", f"≤ {SECONDS + SECONDS_PER_STAGE * len(shape):.1f} s")
+    more = f"+ {ephemeral - served:.1f} s"
+    yield Figure("the same where the flow starts a Prefect server itself", more, "")
 
 
-def measure(project: Path) -> tuple[Demo, Own]:
-    """Both, for the project whose last commit is the demo."""
+def figures(project: Path) -> Iterator[Figure]:
+    """Yield the rows of the table."""
     with prefect_server() as api:
-        return demo(api), own(api, plan(project))
+        yield from pipeline_figures(api)
+        yield from overhead_figures(api, plan(project))

@@ -1,35 +1,32 @@
 """`dvc repro` with nothing to do, against `dvc repro` in an empty project."""
 
-import statistics
-import subprocess
-import sys
-import time
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-TURNS = 9
+from benchmarks.figures import Comparison, Figure, duration
+from benchmarks.project import Project
+from components.common.errors import InputError
+
+REPETITIONS = 9
 
 
-def seconds(folder: Path) -> float:
-    """Wall time of one `dvc repro`."""
-    began = time.perf_counter()
-    command = [sys.executable, "-m", "dvc", "repro", "--quiet"]
-    subprocess.run(command, cwd=folder, check=True)
-    return time.perf_counter() - began
+def figures(folder: Path) -> Iterator[Figure]:
+    """Yield the row of the table, for an empty project with the same configuration.
 
-
-def measure(project: Path) -> dict[str, float]:
-    """Medians of both, in turns, and the median of the ratios within a turn."""
+    Raises:
+        InputError: the project in `folder` is not up to date, so that stages would run.
+    """
+    project = Project(folder)
+    if changed := project.status():
+        raise InputError(f"{', '.join(sorted(changed))} changed since they ran. Run: dvc repro")
     with TemporaryDirectory() as name:
-        empty = Path(name)
-        subprocess.run(["git", "init", "--quiet"], cwd=empty, check=True)
-        subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=empty, check=True)
-        (empty / "dvc.yaml").write_text("stages: {}\n")
-        (empty / ".dvc/config").write_text((project / ".dvc/config").read_text())
-        seconds(project), seconds(empty)  # caches warm
-        turns = [(seconds(project), seconds(empty)) for _ in range(TURNS)]
-    return {
-        "ours": statistics.median(ours for ours, _ in turns),
-        "empty": statistics.median(empty for _, empty in turns),
-        "ratio": statistics.median(ours / empty for ours, empty in turns),
-    }
+        empty = Project.of_stages(Path(name), {})
+        (empty.path / ".dvc/config").write_text((folder / ".dvc/config").read_text())
+        repro, repro_empty = (partial(p.run, "dvc", "repro", "--quiet") for p in (project, empty))
+        repro(), repro_empty()  # caches warm
+        times = [(duration(repro), duration(repro_empty)) for _ in range(REPETITIONS)]
+    found = Comparison.of(times)
+    value = f"{found.ratio:.2f} × ({found.value:.2f} s against {found.reference:.2f} s)"
+    yield Figure("`dvc repro` with nothing to do, against an empty DVC project", value, "≤ 1.2 ×")

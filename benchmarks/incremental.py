@@ -2,16 +2,13 @@
 
 Each group of rows is a photograph with five captions and a sound, about as many as Flickr30k has;
 the encoders and the tokenizer are pretrained. The commands of the six stages run one after the
-other, as `dvc repro` runs them. New groups lie at the end of the source, or at random places in it.
+other, as `dvc repro` runs them. New groups are at the end of the source, or at random places in it.
 """
 
 import io
 import os
 import shutil
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -23,88 +20,66 @@ import pandas as pd
 import soundfile
 import torch
 import yaml
-from components.modalities.registry import MODALITIES, Modality
 from safetensors.torch import save_file
 
-from benchmarks.preprocess import DISTINCT, SIZE, photograph, told_apart
+from benchmarks.figures import Figure
+from benchmarks.preprocess import SQUARE, numbered_photograph
+from benchmarks.stages import PipelineStage, link_files, make_pretrained, read_stages, run_commands
 from components.common.files import write_json
 from components.common.hashing import content_id
-from components.config.load import load_settings
+from components.data.samples import SAMPLE_ID, SPLIT, asset_column, samples_schema
 from components.data.shards import Asset, MediaWriter, read_index
-from components.data.tables import SAMPLES, write_table
-from components.modalities.encoders import build_encoder
+from components.data.tables import write_table
+from components.modalities.registry import MODALITIES, encoders_of
 from components.modalities.text.processing import train_tokenizer
+from components.stage.settings import load_settings
+from components.train.settings import TrainStageSettings
 
-GROUPS = 24_576
-MORE = 0.01
-ASSETS = {"image": 1, "text": 5, "audio": 1}  # of a group
+GROUPS = 24_576  # of rows, before new ones are added
+MORE = 0.01  # new groups per group
+PER_GROUP = {"image": 1, "text": 5, "audio": 1}  # assets
+SOUNDS = 64  # different ones; the others differ in their first samples
+VOCAB_SIZE, WIDTH = 8_192, 128  # of the tokenizer and of encoders: for more than the demo's data
 RATE = 22_050  # Hz
 HEADER = 44  # bytes before the samples of a WAV file
-STAGES = [f"{step}_{modality}" for step in ("preprocess", "features") for modality in MODALITIES]
-SETTINGS = {  # beside those that are shipped; photographs and captions are larger than the demo's
-    "preprocess": {
-        "image": {"size": SIZE},
-        "text": {"tokenizer": "tokenizer.json", "vocabulary": 8_192, "max_tokens": 32},
-        "audio": {"sample_rate": RATE},
-    },
-    "features": {m: {"pretrained": f"{m}.safetensors", "width": 128} for m in MODALITIES},
-}
+STEPS = ("preprocess", "features")
+TOKENIZER = "tokenizer.json"
+UNTRACKED = ("usage",)  # differs from run to run
 
 
 @dataclass(frozen=True)
 class Growth:
-    """What it costs when data are added.
+    """Cost of adding data."""
 
-    Attributes:
-        seconds: by stage, with what was there before.
-        whole: by stage, from nothing.
-        touched: the share of the work that lies in shards with a change: a modality's share of
-            shards, weighted with the time that it takes from nothing.
-        same: whether both left the same bytes.
-    """
-
-    seconds: dict[str, float]
-    whole: dict[str, float]
-    touched: float
-    same: bool
-
-    @property
-    def share(self) -> float:
-        """The time of all stages, against that from nothing."""
-        return sum(self.seconds.values()) / sum(self.whole.values())
+    seconds: float  # of all stages, with what was there before
+    from_nothing: float  # seconds of all stages, without
+    changed: float  # fraction of the work that is in shards with a change
+    is_same: bool  # whether both left the same bytes
 
 
 @cache
-def photographs() -> list[bytes]:
-    return [photograph(seed) for seed in range(DISTINCT)]
-
-
-@cache
-def sounds() -> list[bytes]:
-    """WAV files of noise, 1 to 3 seconds long."""
-    made = []
-    for seed in range(DISTINCT):
-        random = np.random.default_rng(seed)
-        file = io.BytesIO()
-        noise = random.normal(scale=0.1, size=random.integers(RATE, 3 * RATE))
-        soundfile.write(file, noise, RATE, format="WAV", subtype="PCM_16")
-        made.append(file.getvalue())
-    return made
+def sound(seed: int) -> bytes:
+    """Return a WAV file of noise, 1 to 3 seconds long."""
+    random = np.random.default_rng(seed)
+    file = io.BytesIO()
+    noise = random.normal(scale=0.1, size=random.integers(RATE, 3 * RATE))
+    soundfile.write(file, noise, RATE, format="WAV", subtype="PCM_16")
+    return file.getvalue()
 
 
 @cache
 def words() -> list[str]:
-    """2,744 words of three syllables."""
+    """Return 2,744 words of three syllables."""
     syllables = [a + b for a, b in product("bdfklmn", "ai")]
     return ["".join(parts) for parts in product(syllables, repeat=3)]
 
 
-def content(modality: Modality, number: int) -> bytes:
-    """The file of an asset; no two are the same."""
+def asset_content(modality: str, number: int) -> bytes:
+    """Return the file of an asset; no two are the same."""
     if modality == "image":
-        return told_apart(photographs()[number % DISTINCT], number)
+        return numbered_photograph(number)
     if modality == "audio":
-        wav = sounds()[number % DISTINCT]
+        wav = sound(number % SOUNDS)
         return wav[:HEADER] + number.to_bytes(4, "little") + wav[HEADER + 4 :]
     random = np.random.default_rng(number)
     chosen = random.choice(words(), random.integers(5, 25))
@@ -112,115 +87,125 @@ def content(modality: Modality, number: int) -> bytes:
 
 
 def write_data(folder: Path, groups: Sequence[int]) -> None:
-    """What the ingest stage leaves of these groups, in this order."""
+    """Write what the ingest stage leaves of these groups, in this order."""
     ids = {}
     for modality in MODALITIES:
-        writer, count = MediaWriter(folder / f"data/media/{modality}"), ASSETS[modality]
-        each = []
+        writer, count = MediaWriter(folder / f"data/media/{modality}"), PER_GROUP[modality]
+        written = []
         for number in (group * count + place for group in groups for place in range(count)):
-            asset = content(modality, number)
-            each.append(content_id(asset))
-            writer.add(Asset(each[-1], asset))
+            content = asset_content(modality, number)
+            written.append(content_id(content))
+            writer.add(Asset(written[-1], content))
         writer.close()
-        ids[f"{modality}_id"] = np.repeat(each, max(ASSETS.values()) // count)
-    samples = pd.DataFrame(ids).assign(split="train")
-    samples.insert(0, "sample_id", [str(row) for row in range(len(samples))])
-    write_table(folder / "data/samples.parquet", samples, SAMPLES)
+        ids[asset_column(modality)] = np.repeat(written, max(PER_GROUP.values()) // count)
+    samples = pd.DataFrame(ids).assign(**{SPLIT: "train"})
+    samples.insert(0, SAMPLE_ID, [str(row) for row in range(len(samples))])
+    write_table(folder / "data/samples.parquet", samples, samples_schema(MODALITIES))
     write_json(folder / "data/vocabulary.json", {})
 
 
-def write_project(folder: Path, project: Path, groups: int) -> None:
-    """Settings, encoders and a tokenizer."""
+def write_project(folder: Path, project: Path) -> None:
+    """Write settings, encoders and a tokenizer."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["workers"] = os.cpu_count()
-    for step, modality in product(SETTINGS, MODALITIES):
-        params[step][modality] |= SETTINGS[step][modality]
+    inputs = params["preprocess"]
+    inputs["image"]["size"], inputs["audio"]["sample_rate"] = SQUARE, RATE
+    inputs["text"] |= {"tokenizer": TOKENIZER, "vocab_size": VOCAB_SIZE, "max_tokens": 32}
+    for m in MODALITIES:
+        params["features"][m] |= {"pretrained": f"{m}.safetensors", "width": WIDTH}
     (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    settings = load_settings(folder / "params.yaml")
+    settings = load_settings(folder / "params.yaml", TrainStageSettings)
+    make_pretrained(folder)
     torch.manual_seed(0)
-    for modality in MODALITIES:
-        (folder / "pretrained" / modality).mkdir(parents=True)
-        encoder = build_encoder(modality, settings.preprocess, settings.features)
-        save_file(encoder.state_dict(), folder / f"pretrained/{modality}/{modality}.safetensors")
-    texts = (content("text", number).decode() for number in range(groups))
-    tokenizer = train_tokenizer(texts, settings.preprocess.text)
-    tokenizer.save(str(folder / "pretrained/text/tokenizer.json"))
+    for m in MODALITIES:
+        encoder = encoders_of(m).build(settings.preprocess[m], settings.features[m], None)
+        save_file(encoder.state_dict(), folder / f"pretrained/{m}/{m}.safetensors")
+    texts = (asset_content("text", number).decode() for number in range(GROUPS))
+    train_tokenizer(texts, VOCAB_SIZE).save(str(folder / "pretrained/text" / TOKENIZER))
 
 
-def run(folder: Path, project: Path, stages: Sequence[str]) -> dict[str, float]:
-    """Run stages in a folder; seconds of each."""
-    commands = yaml.safe_load((project / "dvc.yaml").read_text())["stages"]
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-    environment = {**os.environ, "PYTHONPATH": str(project.resolve()), "PATH": path}
-    seconds = {}
-    for stage in stages:
-        began = time.perf_counter()
-        subprocess.run(
-            commands[stage]["cmd"],
-            shell=True,
-            cwd=folder,
-            env=environment,
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        seconds[stage] = time.perf_counter() - began
-    return seconds
+def stages() -> list[PipelineStage]:
+    """Return the stages that are measured."""
+    found = read_stages()
+    return [found[f"{step}_{modality}"] for step in STEPS for modality in MODALITIES]
 
 
-def linked(source: Path, target: Path, *names: str) -> None:
-    """The same files at another place: no stage edits one in place."""
-    for name in names:
-        shutil.copytree(source / name, target / name, copy_function=os.link)
-    shutil.copy(source / "params.yaml", target)
+def hashes(folder: Path) -> dict[Path, str]:
+    """Return the hash of each tracked file below a folder."""
+    return {
+        path.relative_to(folder): content_id(path.read_bytes())
+        for path in folder.rglob("*")
+        if path.is_file() and path.relative_to(folder).parts[0] not in UNTRACKED
+    }
 
 
-def files(folder: Path) -> dict[str, str]:
-    """The hash of each file below a folder."""
-    found = (path for path in folder.rglob("*") if path.is_file())
-    return {path.relative_to(folder).as_posix(): content_id(path.read_bytes()) for path in found}
+def changed_fraction(before: Path, after: Path, seconds: Mapping[str, float]) -> float:
+    """Return the fraction of the work that is in shards with a change.
 
-
-def touched(before: Path, after: Path, seconds: dict[str, float]) -> float:
-    """See `Growth`."""
+    Each modality's fraction of shards is weighted by the time that it takes from nothing.
+    """
     work = 0.0
     for modality in MODALITIES:
         old, new = (
             {shard.name for shard in read_index(folder / f"data/media/{modality}")}
             for folder in (before, after)
         )
-        share = len(new - old) / len(new)
-        work += share * sum(taken for stage, taken in seconds.items() if stage.endswith(modality))
+        taken = sum(taken for stage, taken in seconds.items() if stage.endswith(modality))
+        work += len(new - old) / len(new) * taken
     return work / sum(seconds.values())
 
 
-def grow(before: Path, project: Path, groups: Sequence[int]) -> Growth:
+def grow(before: Path, groups: Sequence[int]) -> Growth:
     """Add data to a folder in which all stages ran, and make the same from nothing."""
     with TemporaryDirectory(dir=before.parent) as name:
         after, fresh = Path(name) / "after", Path(name) / "fresh"
         after.mkdir(), fresh.mkdir()
-        linked(before, after, "data", "models", "pretrained", "reports")
+        link_files(before, after, "data", "models", "pretrained", "reports")
         write_data(after, groups)
-        linked(after, fresh, "data/media", "pretrained")
+        link_files(after, fresh, "data/media", "pretrained")
         for file in ("samples.parquet", "vocabulary.json"):
             shutil.copy(after / "data" / file, fresh / "data")
-        seconds, whole = (run(folder, project, STAGES) for folder in (after, fresh))
-        return Growth(seconds, whole, touched(before, after, whole), files(after) == files(fresh))
+        seconds, from_nothing = (run_commands(stages(), folder) for folder in (after, fresh))
+        return Growth(
+            seconds=sum(seconds.values()),
+            from_nothing=sum(from_nothing.values()),
+            changed=changed_fraction(before, after, from_nothing),
+            is_same=hashes(after) == hashes(fresh),
+        )
 
 
-def measure(project: Path, groups: int = GROUPS) -> dict[str, Growth]:
-    """Growth by a hundredth, at the end and at random places."""
-    numbers = np.arange(groups)
-    new = np.arange(groups, groups + round(MORE * groups))
-    places = np.random.default_rng(0).integers(0, groups + 1, len(new))
-    orders = {
-        "appended": np.concatenate([numbers, new]).tolist(),
-        "spread at random": np.insert(numbers, places, new).tolist(),
-    }
+def spread(numbers: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return groups with new ones at random places."""
+    places = np.random.default_rng(0).integers(0, len(numbers) + 1, len(new))
+    return np.insert(numbers, places, new)
+
+
+ORDERS = {"appended": np.append, "spread at random": spread}
+
+
+def measure(project: Path) -> dict[str, Growth]:
+    """Return the cost of growth by the place of the new groups."""
+    numbers, new = np.arange(GROUPS), np.arange(GROUPS, GROUPS + round(MORE * GROUPS))
     with TemporaryDirectory() as name:
         before = Path(name) / "before"
         before.mkdir()
-        write_project(before, project, groups)
+        write_project(before, project)
         write_data(before, numbers.tolist())
-        run(before, project, STAGES)
-        return {kind: grow(before, project, order) for kind, order in orders.items()}
+        run_commands(stages(), before)
+        return {name: grow(before, order(numbers, new).tolist()) for name, order in ORDERS.items()}
+
+
+def figures(project: Path) -> Iterator[Figure]:
+    """Yield the rows of the table."""
+    for order, found in measure(project).items():
+        name = (
+            f"preprocessing and features when {MORE:.0%} more rows are {order}, against all "
+            "of it from nothing"
+        )
+        times = f"{found.seconds:.0f} s against {found.from_nothing:.0f} s"
+        work = f"{found.changed:.1%} of the work is in changed shards"
+        value = f"{found.seconds / found.from_nothing:.1%} ({times}; {work})"
+        bar = "≤ 5 %" if order == "appended" else f"≤ {1.3 * found.changed:.1%}"
+        yield Figure(name, value, bar)
+        name = f"bytes that the run leaves when they are {order}, and that a clean run leaves"
+        yield Figure(name, "the same" if found.is_same else "DIFFERENT", "the same")

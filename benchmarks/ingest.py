@@ -1,10 +1,11 @@
-"""The most memory that the ingest stage holds, for a table of ten times as many rows."""
+"""The most memory that the ingest stage holds, for a table with ten times as many rows."""
 
 import csv
 import io
 import os
+import shlex
 import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,17 +13,22 @@ import numpy as np
 import yaml
 from PIL import Image
 
-ROWS = (10_000, 100_000)
-FILES = ("samples", "quarantine", "vocabulary", "assets", "report", "page")
-FOLDERS = ("media", "plots", "scratch")
+from benchmarks.figures import Figure
+from benchmarks.stages import ROOT, python_environment, read_stages
+
+FEWER, MORE = 10_000, 100_000  # rows
+COLUMNS = {"image": "image", "text": "text"}  # modality → column
+WITHOUT_GATES = {"require": "not_worse"} | dict.fromkeys(
+    ("minimum", "maximum_drop", "maximum_robustness_drop")
+)
 
 
-def make(folder: Path, rows: int) -> None:
-    """A table of `rows` rows, each with an image and a text of its own."""
+def write_source(folder: Path, rows: int) -> None:
+    """Write a table of rows, each with its own image and text."""
     (folder / "images").mkdir(parents=True)
     with open(folder / "table.csv", "w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["image", "text", "answer"])
+        table.writerow([*COLUMNS.values(), "answer"])
         for row in range(rows):
             pixels = np.frombuffer(np.int64(row).tobytes() * 24, np.uint8).reshape(8, 8, 3)
             content = io.BytesIO()
@@ -31,39 +37,33 @@ def make(folder: Path, rows: int) -> None:
             table.writerow([f"images/{row}.png", f"what is number {row}?", f"class {row % 10}"])
 
 
-def settings(path: Path) -> None:
-    """The shipped settings with the table as their source."""
-    params = yaml.safe_load(Path("params.yaml").read_text())
-    table = {"files": ["table.csv"], "image": "image", "text": "text"}
-    params["ingest"] |= {"source": "table", "table": table, "slices": []}
-    params["tasks"] = {
-        "answer": {"kind": "classification", "column": "answer", "decided_by": [], "weight": 1.0}
-    }
+def write_settings(path: Path, project: Path) -> None:
+    """Write the settings of a project with the table as the source of its data."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    source = {"kind": "table", "files": ["table.csv"], "columns": COLUMNS}
+    params["ingest"] |= {"source": source, "root": "source", "slices": []}
+    params["tasks"] = {"answer": {"kind": "classification", "column": "answer"}}
     params["evaluate"]["prompts"] = {}
-    gates = ("minimum", "maximum_drop", "maximum_robustness_drop")
-    params["promote"] |= {"require": "not_worse"} | dict.fromkeys(gates)
+    params["promote"] |= WITHOUT_GATES
     path.write_text(yaml.safe_dump(params))
 
 
-def peak(rows: int) -> int:
-    """The most memory that the stage holds, in bytes."""
+def peak_memory(project: Path, rows: int) -> int:
+    """Return the most memory that the stage holds, in bytes."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        make(folder / "source", rows)
-        settings(folder / "params.yaml")
-        words = ["--params", "params.yaml"]
-        for option in (*FILES, *FOLDERS):
-            words += [f"--{option}", option]
-        environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-        command = [sys.executable, "-m", "components.ingest", *words]
-        process = subprocess.Popen(command, cwd=folder, env=environment)
+        write_source(folder / "source", rows)
+        write_settings(folder / "params.yaml", project)
+        command = shlex.split(read_stages()["ingest"].command)
+        process = subprocess.Popen(command, cwd=folder, env=python_environment(ROOT))
         _, status, usage = os.wait4(process.pid, 0)
         if status:
             raise RuntimeError(f"the ingest stage ended with status {status}")
     return usage.ru_maxrss * 1024
 
 
-def measure() -> dict[str, float]:
-    """The peak for fewer and for more rows, in bytes, and their ratio."""
-    fewer, more = (peak(rows) for rows in ROWS)
-    return {"fewer": fewer, "more": more, "ratio": more / fewer}
+def figures(project: Path) -> Iterator[Figure]:
+    """Yield the row of the table."""
+    fewer, more = peak_memory(project, FEWER), peak_memory(project, MORE)
+    name = f"the most memory of ingest at {MORE:,} rows, against {FEWER:,} rows"
+    yield Figure(name, f"{more / fewer:.2f} × ({more / 2**20:.0f} MB)", "≤ 1.2 ×")

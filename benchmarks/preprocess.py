@@ -1,53 +1,58 @@
-"""Images a second: the whole stage `preprocess_image` against bare decoding and `datasets.map`.
+"""Images per second: the whole stage `preprocess_image` against bare decoding and `datasets.map`.
 
 The images are JPEG files of 640×480 with the spectrum of photographs and about the size in bytes
 that those of COCO have; they become 224×224. Bare decoding is each library's loop over files in
 memory, in one process with one thread; the stage is its command, from start to exit, which reads
-its media from disk and leaves tensors there. They take turns, and the ratios are taken within a
-turn.
+its media from disk and leaves tensors there. They run alternately, and the ratios are taken within
+a repetition.
 """
 
 import io
 import os
 import shutil
-import statistics
-import subprocess
-import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
 from importlib.util import find_spec
 from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import simplejpeg
 import torch
 import yaml
-from cykooz_resizer import ImageData, PixelType, Resizer
+from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
 from PIL import Image
 from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as F
 
+from benchmarks.figures import REPORTED, Comparison, Figure
+from benchmarks.stages import make_pretrained, read_stages, run_commands
 from components.common.hashing import content_id
 from components.data.shards import Asset, MediaWriter, read_index
-from components.modalities.image.decoding import MIDDLE, ImageProcessor
-from components.modalities.settings import ImageSettings
+from components.modalities.image.processing import ImageProcessor
 
-WIDTH, HEIGHT, SIZE = 640, 480, 224
-DISTINCT = 64
-IMAGES = 16_384
+IMAGES = 16_384  # that the stage converts
+PHOTOGRAPHS = 64  # different ones; the other images differ in a comment
+SECONDS = 4.0  # of one library's loop in one repetition
+REPETITIONS = 3  # of everything
+WIDTH, HEIGHT, SQUARE = 640, 480, 224
 QUALITY = 85
-SECONDS = 4.0  # of one library's loop in one turn
-TURNS = 3
-Way = Callable[[bytes], np.ndarray]
+MEDIA = Path("data/media/image")
+GUIDE = "as its guide has it"
+
+Decoder = Callable[[bytes], np.ndarray]
 
 
+@cache
 def photograph(seed: int) -> bytes:
-    """A JPEG file of noise whose amplitude falls with the frequency, as in photographs (Field
-    1987, Relations between the statistics of natural images)."""
+    """Return a JPEG file of noise whose amplitude falls with the frequency, as in photographs.
+
+    Field 1987, Relations between the statistics of natural images.
+    """
     noise = np.random.default_rng(seed).normal(size=(4, HEIGHT, WIDTH))
     frequency = np.hypot(np.fft.fftfreq(HEIGHT)[:, None], np.fft.fftfreq(WIDTH))
     frequency[0, 0] = 1
@@ -59,209 +64,213 @@ def photograph(seed: int) -> bytes:
     return file.getvalue()
 
 
-def told_apart(content: bytes, number: int) -> bytes:
-    """A JPEG file with a number as its comment."""
+def numbered_photograph(number: int) -> bytes:
+    """Return one of the photographs with a number as its comment."""
+    content = photograph(number % PHOTOGRAPHS)
     return content[:2] + b"\xff\xfe\0\x06" + number.to_bytes(4, "big") + content[2:]
 
 
-def files(count: int) -> Iterator[bytes]:
-    """JPEG files, no two the same."""
-    photographs = [photograph(seed) for seed in range(DISTINCT)]
-    for number in range(count):
-        yield told_apart(photographs[number % DISTINCT], number)
-
-
 def resized(image: Image.Image) -> np.ndarray:
-    """The square in the middle, resized: [H, W, 3]."""
+    """Return the square in the middle, resized: [H, W, 3]."""
     edge = (image.width - image.height) / 2
     box = (edge, 0, edge + image.height, image.height)
-    return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BILINEAR, box))
+    return np.asarray(image.resize((SQUARE, SQUARE), Image.Resampling.BILINEAR, box))
 
 
-def with_pillow(content: bytes) -> np.ndarray:
-    """Pillow, decoded at a half: [H, W, 3]."""
+def with_pillow(content: bytes, at_half: bool = True) -> np.ndarray:
+    """Decode with Pillow at a half or at full size: [H, W, 3]."""
     with Image.open(io.BytesIO(content)) as image:
-        image.draft(None, (SIZE, SIZE))
-        return resized(image)
-
-
-def with_whole_pillow(content: bytes) -> np.ndarray:
-    """Pillow, decoded whole: [H, W, 3]."""
-    with Image.open(io.BytesIO(content)) as image:
+        if at_half:
+            image.draft(None, (SQUARE, SQUARE))
         return resized(image)
 
 
 def with_torchvision(content: bytes) -> np.ndarray:
-    """torchvision, decoded whole: [3, H, W]."""
+    """Decode with torchvision at full size: [3, H, W]."""
     data = torch.frombuffer(bytearray(content), dtype=torch.uint8)
     pixels = decode_jpeg(data, ImageReadMode.RGB)  # [3, h, w]
     square = F.center_crop(pixels, [HEIGHT, HEIGHT])
-    return F.resize(square, [SIZE, SIZE], antialias=True).numpy()
+    return F.resize(square, [SQUARE, SQUARE], antialias=True).numpy()
 
 
 def with_opencv(content: bytes) -> np.ndarray:
-    """OpenCV, decoded at a half: [H, W, 3]."""
+    """Decode with OpenCV at a half: [H, W, 3]."""
     import cv2
 
     pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_REDUCED_COLOR_2)
-    return cv2.cvtColor(cv2.resize(middle(pixels), (SIZE, SIZE)), cv2.COLOR_BGR2RGB)
+    return cv2.cvtColor(cv2.resize(middle(pixels), (SQUARE, SQUARE)), cv2.COLOR_BGR2RGB)
 
 
 def with_simplejpeg(content: bytes) -> np.ndarray:
-    """simplejpeg, decoded at a half, and OpenCV's resize: [H, W, 3]."""
+    """Decode with simplejpeg at a half, resize with OpenCV: [H, W, 3]."""
     import cv2
 
-    return cv2.resize(middle(half(content)), (SIZE, SIZE))
+    return cv2.resize(middle(half(content)), (SQUARE, SQUARE))
 
 
 def with_cykooz(content: bytes) -> np.ndarray:
-    """The stage's two libraries and nothing around them, decoded at a half: [H, W, 3]."""
+    """Decode at a half with the stage's two libraries and nothing around them: [H, W, 3]."""
     pixels = half(content)
     source = ImageData(pixels.shape[1], pixels.shape[0], PixelType.U8x3, pixels.tobytes())
-    target = ImageData(SIZE, SIZE, PixelType.U8x3)
-    Resizer().resize(source, target, MIDDLE)
-    return np.frombuffer(target.get_buffer(), np.uint8).reshape(SIZE, SIZE, 3)
+    target = ImageData(SQUARE, SQUARE, PixelType.U8x3)
+    Resizer().resize(source, target, resize_options())
+    return np.frombuffer(target.get_buffer(), np.uint8).reshape(SQUARE, SQUARE, 3)
+
+
+@cache
+def resize_options() -> ResizeOptions:
+    """Return the stage's filter."""
+    return ResizeOptions(ResizeAlg.convolution(FilterType.bilinear), fit_into_destination=True)
 
 
 def half(content: bytes) -> np.ndarray:
-    """Decoded by simplejpeg, no smaller than the result: [h, w, 3]."""
-    return simplejpeg.decode_jpeg(content, min_height=SIZE, min_width=SIZE)
+    """Decode with simplejpeg, no smaller than the result: [h, w, 3]."""
+    return simplejpeg.decode_jpeg(content, min_height=SQUARE, min_width=SQUARE)
 
 
 def middle(pixels: np.ndarray) -> np.ndarray:
-    """The square in the middle."""
+    """Return the square in the middle."""
     edge = (pixels.shape[1] - pixels.shape[0]) // 2
     return pixels[:, edge : edge + pixels.shape[0]]
 
 
-@cache
-def ways() -> dict[str, Way]:
-    """Every library that is there."""
+DECODERS: dict[str, Decoder] = {
+    "Pillow": with_pillow,
+    "Pillow at full size": partial(with_pillow, at_half=False),
+    "torchvision at full size": with_torchvision,
+    "simplejpeg + cykooz-resizer": with_cykooz,
+}
+OPENCV_DECODERS: dict[str, Decoder] = {
+    "OpenCV": with_opencv,
+    "simplejpeg + OpenCV": with_simplejpeg,
+}
+
+
+def decoders() -> dict[str, Decoder]:
+    """Return every decoder whose libraries are installed, each with one thread."""
     torch.set_num_threads(1)
-    found = {
-        "Pillow": with_pillow,
-        "Pillow, whole": with_whole_pillow,
-        "torchvision, whole": with_torchvision,
-        "simplejpeg + cykooz-resizer": with_cykooz,
-    }
-    try:
-        import cv2
-    except ImportError:
-        return found
+    if not find_spec("cv2"):
+        return DECODERS
+    import cv2
+
     cv2.setNumThreads(1)
-    return found | {"OpenCV": with_opencv, "simplejpeg + OpenCV": with_simplejpeg}
+    return DECODERS | OPENCV_DECODERS
 
 
-def loop_rate(way: Way, contents: list[bytes]) -> float:
-    """Images a second of one core."""
-    way(contents[0])
-    began = time.perf_counter()
-    for count, content in enumerate(cycle(contents)):
-        way(content)
-        if (seconds := time.perf_counter() - began) > SECONDS:
-            return (count + 1) / seconds
+def loop_rate(decoder: Decoder) -> float:
+    """Return images per second of one core."""
+    contents = [numbered_photograph(number) for number in range(PHOTOGRAPHS)]
+    decoder(contents[0])
+    count, began, seconds = 0, time.perf_counter(), 0.0
+    for content in cycle(contents):
+        decoder(content)
+        count, seconds = count + 1, time.perf_counter() - began
+        if seconds > SECONDS:
+            break
+    return count / seconds
 
 
-def stage_rate(media: Path, params: Path) -> float:
-    """Images a second of the stage, from the start of its process to the end."""
-    tensors = media.parent / "tensors"
-    command = [sys.executable, "-m", "components.preprocess.image", "--params", str(params)]
-    began = time.perf_counter()
-    subprocess.run(
-        [*command, "--media", str(media), "--tensors", str(tensors)],
-        check=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    seconds = time.perf_counter() - began
-    shutil.rmtree(tensors)
+def stage_rate(folder: Path) -> float:
+    """Return images per second of the stage, from the start of its process to the end."""
+    stage = read_stages()["preprocess_image"]
+    seconds = run_commands([stage], folder)[stage.name]
+    shutil.rmtree(folder / "data/tensors")
     return IMAGES / seconds
 
 
-class Usual:
-    """What is given to `datasets.map` as its guide has it: an image, decoded by `datasets`."""
-
-    options = MappingProxyType({})
-
-    def __call__(self, example: dict) -> dict:
-        return {"pixels": resized(example["image"])}
+def from_image(example: dict) -> dict:
+    """Return pixels as the guide of `datasets` has it, from an image that `datasets` decoded."""
+    return {"pixels": resized(example["image"])}
 
 
-class Batched:
-    """What makes `datasets.map` fastest: the stage's own processor, on batches of files."""
-
-    options = MappingProxyType({"batched": True, "batch_size": 256, "writer_batch_size": 256})
-
-    def __init__(self):
-        self.processor = ImageProcessor(ImageSettings(size=SIZE))
-
-    def __call__(self, batch: dict) -> dict:
-        return self.processor([file["bytes"] for file in batch["image"]])
+def from_files(batch: dict) -> dict:
+    """Return pixels with what makes `datasets.map` fastest, the stage's own processor."""
+    return ImageProcessor(SQUARE)(file["bytes"] for file in batch["image"])
 
 
-GUIDE = "as its guide has it"
-MAPS = {GUIDE: Usual, "batches through the same processor": Batched}
+MAPS: dict[str, tuple[Callable[[dict], dict], dict[str, Any]]] = {  # functions and options
+    GUIDE: (from_image, {}),
+    "batches through the same processor": (
+        from_files,
+        {"batched": True, "batch_size": 256, "writer_batch_size": 256},
+    ),
+}
 
 
-def map_rate(kind: str, folder: Path, workers: int) -> float:
-    """Images a second of `datasets.map` from Parquet files to its own on disk."""
+def map_rate(kind: str, folder: Path) -> float:
+    """Return images per second of `datasets.map` from Parquet files to its own on disk."""
     import datasets
 
     datasets.disable_progress_bars()
-    function, cache_dir = MAPS[kind](), folder.parent / "cache"
-    paths = [str(folder / f"{shard.name}.parquet") for shard in read_index(folder)]
-    source = datasets.Dataset.from_parquet(paths, columns=["content"], cache_dir=str(cache_dir))
+    (function, options), cache_folder, media = MAPS[kind], folder / "cache", folder / MEDIA
+    paths = [str(media / f"{shard.name}.parquet") for shard in read_index(media)]
+    source = datasets.Dataset.from_parquet(paths, columns=["content"], cache_dir=str(cache_folder))
     source = source.rename_column("content", "image").cast_column(
-        "image", datasets.Image(decode=not function.options)
+        "image", datasets.Image(decode=not options)
     )
-    shape = (3, SIZE, SIZE) if function.options else (SIZE, SIZE, 3)
+    shape = (3, SQUARE, SQUARE) if options else (SQUARE, SQUARE, 3)
     began = time.perf_counter()
     source.map(
         function,
-        num_proc=workers,
+        num_proc=os.cpu_count(),
         remove_columns=["image"],
         features=datasets.Features({"pixels": datasets.Array3D(shape, "uint8")}),
         load_from_cache_file=False,
-        **function.options,
+        **options,
     )
     seconds = time.perf_counter() - began
-    shutil.rmtree(cache_dir)
+    shutil.rmtree(cache_folder)
     return IMAGES / seconds
 
 
-def measure(project: Path) -> dict:
-    """Medians of all rates in images a second, and of the ratios within a turn.
+def write_input(folder: Path, project: Path) -> None:
+    """Write what the stage reads: settings and media."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["workers"] = os.cpu_count()
+    params["preprocess"]["image"]["size"] = SQUARE
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    make_pretrained(folder)
+    writer = MediaWriter(folder / MEDIA)
+    for number in range(IMAGES):
+        content = numbered_photograph(number)
+        writer.add(Asset(content_id(content), content))
+    writer.close()
 
-    Returns:
-        `stage`; `loops` by library; `by_core`, the stage against each of them times the cores;
-        `maps` by kind and `by_map`, the stage against each, empty without `datasets`.
+
+def measure(project: Path) -> tuple[dict[str, Comparison], dict[str, Comparison]]:
+    """Compare images per second of the stage with each loop, and with each map.
+
+    The stage's are per core of the machine in the first; the second is empty if `datasets` is not
+    installed.
     """
     os.environ["HF_HUB_OFFLINE"] = "1"
-    cores = os.cpu_count()
-    settings = yaml.safe_load((project / "params.yaml").read_text())
-    settings["workers"] = cores
-    settings["preprocess"]["image"]["size"] = SIZE
-    kinds = MAPS if find_spec("datasets") else {}
+    cores, maps = os.cpu_count() or 1, MAPS if find_spec("datasets") else {}
+    loop_rates, map_rates = defaultdict(list), defaultdict(list)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "params.yaml").write_text(yaml.safe_dump(settings))
-        writer = MediaWriter(folder / "media")
-        for content in files(IMAGES):
-            writer.add(Asset(content_id(content), content))
-        writer.close()
-        contents = list(files(DISTINCT))
-        turns = []
-        for _ in range(TURNS):
-            loops = {library: loop_rate(way, contents) for library, way in ways().items()}
-            stage = stage_rate(folder / "media", folder / "params.yaml")
-            turns.append((stage, loops, {k: map_rate(k, folder / "media", cores) for k in kinds}))
-    median = statistics.median
-    return {
-        "stage": median(stage for stage, _, _ in turns),
-        "loops": {k: median(loops[k] for _, loops, _ in turns) for k in ways()},
-        "by_core": {
-            k: median(stage / (cores * loops[k]) for stage, loops, _ in turns) for k in ways()
-        },
-        "maps": {k: median(maps[k] for *_, maps in turns) for k in kinds},
-        "by_map": {k: median(stage / maps[k] for stage, _, maps in turns) for k in kinds},
-    }
+        write_input(folder, project)
+        for _ in range(REPETITIONS):
+            stage = stage_rate(folder)
+            for library, decoder in decoders().items():
+                loop_rates[library].append((stage / cores, loop_rate(decoder)))
+            for kind in maps:
+                map_rates[kind].append((stage, map_rate(kind, folder)))
+    return (
+        {library: Comparison.of(rates) for library, rates in loop_rates.items()},
+        {kind: Comparison.of(rates) for kind, rates in map_rates.items()},
+    )
+
+
+def figures(project: Path) -> Iterator[Figure]:
+    """Yield the rows of the table."""
+    (loops, maps), cores = measure(project), os.cpu_count() or 1
+    fastest = max(loop.reference for loop in loops.values())
+    for library, loop in loops.items():
+        name = f"JPEG 640×480 → 224, the whole stage against {library} on one core × the cores"
+        rates = f"{cores * loop.value:.0f} images/s against {loop.reference:.0f} per core"
+        bar = "≥ 0.8" if loop.reference == fastest else REPORTED
+        yield Figure(name, f"{loop.ratio:.2f} ({rates})", bar)
+    for kind, other in maps.items():
+        name = f"the same against `datasets.map` with as many processes, {kind}"
+        value = f"{other.ratio:.2f} × ({other.value:.0f} images/s against {other.reference:.0f})"
+        yield Figure(name, value, "≥ 1.5 ×" if kind == GUIDE else REPORTED)

@@ -1,123 +1,84 @@
-"""The time of a training step against other loops: same model, batches, losses and optimiser.
+"""The time of a training step against other loops: same model, batches, losses and optimizer.
 
-Our loop is `fit`, as the train stage calls it. The others are a loop written by hand, Lightning's
-and that of Transformers' `Trainer`, wrapped as their guides say and with everything off that only
-costs time: logging, checkpoints, progress, clipping. All have the batches ready, and their loaders
-hand out the places of these. A step lasts from its beginning to that of the next, so that what a
-loop does before its first step and after its last does not count. Counted is processor time, all
-of it one thread's, since the clock of a shared machine counts others' work too. The loops take
-turns in one process, each in each place once, and ratios are taken within a turn.
+The loop of the stages is `train`, as the train stage calls it. The others are a loop written by
+hand, Lightning's and that of Transformers' `Trainer`, wrapped as their guides say and with
+everything off that only costs time: logging, checkpoints, progress, clipping. All have the batches
+ready, and their loaders return the places of these. A step lasts from its beginning to that of the
+next, so that what a loop does before its first step and after its last does not count. Counted is
+processor time, all of one thread, since the clock of a shared machine counts others' work too. The
+loops run one after the other in one process, in another order in each repetition, and ratios are
+taken within a repetition.
 """
 
-import contextlib
 import io
 import logging
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from components.modalities.registry import MODALITIES
 from torch import Tensor, nn
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
 
-from benchmarks.throughput import start
-from components.common.files import read_json
-from components.config.settings import Settings
-from components.data.tables import SAMPLES, read_table
-from components.train.__main__ import recipe
-from components.train.data import prepare
-from components.training.checkpoint import Checkpoint
-from components.training.loop import fit
-from components.training.run import Recipe, Share
-from components.training.settings import EncoderModes
+from benchmarks.figures import Comparison, Figure
+from benchmarks.training import MODES, TimedTraining, fresh_model, read_settings, timed_training
+from components.train.joint_training import StepSamples
+from components.train.settings import TrainStageSettings
+from components.training.loop import train
 
-STEPS = 100
-TURNS = 4
-OURS, BY_HAND = "ours", "a loop by hand"
+OWN, BY_HAND = "the loop of the stages", "a loop by hand"
+
+STEPS = 100  # of one loop in one repetition
+REPETITIONS = 4  # of all loops; as many as loops put each in each place once
 
 
-@dataclass
-class Work:
-    """What every loop is given.
-
-    Attributes:
-        recipe: of the train stage, with a fresh model.
-        batches: those of the run.
-        began: when each step did, in processor time.
-    """
-
-    recipe: Recipe
-    batches: list
-    began: list[float] = field(default_factory=list)
-
-    def share(self, batch: Any, count: int) -> list[Share]:
-        """A batch as a step sees it: here the step begins."""
-        self.began.append(time.process_time())
-        return self.recipe.share(batch, count)
-
-    def loss(self, batch: Any) -> Tensor:
-        """Of a batch, all tasks together."""
-        (whole,) = self.share(batch, 1)
-        return self.recipe.total(self.recipe.losses(whole.batch))
-
-    def optimiser(self) -> AdamW:
-        """As a guide has it."""
-        learning = [p for p in self.recipe.module.parameters() if p.requires_grad]
-        options = self.recipe.options
-        return AdamW(
-            learning, lr=options.learning_rate, weight_decay=options.weight_decay, fused=True
-        )
-
-    def seconds(self) -> float:
-        """Of a step, their mean."""
-        if len(self.began) != len(self.batches):
-            raise AssertionError(f"{len(self.began)} steps for {len(self.batches)} batches")
-        return (self.began[-1] - self.began[0]) / (len(self.began) - 1)
+def loss(run: TimedTraining, batch: StepSamples) -> Tensor:
+    """Return the loss of a batch, all tasks together."""
+    (whole,) = run.micro_batches(batch, 1)
+    return run.total_loss(run.losses(whole.batch))
 
 
-def ours(work: Work, folder: Path) -> None:
-    """The loop of all stages, without what is measured after an epoch."""
-    fit(replace(work.recipe, batches=lambda: work.batches, share=work.share, measure=dict))
+def optimizer(run: TimedTraining) -> tuple[AdamW, CosineAnnealingLR]:
+    """Return the optimizer and its schedule as a guide has them."""
+    learning = [p for p in run.module.parameters() if p.requires_grad]
+    rate, decay = run.optimizer.learning_rate, run.optimizer.weight_decay
+    adamw = AdamW(learning, lr=rate, weight_decay=decay, fused=True)
+    return adamw, CosineAnnealingLR(adamw, len(run.batches()))
 
 
-def by_hand(work: Work, folder: Path) -> None:
-    """Nothing but what it takes to learn."""
-    optimiser = work.optimiser()
-    schedule = CosineAnnealingLR(optimiser, len(work.batches))
-    work.recipe.module.train()
-    for batch in work.batches:
-        optimiser.zero_grad()
-        work.loss(batch).backward()
-        optimiser.step()
+def by_hand(run: TimedTraining, folder: Path) -> None:
+    """Train with nothing but what it takes to learn."""
+    adamw, schedule = optimizer(run)
+    run.module.train()
+    for batch in run.batches():
+        adamw.zero_grad()
+        loss(run, batch).backward()
+        adamw.step()
         schedule.step()
 
 
-def lightning(work: Work, folder: Path) -> None:
-    """Lightning's `Trainer` and a `LightningModule`."""
+def with_lightning(run: TimedTraining, folder: Path) -> None:
+    """Train with Lightning's `Trainer` and a `LightningModule`."""
     import lightning
 
     class Module(lightning.LightningModule):
         def __init__(self):
             super().__init__()
-            self.module = work.recipe.module
+            self.module = run.module
 
         def training_step(self, place):
-            return work.loss(work.batches[place])
+            return loss(run, run.batches()[place])
 
         def configure_optimizers(self):
-            optimiser = work.optimiser()
-            schedule = CosineAnnealingLR(optimiser, len(work.batches))
-            return [optimiser], [{"scheduler": schedule, "interval": "step"}]
+            adamw, schedule = optimizer(run)
+            return [adamw], [{"scheduler": schedule, "interval": "step"}]
 
     trainer = lightning.Trainer(
         accelerator="cpu",
-        deterministic=True,  # as ours is
+        deterministic=True,  # as the stages are
         max_epochs=1,
         logger=False,
         enable_checkpointing=False,
@@ -125,29 +86,29 @@ def lightning(work: Work, folder: Path) -> None:
         enable_model_summary=False,
         default_root_dir=folder,
     )
-    trainer.fit(Module(), DataLoader(range(len(work.batches)), batch_size=None))
+    trainer.fit(Module(), DataLoader(range(len(run.batches())), batch_size=None))
 
 
-def transformers(work: Work, folder: Path) -> None:
-    """Transformers' `Trainer`."""
+def with_transformers(run: TimedTraining, folder: Path) -> None:
+    """Train with Transformers' `Trainer`."""
     from transformers import Trainer, TrainingArguments
 
     class Module(nn.Module):
         def __init__(self):
             super().__init__()
-            self.module = work.recipe.module
+            self.module = run.module
 
         def forward(self, place):
-            return {"loss": work.loss(work.batches[place])}
+            return {"loss": loss(run, run.batches()[place])}
 
     arguments = TrainingArguments(
         output_dir=str(folder),
         use_cpu=True,
         num_train_epochs=1,
-        per_device_train_batch_size=1,  # a batch of ours
+        per_device_train_batch_size=1,  # one of the batches
         optim="adamw_torch_fused",
-        learning_rate=work.recipe.options.learning_rate,
-        weight_decay=work.recipe.options.weight_decay,
+        learning_rate=run.optimizer.learning_rate,
+        weight_decay=run.optimizer.weight_decay,
         lr_scheduler_type="cosine",
         max_grad_norm=0.0,
         logging_strategy="no",
@@ -157,61 +118,55 @@ def transformers(work: Work, folder: Path) -> None:
         remove_unused_columns=False,
         dataloader_pin_memory=False,
     )
-    data = [{"place": place} for place in range(len(work.batches))]
+    data = [{"place": place} for place in range(len(run.batches()))]
     Trainer(Module(), arguments, data_collator=lambda rows: rows[0], train_dataset=data).train()
 
 
-LOOPS: dict[str, Callable[[Work, Path], None]] = {
-    OURS: ours,
+LOOPS: dict[str, Callable[[TimedTraining, Path], object]] = {
+    OWN: lambda run, folder: train(run),
     BY_HAND: by_hand,
-    "Lightning": lightning,
-    "Transformers' Trainer": transformers,
+    "Lightning": with_lightning,
+    "Transformers' Trainer": with_transformers,
 }
+NEEDS = {"Lightning": "lightning", "Transformers' Trainer": "accelerate"}  # packages
 
 
-@contextlib.contextmanager
-def quietly():
-    """Without what the libraries say."""
+def seconds_per_step(project: Path, settings: TrainStageSettings, name: str) -> float:
+    """Return the mean time of a step of a loop."""
     logging.getLogger("lightning").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        yield
+    with (
+        timed_training(project, settings, fresh_model(project, settings), STEPS) as run,
+        TemporaryDirectory() as folder,
+        redirect_stdout(io.StringIO()),  # what the libraries print
+        redirect_stderr(io.StringIO()),
+    ):
+        LOOPS[name](run, Path(folder))
+    if len(run.began) != len(run.batches()):
+        raise AssertionError(f"{len(run.began)} steps for {len(run.batches())} batches")
+    return (run.began[-1] - run.began[0]) / (len(run.began) - 1)
 
 
-def turn(settings: Settings, order: list[str]) -> dict[str, float]:
-    """Seconds of a step, by loop, one after the other in this order."""
-    table = read_table(Path("data/samples.parquet"), SAMPLES)
-    tensors, features = (
-        {m: Path("data") / kind / m for m in MODALITIES} for kind in ("tensors", "features")
-    )
-    train = settings.train.model_copy(update={"epochs": 1})
-    settings = settings.model_copy(update={"train": train})
-    found = {}
-    for name in order:
-        model = start(settings, read_json(Path("data/vocabulary.json")))
-        course = prepare(settings, table, model, tensors, features)
-        with TemporaryDirectory() as folder, quietly():
-            chosen = recipe(course, settings, Checkpoint(Path(folder) / "checkpoint", ""))
-            work = Work(chosen, list(chosen.batches())[:STEPS])
-            LOOPS[name](work, Path(folder))
-        found[name] = work.seconds()
-    return found
+def measure(project: Path, mode: str) -> dict[str, Comparison]:
+    """Compare the seconds per step of the stages' loop with each other loop."""
+    settings = read_settings(project, encoders=MODES[mode], epochs=1)
+    names = [name for name in LOOPS if name not in NEEDS or find_spec(NEEDS[name])]
+    repetitions = []
+    for number in range(REPETITIONS):
+        first = number % len(names)
+        order = names[first:] + names[:first]
+        repetitions.append({n: seconds_per_step(project, settings, n) for n in order})
+    return {
+        name: Comparison.of([(found[OWN], found[name]) for found in repetitions])
+        for name in names
+        if name != OWN
+    }
 
 
-def measure(settings: Settings) -> dict[str, dict[str, dict[str, float]]]:
-    """By mode of the encoders and loop: seconds of a step, and our time as a share of theirs."""
-    result = {}
-    for mode in ("frozen", "finetune"):
-        modes = EncoderModes(**dict.fromkeys(MODALITIES, mode))
-        train = settings.train.model_copy(update={"encoders": modes})
-        chosen = settings.model_copy(update={"train": train})
-        names = list(LOOPS)
-        orders = [names[n % len(names) :] + names[: n % len(names)] for n in range(TURNS)]
-        turns = [turn(chosen, order) for order in orders]
-        result[mode] = {
-            name: {
-                "seconds": statistics.median(found[name] for found in turns),
-                "ratio": statistics.median(found[OURS] / found[name] for found in turns),
-            }
-            for name in names
-        }
-    return result
+def figures(project: Path) -> Iterator[Figure]:
+    """Yield the rows of the table."""
+    for mode in MODES:
+        for loop, found in measure(project, mode).items():
+            own, other = 1000 * found.value, 1000 * found.reference
+            value = f"{found.ratio:.2f} × ({own:.1f} ms against {other:.1f} ms)"
+            bar = "≤ 1.05 ×" if loop == BY_HAND else "< 1 ×"
+            yield Figure(f"a training step against {loop}, encoders {mode}", value, bar)

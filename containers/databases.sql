@@ -1,4 +1,4 @@
--- PostgreSQL's image runs this once, when its volume is empty.
+-- Run once by PostgreSQL's image, when its volume is empty.
 CREATE DATABASE mlflow;
 CREATE DATABASE mlflow_users;
 CREATE DATABASE prefect;

@@ -1,4 +1,4 @@
-"""The weekly exam as a Prefect flow: champion and challenger, tried with every corruption.
+"""Evaluation of registered models as a Prefect flow: champion and challenger, every corruption.
 
 python -m flows.evaluate
 """
@@ -15,51 +15,50 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from components.common.errors import InputError, Unavailable
-from components.common.files import read_json
-from components.config.promote import Suite
-from components.registry.naming import flatten, metric_name
-from components.registry.tracking import explained
-from flows import artifacts
-from flows.command import Stopped
-from flows.gates import number
-from flows.notify import report
-from flows.promote import Desk
-from flows.runs import CANCELLED, attended, note_process
-from flows.shell import INVALID, exit_code
-from flows.turn import turn
+from components.common.nested import flatten
+from components.registry.tracking import connect, metric_name, mlflow_errors
+from flows.dvc.run_lock import run_lock
+from flows.prefect import artifacts
+from flows.prefect.exit_codes import INVALID, exit_code
+from flows.prefect.notify import report
+from flows.prefect.runs import CANCELLED, label_process, watch_cancellation
+from flows.processes.command import Stopped
+from flows.promotion.gates import format_number
+from flows.promotion.registered_model import RegisteredModel
+from flows.settings import Suite
 
-PARTS = ("metrics", "slices", "robustness", "latency", "size_bytes")  # of an exam, in figures
 ROBUSTNESS = "robustness/"
-BATCH = 1000  # metrics a request
+MAX_METRICS = 1000  # per request
 
-Figures = Mapping[str, float]
+Figures = Mapping[str, float]  # by name
 
 
 @flow(name="evaluate", on_failure=[report], on_crashed=[report])
 def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
-    """Examine the champion and the challenger on the present test data; promote nothing.
+    """Evaluate champion and challenger on the current test data; promote nothing.
 
-    The figures go to the artifacts `exam` and `robustness`, and to the versions' runs in MLflow.
+    The figures go to the artifacts `evaluation` and `robustness`, and to the versions' runs in
+    MLflow.
 
     Args:
-        suite: the corruptions that they are tried with.
+        suite: of corruptions.
 
     Returns:
         A completed state with the figures by alias, or a failed one, named "Invalid" after a
         mistake in configuration or data.
     """
-    note_process()
-    with attended() as cancelled:
+    label_process()
+    with watch_cancellation() as cancelled:
         state = _evaluate(suite, cancelled)
     return Cancelled(message=state.message) if cancelled.is_set() else state
 
 
 def _evaluate(suite: Suite, cancelled: Event) -> State:
     try:
-        with turn(cancelled):
+        with run_lock(cancelled):
             versions = candidates()
-            exams = {
-                alias: examine(number, suite, cancelled)
+            found = {
+                alias: evaluate_version(number, suite, cancelled)
                 for alias, number in versions.items()
                 if not cancelled.is_set()
             }
@@ -69,113 +68,99 @@ def _evaluate(suite: Suite, cancelled: Event) -> State:
         return Failed(message=str(error))
     if cancelled.is_set():
         return Cancelled(message=CANCELLED)
-    artifacts.show(exam_page(exams), "exam")
-    artifacts.show(robustness_page(exams), "robustness")
+    figures = {alias: made for alias, made in found.items() if not isinstance(made, State)}
+    artifacts.show(evaluation_page(figures), "evaluation")
+    artifacts.show(robustness_page(figures), "robustness")
     named = ", ".join(f"version {number} ({alias})" for alias, number in versions.items())
-    return Completed(message=f"examined with the suite {suite}: {named}", data=exams)
+    return Completed(message=f"evaluated with the suite {suite}: {named}", data=figures)
 
 
 def candidates() -> dict[str, str]:
-    """The champion's and the challenger's version by alias; once if both are the same.
-
-    Raises:
-        InputError: no version has either alias.
-        Unavailable: MLflow does not answer.
-    """
-    desk = Desk()
-    aliases = desk.settings.promote.alias, desk.settings.register_.alias
-    with explained(desk.mlflow):
-        desk.log.note_moves()
-        known = desk.mlflow.MlflowClient().get_registered_model(desk.model).aliases
+    """Return alias → version of champion and challenger; once if both are the same version."""
+    with mlflow_errors(connect()):
+        model = RegisteredModel()
+        model.log.record_moves()
+        known = model.versions.aliases()
+    aliases = model.settings.promote.alias, model.settings.register_.alias
     found: dict[str, str] = {}
     for alias in aliases:
-        if alias in known and str(known[alias]) not in found.values():
-            found[alias] = str(known[alias])
+        if alias in known and known[alias] not in found.values():
+            found[alias] = known[alias]
     if not found:
         raise InputError(
-            f"no version of {desk.model} is {' or '.join(aliases)}. Make a model first: make run"
+            f"no version of {model.name} has the alias {' or '.join(aliases)}. Make a model first: "
+            "make run"
         )
     return found
 
 
 @task(task_run_name="version {number}", cache_policy=NO_CACHE)
-def examine(number: str, suite: Suite, cancelled: Event) -> Figures | State:
-    """Examine a version and log the figures, which are given by name.
-
-    Returns:
-        The figures, or a state that says that `cancelled` was set first.
-
-    Raises:
-        InputError: the version cannot be asked.
-        Unavailable: MLflow does not answer.
-    """
-    desk = Desk(cancelled)
-    with explained(desk.mlflow):
+def evaluate_version(number: str, suite: Suite, cancelled: Event) -> Figures | State:
+    """Evaluate a version and log its figures; return them, or a state if `cancelled` was set."""
+    with mlflow_errors(connect()):
+        model = RegisteredModel(cancelled)
         try:
-            exam = read_json(desk.exam(number, suite) / "exam.json")
+            evaluation = model.evaluate(number, suite)
         except Stopped:  # Prefect would log it as a fault
             return Cancelled(message=CANCELLED)
-        figures = dict(flatten({part: exam[part] for part in PARTS}, "/"))
-        record(desk, number, suite, exam["made_of"], figures)
+        others = {
+            part: evaluation.content[part] for part in ("robustness", "latency", "size_bytes")
+        }
+        figures = evaluation.figures.by_name() | dict(flatten(others, "/"))
+        log_figures(model, number, suite, evaluation.content["fingerprint"], figures)
     return figures
 
 
-def record(desk: Desk, number: str, suite: Suite, exam: str, figures: Figures) -> None:
-    """Log the figures of an exam to the version's run, a step an exam; those of the last once."""
+def log_figures(
+    model: RegisteredModel, number: str, suite: Suite, fingerprint: str, figures: Figures
+) -> None:
+    """Log figures to the version's run, one step per evaluation, and each evaluation once."""
     from mlflow.entities import Metric
 
-    client, tag = desk.mlflow.MlflowClient(), f"exam.{suite}"
-    version = client.get_model_version(desk.model, number)
-    if version.tags.get(tag) == exam:
+    client, tag, version = model.mlflow.MlflowClient(), f"evaluation.{suite}", model.version(number)
+    if version.tags.get(tag) == fingerprint:
         return
-    names = {name: metric_name("exam", suite, *name.split("/")) for name in figures}
+    names = {name: metric_name("evaluation", suite, *name.split("/")) for name in figures}
     step = len(client.get_metric_history(version.run_id, names["size_bytes"]))
     now = int(time.time() * 1000)
     rows = [Metric(names[name], value, now, step) for name, value in figures.items()]
-    for start in range(0, len(rows), BATCH):
-        client.log_batch(version.run_id, metrics=rows[start : start + BATCH])
-    client.set_model_version_tag(desk.model, number, tag, exam)
+    for start in range(0, len(rows), MAX_METRICS):
+        client.log_batch(version.run_id, metrics=rows[start : start + MAX_METRICS])
+    model.versions.tag(number, tag, fingerprint)
 
 
-def exam_page(exams: Mapping[str, Figures]) -> str:
-    """All but robustness, a column a version, as Markdown."""
-    names = (name for name in _names(exams) if not name.startswith(ROBUSTNESS))
-    rows = [[name, *(number(exam.get(name)) for exam in exams.values())] for name in names]
-    return artifacts.table(("figure", *exams), rows)
-
-
-def robustness_page(exams: Mapping[str, Figures]) -> str:
-    """Clean and corrupted performance of each version and their ratio, as Markdown."""
-    kinds = ("clean", "corrupted", "relative")
-    names = (name for name in _names(exams) if name.startswith(ROBUSTNESS))
-    asked = dict.fromkeys(name.rpartition("/")[0] for name in names)
-    header = ("asked", *(f"{alias}: {kind}" for alias in exams for kind in kinds))
+def evaluation_page(figures: Mapping[str, Figures]) -> str:
+    """Return all figures except robustness, one column per version, as Markdown."""
     rows = [
-        [
-            name.removeprefix(ROBUSTNESS),
-            *(number(exam.get(f"{name}/{kind}")) for exam in exams.values() for kind in kinds),
-        ]
-        for name in asked
+        [name, *(format_number(found.get(name)) for found in figures.values())]
+        for name in _names(figures)
+        if not name.startswith(ROBUSTNESS)
     ]
+    return artifacts.table(("figure", *figures), rows)
+
+
+def robustness_page(figures: Mapping[str, Figures]) -> str:
+    """Return clean and corrupted performance of each version and their ratio, as Markdown."""
+    kinds = ("clean", "corrupted", "relative")
+    names = (name for name in _names(figures) if name.startswith(ROBUSTNESS))
+    subjects = dict.fromkeys(name.rpartition("/")[0] for name in names)
+    header = ("subject", *(f"{alias}: {kind}" for alias in figures for kind in kinds))
+    rows = []
+    for name in subjects:
+        values = (found.get(f"{name}/{kind}") for found in figures.values() for kind in kinds)
+        rows.append([name.removeprefix(ROBUSTNESS), *map(format_number, values)])
     return artifacts.table(header, rows)
 
 
-def _names(exams: Mapping[str, Figures]) -> list[str]:
-    return list(dict.fromkeys(name for exam in exams.values() for name in exam))
+def _names(figures: Mapping[str, Figures]) -> list[str]:
+    return list(dict.fromkeys(name for found in figures.values() for name in found))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Examine now, from the shell; see `exit_code`."""
+    """Evaluate now, from the shell; see `exit_code`."""
     parser = argparse.ArgumentParser(prog="python -m flows.evaluate", description=__doc__)
     parser.add_argument("--suite", choices=("none", "quick", "full"), default="full")
-    suite = parser.parse_args(argv).suite
-
-    def run() -> State:
-        state = evaluate(suite, return_state=True)
-        print(f"{state.name}: {state.message}")
-        return state
-
-    return exit_code(run)
+    return exit_code(evaluate, suite=parser.parse_args(argv).suite)
 
 
 if __name__ == "__main__":

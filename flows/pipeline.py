@@ -1,4 +1,4 @@
-"""The pipeline as a Prefect flow: one task a stage, independent stages side by side.
+"""The pipeline as a Prefect flow: one task per stage, independent stages side by side.
 
 python -m flows.pipeline --target train --retries 1
 """
@@ -8,45 +8,38 @@ import sys
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from threading import Event
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from prefect import Task, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture
 from prefect.states import Cancelled, Completed, Failed
-from prefect.task_runners import ThreadPoolTaskRunner
+from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from components.common.errors import InputError
-from flows import remote
-from flows.artifacts import Progress, run_page, show, stage_page
-from flows.command import Stopped
-from flows.notify import report
-from flows.override import overridden, override, parsed
-from flows.plan import PlannedStage
-from flows.runs import attended, note_process, pause
-from flows.shell import INVALID, exit_code
-from flows.stages import Outcome, StageFailed, Stages
-from flows.turn import turn
+from flows.dvc import remote
+from flows.dvc.pages import run_page, stage_page
+from flows.dvc.plan import PlannedStage
+from flows.dvc.run_lock import run_lock
+from flows.dvc.stages import Outcome, StageFailed, Stages
+from flows.params_file import edit, edited, parse_assignments
+from flows.prefect.artifacts import Progress, show
+from flows.prefect.exit_codes import INVALID, exit_code
+from flows.prefect.notify import report
+from flows.prefect.runs import label_process, pause, watch_cancellation
+from flows.processes.command import Stopped
+from flows.settings import PARAMS
 
-PARAMS = Path("params.yaml")
 RETRY_SECONDS = 10.0
 WAKE_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class How:
-    """How stages are run.
-
-    Attributes:
-        force: though nothing changed.
-        timeout: limit of a command in seconds.
-        retries: tries after a failure that may pass.
-        retry_seconds: about how long the first of them is waited for, each further one twice that.
-    """
+class RunOptions:
+    """How stages are run; see `pipeline`."""
 
     force: bool
     timeout: float | None
@@ -55,13 +48,13 @@ class How:
 
 
 @task(cache_policy=NO_CACHE)
-def run_stage(stages: Stages, planned: PlannedStage, how: How) -> State[Outcome]:
-    """One stage as a task: the state's name says what happened, its message says why."""
+def run_stage(stages: Stages, planned: PlannedStage, options: RunOptions) -> State[Outcome]:
+    """Run a stage as a task: the name of its state says what happened, its message why."""
     logger, name = get_run_logger(), planned.name
-    pause(how.retry_seconds, stages.stopping)
+    pause(options.retry_seconds, stages.stopping)
     started, before = time.monotonic(), planned.metrics()
     try:
-        outcome = stages.run(name, how.force, Progress(name, logger.info), how.timeout)
+        outcome = stages.run(name, options.force, Progress(name, logger.info), options.timeout)
     except (InputError, StageFailed) as error:
         what = "invalid" if isinstance(error, InputError) else "failed"
         may_pass = getattr(error, "may_pass", False)
@@ -73,10 +66,10 @@ def run_stage(stages: Stages, planned: PlannedStage, how: How) -> State[Outcome]
     return Completed(name=outcome.what.capitalize(), message=outcome.why, data=outcome)
 
 
-# A thread for each stage, as a stage that waits for others holds one: `workers` is kept by Stages.
+# One thread per stage, since a stage that waits for others holds one; Stages enforces `workers`.
 @flow(
     name="pipeline",
-    task_runner=ThreadPoolTaskRunner(max_workers=sys.maxsize),
+    task_runner=cast(TaskRunner[Any], ThreadPoolTaskRunner(max_workers=sys.maxsize)),
     on_failure=[report],
     on_crashed=[report],
 )
@@ -96,44 +89,44 @@ def pipeline(
     nothing left to do.
 
     Args:
-        targets: stages, as `dvc repro` takes them.
-        force: run every stage, though nothing changed.
-        retries: how often a stage is tried again whose failure may pass by itself: a service that
-            does not answer (exit code 75), files or a lock that another DVC process has.
-        retry_seconds: about how long it waits before that; twice as long each further time.
+        targets: stages, as for `dvc repro`.
+        force: run every stage even if nothing changed.
+        retries: of a stage whose failure may pass: a service that does not answer (exit code 75),
+            files or a lock that another DVC process holds.
+        retry_seconds: approximate wait before the first retry, doubled for each further one.
         stage_timeout_seconds: time limit of each stage's command.
-        workers: stages that run side by side; the number of CPUs if None.
-        push: afterwards push what they made to DVC's default remote.
+        workers: stages that run side by side, by default the number of CPUs.
+        push: push outputs to DVC's default remote afterwards.
         settings: values that are written to params.yaml first, by dotted key: {"train.epochs": 3}.
 
     Returns:
         A state with the outcomes in the plan's order: Completed, Failed, a failed one named
         "Invalid" after a mistake in configuration or data, or Cancelled.
     """
-    note_process()
+    label_process()
     try:
         stages = Stages(workers)
         if push:
             remote.check_remote()
-        with attended(stages.stop) as cancelled:
-            with turn(stages.stopping):
+        with watch_cancellation(stages.stop) as cancelled:
+            with run_lock(stages.stopping):
                 if settings:
-                    override(PARAMS, settings)
+                    edit(PARAMS, settings)
                 plan = stages.plan(targets or [])
-                how = How(force, stage_timeout_seconds, retries, retry_seconds)
-                outcomes = _run(stages, plan, how)
+                options = RunOptions(force, stage_timeout_seconds, retries, retry_seconds)
+                outcomes = _run(stages, plan, options)
             state = _conclude(outcomes)
             if push and state.is_completed():
                 state = _pushed(state, cancelled)
     except InputError as error:
         return Failed(name=INVALID, message=str(error), data=[])
-    if cancelled.is_set():  # the server takes no other state then
+    if cancelled.is_set():  # the server accepts no other state then
         return Cancelled(message=state.message, data=outcomes)
     return state
 
 
-def _run(stages: Stages, plan: list[PlannedStage], how: How) -> list[Outcome]:
-    """Each stage as a task that waits for those it needs; what became of each."""
+def _run(stages: Stages, plan: list[PlannedStage], options: RunOptions) -> list[Outcome]:
+    """Run each stage as a task that waits for those it needs; return their outcomes."""
 
     def worth_retrying(_task: Task, _run: TaskRun, state: State) -> bool:
         outcome = state.result(raise_on_failure=False)
@@ -145,11 +138,13 @@ def _run(stages: Stages, plan: list[PlannedStage], how: How) -> list[Outcome]:
             stage_task = run_stage.with_options(
                 name=planned.name,
                 task_run_name=planned.name,
-                retries=how.retries,
+                retries=options.retries,
                 retry_condition_fn=worth_retrying,
             )
             upstream = [futures[name] for name in planned.upstream]
-            futures[planned.name] = stage_task.submit(stages, planned, how, wait_for=upstream)
+            futures[planned.name] = stage_task.submit(
+                stages, planned, options, return_state=False, wait_for=upstream
+            )
         _wait(futures.values())
     finally:
         stages.stop()
@@ -157,10 +152,10 @@ def _run(stages: Stages, plan: list[PlannedStage], how: How) -> list[Outcome]:
 
 
 def _wait(futures: Iterable[PrefectFuture]) -> None:
-    """Wait until all are done, awake now and then.
+    """Wait until all are done, waking up now and then.
 
-    Python acts on a signal in the main thread only, and a wait without limit there sleeps through
-    one that came just before it began, or that the kernel gave to another thread.
+    Python handles signals in the main thread only, and an unlimited wait there misses a signal that
+    came just before it began, or that the kernel gave to another thread.
     """
     for future in futures:
         done = Event()
@@ -178,7 +173,7 @@ def _outcome(planned: PlannedStage, futures: dict[str, PrefectFuture]) -> Outcom
     result = state.result(raise_on_failure=False)
     if isinstance(result, Outcome):
         return result
-    return Outcome(planned.name, "failed", state.message or repr(result))  # a fault of ours
+    return Outcome(planned.name, "failed", state.message or repr(result))  # a fault of this project
 
 
 def _conclude(outcomes: list[Outcome]) -> State[list[Outcome]]:
@@ -204,7 +199,7 @@ def _pushed(state: State[list[Outcome]], cancelled: Event) -> State[list[Outcome
 
 
 def table(outcomes: list[Outcome]) -> str:
-    """The outcomes as aligned text: stage, what happened, seconds, why."""
+    """Return the outcomes as aligned text: stage, what happened, seconds, why."""
     width = max((len(outcome.name) for outcome in outcomes), default=0)
     return "\n".join(
         f"  {outcome.name:<{width}}  {outcome.what:<11}  {outcome.seconds:8.1f} s  {outcome.why}"
@@ -215,55 +210,52 @@ def table(outcomes: list[Outcome]) -> str:
 def main(argv: list[str] | None = None) -> int:
     """Run the pipeline from the shell; see `exit_code`."""
     parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
-    parser.add_argument("--target", action="append", metavar="STAGE", help="may be repeated")
-    parser.add_argument("--force", action="store_true", help="run though nothing changed")
-    parser.add_argument("--retries", type=int, default=0, help="tries after what may pass (0)")
+    parser.add_argument(
+        "--target", action="append", dest="targets", metavar="STAGE", help="may be repeated"
+    )
+    parser.add_argument("--force", action="store_true", help="run even if nothing changed")
+    parser.add_argument("--retries", type=int, default=0, help="after failures that may pass (0)")
     parser.add_argument(
         "--retry-seconds",
         type=float,
         default=RETRY_SECONDS,
         metavar="SECONDS",
-        help=f"before the first of them, about; twice as long each time ({RETRY_SECONDS:g})",
+        help=f"before the first retry, then doubled ({RETRY_SECONDS:g})",
     )
     parser.add_argument("--workers", type=int, help="stages side by side (default: CPUs)")
-    parser.add_argument("--push", action="store_true", help="then push to DVC's default remote")
-    parser.add_argument("--timeout", type=float, metavar="SECONDS", help="limit of each stage")
+    parser.add_argument(
+        "--push", action="store_true", help="push to DVC's default remote afterwards"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        dest="stage_timeout_seconds",
+        metavar="SECONDS",
+        help="time limit of each stage",
+    )
     parser.add_argument(
         "--set",
         action="append",
         default=[],
+        dest="settings",
         metavar="KEY=VALUE",
-        help="another value in params.yaml, as train.epochs=3; may be repeated",
+        help="set a value in params.yaml, as train.epochs=3; may be repeated",
     )
     args = parser.parse_args(argv)
     if args.retries < 0 or any(
         limit is not None and limit <= 0
-        for limit in (args.workers, args.timeout, args.retry_seconds)
+        for limit in (args.workers, args.stage_timeout_seconds, args.retry_seconds)
     ):
         parser.error("--retries must not be negative; all other numbers must be positive")
-
-    def run() -> State:
-        return pipeline(
-            targets=args.target,
-            force=args.force,
-            retries=args.retries,
-            retry_seconds=args.retry_seconds,
-            stage_timeout_seconds=args.timeout,
-            workers=args.workers,
-            push=args.push,
-            settings=settings,
-            return_state=True,
-        )
-
-    try:  # a typing mistake shows before a server starts
-        settings = parsed(args.set)
-        if settings:
-            overridden(PARAMS, settings)
-        Stages().plan(args.target or [])
+    try:  # report mistakes before a server starts
+        args.settings = parse_assignments(args.settings)
+        if args.settings:
+            edited(PARAMS, args.settings)
+        Stages().plan(args.targets or [])
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    return exit_code(run)
+    return exit_code(pipeline, print_state=False, **vars(args))
 
 
 if __name__ == "__main__":

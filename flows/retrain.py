@@ -1,4 +1,4 @@
-"""Retraining as a Prefect flow: fetch new data, learn from it, let the gates decide.
+"""Retraining as a Prefect flow: fetch new data, train, and let the gates decide.
 
 python -m flows.retrain
 """
@@ -6,57 +6,57 @@ python -m flows.retrain
 import sys
 from pathlib import Path
 from threading import Event
+from typing import Any
 
-from prefect import Task, flow, get_run_logger, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from components.common.errors import InputError, Unavailable
-from components.config.load import load_settings
-from components.config.operate import OperateSettings
-from components.config.settings import Settings
-from flows import artifacts, drop, remote
-from flows.branch import Branch
-from flows.command import Stopped
-from flows.gates import number
-from flows.notify import report
+from components.registry.tracking import connect, mlflow_errors
+from flows.dvc import remote
+from flows.dvc.run_lock import run_lock
+from flows.dvc.stages import Stages
 from flows.pipeline import pipeline
-from flows.promote import Decision, Desk, promote
-from flows.promotions import TAG, Overtaken, now
-from flows.runs import CANCELLED, attended, note_process
-from flows.shell import INVALID, exit_code
-from flows.stages import Stages
-from flows.turn import turn
-from flows.warm import start_from_champion
-
-PARAMS = Path("params.yaml")
-NOTHING = "Nothing new"  # the state's name after a run that found nothing to do
-AGAIN = 2  # tries to judge a model if others promote at the same time
+from flows.prefect import artifacts
+from flows.prefect.exit_codes import INVALID, exit_code
+from flows.prefect.notify import report
+from flows.prefect.runs import CANCELLED, label_process, retry_on, watch_cancellation
+from flows.processes.command import Stopped
+from flows.promotion.gates import format_number
+from flows.promotion.log import TAG, Overtaken, now
+from flows.promotion.promotion import Decision, promote
+from flows.promotion.registered_model import RegisteredModel
+from flows.retraining import drop_folder
+from flows.retraining.git_commit import Branch
+from flows.retraining.warm_start import start_from_champion
+from flows.settings import FlowSettings, flow_settings
 
 
 @flow(name="retrain", on_failure=[report], on_crashed=[report])
 def retrain() -> State[Decision | None]:
-    """Fetch new data; if there is any, bring the pipeline up to date and judge the new model.
+    """Fetch new data; if there is any, run the pipeline and judge the new model.
 
-    What it does with data and results is said in the section `operate` of params.yaml. An earlier
-    run that was killed is gone on with.
+    The section `operate` of params.yaml says what happens to data and results. A run that was
+    killed is continued.
 
     Returns:
         A completed state, named "Promoted", "Passed" (a person is to decide), "Refused" or
         "Nothing new"; or a failed one, named "Invalid" after a mistake in configuration or data.
     """
-    note_process()
-    with attended() as cancelled:
-        state = _tried(cancelled)
+    label_process()
+    with watch_cancellation() as cancelled:
+        state = _retrain(cancelled)
     return Cancelled(message=state.message) if cancelled.is_set() else state
 
 
-def _tried(cancelled: Event) -> State:
+def _retrain(cancelled: Event) -> State:
+    """Retrain, with a state for every kind of failure."""
     try:
-        settings = load_settings(PARAMS)
-        with turn(cancelled):
-            return _retrain(settings, settings.operate, cancelled)
+        settings = flow_settings()
+        with run_lock(cancelled), mlflow_errors(connect()):
+            return _steps(settings, cancelled)
     except Stopped:
         return Cancelled(message=CANCELLED)
     except InputError as error:
@@ -65,7 +65,9 @@ def _tried(cancelled: Event) -> State:
         return Failed(message=str(error))
 
 
-def _retrain(settings: Settings, options: OperateSettings, cancelled: Event) -> State:
+def _steps(settings: FlowSettings, cancelled: Event) -> State:
+    """Fetch, train, decide, commit and push, in this order."""
+    options = settings.operate
     if cancelled.is_set():
         raise Stopped
     branch = Branch(options.commit) if options.commit else None
@@ -74,7 +76,7 @@ def _retrain(settings: Settings, options: OperateSettings, cancelled: Event) -> 
     if options.push:
         remote.check_remote()
     fetch(settings, cancelled)
-    if new := changed():
+    if new := has_changes():
         if options.warm_start:
             warm_start(cancelled)
         state = pipeline(**patience(settings), return_state=True)
@@ -84,18 +86,18 @@ def _retrain(settings: Settings, options: OperateSettings, cancelled: Event) -> 
     if cancelled.is_set():
         raise Stopped
     ask = options.promote == "ask"
-    decision = judge(ask, cancelled) if new or undecided() else None
-    said = verdict(decision, ask) if decision else "nothing changed since the last run"
-    # Also where nothing is new, since the run before may have ended early.
-    if branch and (made := branch.commit(f"Retrained: {said}")):
-        said += f"; commit {made[:8]} on branch {options.commit}"
+    decision = judge(ask, cancelled) if new or is_undecided() else None
+    result = verdict(decision, ask) if decision else "nothing changed since the last run"
+    # Also where nothing is new, since the previous run may have ended early.
+    if branch and (commit := branch.commit(f"Retrained: {result}")):
+        result += f"; commit {commit[:8]} on branch {options.commit}"
     if options.push:
-        said += f"; {remote.push(cancelled)}"
-    return Completed(name=outcome(decision, ask), message=said, data=decision)
+        result += f"; {remote.push(cancelled)}"
+    return Completed(name=outcome(decision, ask), message=result, data=decision)
 
 
-def patience(settings: Settings) -> dict[str, float | None]:
-    """How patient the pipeline is: its parameters."""
+def patience(settings: FlowSettings) -> dict[str, Any]:
+    """Return the parameters of the pipeline that say how patient it is."""
     hours = settings.operate.stage_hours
     return {
         "retries": settings.operate.retries,
@@ -103,19 +105,18 @@ def patience(settings: Settings) -> dict[str, float | None]:
     }
 
 
-def fetch(settings: Settings, cancelled: Event) -> None:
+def fetch(settings: FlowSettings, cancelled: Event) -> None:
     """Get new data from where params.yaml says."""
-    root = Path(settings.ingest.root)
+    root, drop = Path(settings.ingest.root), Path(settings.operate.drop)
     if settings.operate.fetch == "dvc":
         remote.fetch(root, cancelled)
     elif settings.operate.fetch == "drop":
-        moved = drop.collect(Path(settings.operate.drop), root)
-        logger = get_run_logger()
-        logger.info("%d files moved from %s to %s", len(moved), settings.operate.drop, root)
+        moved = drop_folder.collect(drop, root)
+        get_run_logger().info("%d files moved from %s to %s", len(moved), drop, root)
 
 
-def changed() -> bool:
-    """Whether any stage has to run."""
+def has_changes() -> bool:
+    """Return whether any stage has to run."""
     stages = Stages()
     reasons = {planned.name: stages.why(planned.name) for planned in stages.plan()}
     for name, why in reasons.items():
@@ -126,43 +127,31 @@ def changed() -> bool:
 
 def warm_start(cancelled: Event) -> None:
     """Let training start from the champion, if there is one."""
-    version = start_from_champion(Desk(cancelled), PARAMS)
+    version = start_from_champion(RegisteredModel(cancelled))
     start = f"version {version}, the champion" if version else "fresh weights: there is no champion"
     get_run_logger().info("training starts from %s", start)
 
 
-def undecided() -> bool:
-    """Whether a challenger waits that no gate was ever asked about, as its run was killed."""
-    desk = Desk()
-    try:
-        challenger = desk.version(None)
-    except InputError:  # there is none
+def is_undecided() -> bool:
+    """Return whether a challenger was never judged, because its run was killed."""
+    model = RegisteredModel()
+    challenger = model.versions.by_alias(model.settings.register_.alias)
+    if challenger is None:
         return False
-    return TAG not in challenger.tags and str(challenger.version) != desk.log.champion()
+    return TAG not in challenger.tags and str(challenger.version) != model.log.champion()
 
 
-def _overtaken(_task: Task, _run: TaskRun, state: State) -> bool:
-    return isinstance(state.result(raise_on_failure=False), Overtaken)
-
-
-@task(retries=AGAIN, retry_condition_fn=_overtaken, cache_policy=NO_CACHE)
+# Others may promote meanwhile.
+@task(retries=2, retry_condition_fn=retry_on(Overtaken), cache_policy=NO_CACHE)
 def judge(ask: bool, cancelled: Event) -> Decision:
-    """Compare the challenger with the champion, promote it if the gates let it through, record it.
-
-    Args:
-        ask: leave the promotion to a person.
-        cancelled: ends it.
-
-    Raises:
-        Stopped: `cancelled` was set before there was a decision.
-    """
+    """Judge the challenger and record the result; with `ask`, a person promotes it."""
     if ask:
-        log = Desk().log
-        log.note_moves()
+        log = RegisteredModel().log
+        log.record_moves()
         decision = promote(dry=True, stopping=cancelled)
         if decision.gates:
-            passes = "waits for a person since" if decision.promoted else "refused"
-            log.tag(decision.version, f"{passes} {now()}")
+            result = "waiting for a person since" if decision.promoted else "refused"
+            log.tag(decision.version, f"{result} {now()}")
     else:
         decision = promote(why="retrained", stopping=cancelled)
     artifacts.show(decision_page(decision, ask), "decision")
@@ -170,16 +159,16 @@ def judge(ask: bool, cancelled: Event) -> Decision:
 
 
 def outcome(decision: Decision | None, ask: bool) -> str:
-    """The name of the run's state."""
+    """Return the name of the run's state."""
     if decision is None or not decision.gates:
-        return NOTHING
+        return "Nothing new"
     if not decision.promoted:
         return "Refused"
     return "Passed" if ask else "Promoted"
 
 
 def verdict(decision: Decision, ask: bool) -> str:
-    """What came of a model, in a sentence."""
+    """Return the decision in a sentence."""
     version, before = f"version {decision.version}", decision.champion
     if not decision.gates:
         return f"{version} is the champion already"
@@ -192,32 +181,28 @@ def verdict(decision: Decision, ask: bool) -> str:
 
 
 def decision_page(decision: Decision, ask: bool) -> str:
-    """What the gates said, as Markdown."""
+    """Return the gates with their results as Markdown."""
     rows = [
         (
             "pass" if gate.passed else "**fail**",
             gate.name,
-            *(number(value) for value in (gate.found, gate.champion)),
+            format_number(gate.found),
+            format_number(gate.champion),
             gate.bound,
-            number(gate.p),
+            format_number(gate.p),
         )
         for gate in decision.gates
     ]
-    header = ("", "gate", "challenger", "champion", "bound", "p")
-    return "\n\n".join(
-        [f"{verdict(decision, ask)}.", *([artifacts.table(header, rows)] if rows else [])]
-    )
+    page = f"{verdict(decision, ask)}."
+    if rows:
+        header = ("", "gate", "challenger", "champion", "bound", "p")
+        page += f"\n\n{artifacts.table(header, rows)}"
+    return page
 
 
 def main() -> int:
     """Retrain now, from the shell; see `exit_code`."""
-
-    def run() -> State:
-        state = retrain(return_state=True)
-        print(f"{state.name}: {state.message}")
-        return state
-
-    return exit_code(run)
+    return exit_code(retrain)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Serve the flows from this process: when somebody asks, and by the crons of params.yaml.
+"""Serve the flows from this process: on request, and by the crons of params.yaml.
 
 python -m flows.serve
 """
@@ -6,7 +6,6 @@ python -m flows.serve
 import argparse
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,28 +17,26 @@ from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 
 from components.common.errors import InputError
-from components.config.load import load_settings
-from components.config.operate import OperateSettings
-from components.config.settings import Settings
-from flows import heartbeats
 from flows.evaluate import evaluate
-from flows.notify import load
 from flows.pipeline import pipeline
+from flows.prefect import heartbeats
+from flows.prefect.notify import load
+from flows.prefect.runs import end_lost_runs
 from flows.retrain import patience, retrain
-from flows.runs import end_lost
+from flows.settings import FlowSettings, OperateSettings, flow_settings
 
-PARAMS = Path("params.yaml")
 FLOWS = (pipeline, retrain, evaluate)
-NEVER = "0 0 29 2 *"  # a cron that is not active
+NEVER = "0 0 29 2 *"  # an inactive cron
+MODULE = EntrypointType.MODULE_PATH
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
 
 
 def operate() -> dict[str, Any]:
-    """What params.yaml says of deployments: a step of prefect.yaml, so that it stands once.
+    """Return the settings of deployments: a step of prefect.yaml, so that params.yaml has them.
 
-    A schedule must be there, though none is wanted: then it is not active.
+    Prefect requires a schedule even where none is wanted; then it is inactive.
     """
-    settings = load_settings(PARAMS)
+    settings = flow_settings()
     options = settings.operate
     return {
         **parameters(settings),
@@ -51,45 +48,42 @@ def operate() -> dict[str, Any]:
     }
 
 
-def parameters(settings: Settings) -> dict[str, Any]:
-    """What the pipeline is started with, unless somebody asks otherwise."""
+def parameters(settings: FlowSettings) -> dict[str, Any]:
+    """Return the default parameters of the pipeline."""
     return {**patience(settings), "push": settings.operate.push}
 
 
-def deployments(settings: Settings) -> list[RunnerDeployment]:
-    """What is served."""
+def deployments(settings: FlowSettings) -> list[RunnerDeployment]:
+    """Return the deployments that are served."""
     options = settings.operate
-    shared = {"entrypoint_type": EntrypointType.MODULE_PATH}
     retraining, evaluation = (
         [] if cron is None else [Cron(cron, timezone=options.timezone)]
         for cron in (options.retrain, options.evaluate)
     )
-    return [
-        pipeline.to_deployment("pipeline", parameters=parameters(settings), **shared),
-        retrain.to_deployment("retrain", schedules=retraining, concurrency_limit=ONE, **shared),
-        evaluate.to_deployment("evaluate", schedules=evaluation, **shared),
+    return [  # pyright: ignore[reportReturnType]  # declared as either sync or async
+        pipeline.to_deployment("pipeline", parameters=parameters(settings), entrypoint_type=MODULE),
+        retrain.to_deployment(
+            "retrain", schedules=retraining, concurrency_limit=ONE, entrypoint_type=MODULE
+        ),
+        evaluate.to_deployment("evaluate", schedules=evaluation, entrypoint_type=MODULE),
     ]
 
 
 def watch() -> None:
-    """Have the server end runs whose heartbeats stop: a step of prefect.yaml, too."""
+    """Let the server end runs whose heartbeats stop: a step of prefect.yaml, too."""
     with get_client(sync_client=True) as client:
         heartbeats.watch(client, (flow.name for flow in FLOWS))
 
 
 def check(options: OperateSettings) -> None:
-    """See that Prefect's server answers and has what params.yaml names.
-
-    Raises:
-        InputError: it does not.
-    """
+    """Raise InputError unless Prefect's server answers and has what params.yaml names."""
     url = get_current_settings().api.url
     hint = (
         "Start one: make services, or prefect server start; then set PREFECT_API_URL to its "
         "address, as http://127.0.0.1:4200/api"
     )
     if not url:
-        raise InputError(f"PREFECT_API_URL is not set: schedules need a server that stays. {hint}")
+        raise InputError(f"PREFECT_API_URL is not set: schedules need a permanent server. {hint}")
     try:
         with get_client(sync_client=True) as client:
             client.read_work_pools(limit=1)
@@ -99,21 +93,21 @@ def check(options: OperateSettings) -> None:
             "password, set PREFECT_API_AUTH_STRING to user:password"
         ) from error
     except httpx.HTTPError as error:
-        raise InputError(f"no server of Prefect's answers at {url}. {hint}") from error
+        raise InputError(f"no Prefect server answers at {url}. {hint}") from error
     if options.notify is not None:
         load(options.notify)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C; exit code 2 for a user's mistake."""
+    """Serve until Ctrl-C; exit code 2 for a mistake in configuration."""
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
     parser.parse_args(argv)
     try:
-        settings = load_settings(PARAMS)
+        settings = flow_settings()
         check(settings.operate)
         watch()
         for flow in FLOWS:
-            end_lost(flow.name)  # such a run might keep others from starting
+            end_lost_runs(flow.name)  # they could block new runs
         serve(*deployments(settings))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""MLflow's pages, and Prefect's if its server runs: `python -m flows.ui`."""
+"""Open MLflow's UI, and Prefect's if its server runs: `python -m flows.ui`."""
 
 import os
 import subprocess

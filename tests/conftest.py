@@ -1,12 +1,12 @@
-"""What tests of several packages share."""
+"""Fixtures of all tests, and the tiers of tests."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from tests.clone import again, done, pair  # noqa: F401
-from tests.servers import (  # noqa: F401
+from tests.support.clone import again, done, pair  # noqa: F401
+from tests.support.servers import (  # noqa: F401
     database,
     empty_store,
     prefect_api,
@@ -21,6 +21,7 @@ from tests.servers import (  # noqa: F401
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WHOLE = ("tests/pipeline/", "tests/browser/")  # tests that run whole pipelines
+SLOW = {"pair", "servers", "store", "database", "temporary_prefect"}  # fixtures of the slow tier
 
 
 @pytest.fixture(scope="session")
@@ -30,6 +31,20 @@ def shared_folder(tmp_path_factory, worker_id: str) -> Path:
     return mine if worker_id == "master" else mine.parent
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the marker of the slow tier: `make check` leaves it out, `make test` runs it too."""
+    config.addinivalue_line(
+        "markers", "slow: needs a pipeline, a server, a browser or several seconds"
+    )
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs whole pipelines comes first, so that no worker is left alone with it in the end."""
+    """Mark the slow tier, and run whole pipelines first, so that no worker is left with one."""
+    for item in items:
+        if item.nodeid.startswith(WHOLE) or SLOW.intersection(_fixtures(item)):
+            item.add_marker("slow")
     items.sort(key=lambda item: not item.nodeid.startswith(WHOLE))
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])

@@ -1,4 +1,4 @@
-"""The container and compose files are well-formed, complete and agree with the rest. Not run."""
+"""Container and compose files: well-formed, complete, and in agreement with the code; not run."""
 
 import re
 import subprocess
@@ -8,13 +8,14 @@ from pathlib import Path
 import yaml
 
 from flows.services.services import DATABASES
-from tests.shrunk import ROOT
+from tests.support.params import ROOT
 
 FOLDER = ROOT / "containers"
 COMPOSE = FOLDER / "compose.yaml"
 
 
 def run(program: str, *arguments: str | Path) -> None:
+    """Run a program of the virtual environment, which must succeed."""
     path = Path(sys.executable).with_name(program)
     done = subprocess.run([path, *arguments], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -28,18 +29,18 @@ def test_containerfile_passes_hadolint():
     run("hadolint", "--failure-threshold=style", FOLDER / "Containerfile")
 
 
-def test_compose_file_follows_its_specification():
+def test_compose_file_follows_the_specification():
     run("check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
 
 
-def test_every_service_is_watched_and_those_with_a_page_are_on_loopback_only():
+def test_services_have_health_checks_and_loopback_ports():
     for name, service in services().items():
         assert service["healthcheck"]["test"], name
         for port in service.get("ports", ()):
             assert port.startswith("127.0.0.1:"), (name, port)
 
 
-def test_every_file_that_is_mounted_or_built_from_is_there():
+def test_mounted_and_built_files_exist():
     for name, service in services().items():
         for volume in service.get("volumes", ()):
             source = volume.split(":")[0]
@@ -48,21 +49,21 @@ def test_every_file_that_is_mounted_or_built_from_is_there():
             assert (FOLDER / build["context"] / build["dockerfile"]).exists(), name
 
 
-def test_the_example_names_every_variable_and_holds_no_secret():
-    wanted = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
+def test_example_has_every_variable_and_no_secret():
+    used = set(re.findall(r"\$\{(\w+)", COMPOSE.read_text()))
     lines = (FOLDER / "environment.example").read_text().splitlines()
     given = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
-    assert set(given) == wanted
+    assert set(given) == used
     assert {value for name, value in given.items() if name not in ("UID", "GID")} == {""}
     assert "/containers/environment" in (ROOT / ".gitignore").read_text().splitlines()
 
 
-def test_the_databases_are_those_of_make_services():
-    made = re.findall(r"CREATE DATABASE (\w+);", (FOLDER / "databases.sql").read_text())
-    assert tuple(made) == DATABASES
+def test_databases_are_those_of_make_services():
+    created = re.findall(r"CREATE DATABASE (\w+);", (FOLDER / "databases.sql").read_text())
+    assert tuple(created) == DATABASES
 
 
-def test_the_context_sends_only_what_the_containerfile_copies():
+def test_context_has_only_what_is_copied():
     sent = re.findall(r"^!(.+)$", (FOLDER / "Containerfile.dockerignore").read_text(), re.M)
     (copied,) = re.findall(r"^COPY (.+) \./$", (FOLDER / "Containerfile").read_text(), re.M)
     assert set(sent) == set(copied.split())

@@ -1,7 +1,10 @@
-"""What the user can mend, what may pass by itself, and what is wrong with a single row."""
+"""Mistakes of users, failures that may pass, and problems of single rows."""
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
+
+MAX_LISTED = 10  # names in a message
 
 
 class InputError(Exception):
@@ -12,27 +15,35 @@ class InputError(Exception):
 
 
 class Unavailable(Exception):
-    """A service does not answer: nothing is wrong here, and the same may work later.
-
-    A stage that ends with it prints the message without a traceback and exits with code 75.
-    """
+    """A service does not answer; a retry may succeed. Like `InputError`, but with exit code 75."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Why a file or a label cannot be used: it goes to quarantine, and nothing is raised.
+    """Why a file or a label cannot be used: its row goes to quarantine, and nothing is raised.
 
-    Attributes:
-        reason: a stable code of lower-case letters, digits and underscores, as `image_undecodable`.
-        detail: a sentence: what was found and what was expected.
+    The reason is a stable code such as `image_undecodable`; the detail says what was found and
+    what was expected.
     """
 
     reason: str
     detail: str
 
 
-def nearest(word: str, valid: list[str]) -> str:
-    """For an error message: what may stand here, the most similar first, if one is similar."""
+def nearest(word: str, valid: Sequence[str]) -> str:
+    """Return the valid words for an error message, with a suggestion if one is similar."""
     near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}Valid here: {', '.join(valid)}"
+    return f"{hint}Valid here: {', '.join(valid) or 'none'}"
+
+
+def listed(names: Sequence[object]) -> str:
+    """Return the first names for a message, and how many more there are."""
+    more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
+    return f"{', '.join(map(str, names[:MAX_LISTED]))}{more}" if names else "nothing"
+
+
+def refuse(names: Sequence[object], problem: str) -> None:
+    """Raise InputError about files that all have one problem, if there are any."""
+    if names:
+        raise InputError(f"{listed(names)}: {problem}")

@@ -1,22 +1,19 @@
-"""Figures as PNG files, and HTML pages that need no other file."""
+"""Plots as PNG files, and self-contained HTML pages."""
 
 import base64
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Literal
 
-import matplotlib
 from jinja2 import Environment, FileSystemLoader
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from components.common.files import replacing
 
-matplotlib.use("Agg")
-GRID = {"alpha": 0.3}
-
 
 def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure of `count` panels, two in a row, each of so many inches."""
+    """Return a figure of `count` panels, two in a row; width and height of each in inches."""
     rows, columns = -(-count // 2), min(2, count)
     figure = Figure(figsize=(width * columns, height * rows), layout="constrained")
     axes = list(figure.subplots(rows, columns, squeeze=False).flat)
@@ -25,14 +22,19 @@ def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]
     return figure, axes[:count]
 
 
+def add_grid(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
+    """Draw a faint grid."""
+    axes.grid(axis=axis, alpha=0.3)
+
+
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG; the same figure gives the same bytes."""
+    """Write a figure as PNG; equal figures give equal bytes."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
 
 
-def page(template: Path, context: Mapping, figures: Mapping[str, Path]) -> str:
-    """A page from a Jinja template; it gets `context` and `plots`: the PNG files as Base64."""
+def page(template: Path, context: Mapping[str, Any], plots: Mapping[str, Path]) -> str:
+    """Render a Jinja template with `context` and `plots`: PNG files as Base64 by name."""
     environment = Environment(loader=FileSystemLoader(template.parent), autoescape=True)
-    images = {name: base64.b64encode(path.read_bytes()).decode() for name, path in figures.items()}
+    images = {name: base64.b64encode(path.read_bytes()).decode() for name, path in plots.items()}
     return environment.get_template(template.name).render(context, plots=images)

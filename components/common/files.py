@@ -12,9 +12,9 @@ from components.common.errors import InputError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on a clean exit flush it to disk and rename it there.
+    """Give a temporary path beside `path`; on a clean exit flush it to disk and rename it.
 
-    A reader sees the old file or the new one, never a part of one, even after SIGKILL.
+    Readers see the old file or the new one, never a part of one, even after SIGKILL.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -27,28 +27,19 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)
-
-
 def write_text(path: Path, content: str) -> None:
-    """Write `content` as UTF-8 to `path`, whole or not at all."""
-    write_bytes(path, content.encode())
+    """Write text as UTF-8, whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode())
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write `value` as readable JSON, keys in the order given."""
+    """Write readable JSON, keys in the order given."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file.
-
-    Raises:
-        InputError: the file is missing or is not JSON.
-    """
+    """Read JSON; raise `InputError` if the file is missing or is not JSON."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:

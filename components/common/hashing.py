@@ -1,4 +1,4 @@
-"""Names that follow from content."""
+"""Hashes of content."""
 
 import hashlib
 import json
@@ -7,18 +7,18 @@ from typing import Any
 
 
 def content_id(content: bytes) -> str:
-    """The SHA-256 of `content` in hexadecimal: the id of an asset."""
+    """Return the SHA-256 in hexadecimal, which is the id of an asset."""
     return hashlib.sha256(content).hexdigest()
 
 
 def fingerprint(*parts: Any) -> str:
-    """A short name (128 bits, hexadecimal) for JSON-able `parts`: equal parts, equal name."""
+    """Return a hash of JSON-able parts: 128 bits in hexadecimal."""
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return content_id(canonical.encode())[:32]
 
 
 def file_hash(*paths: Path) -> str:
-    """The fingerprint of the contents of `paths`, in the order given; of a folder, every file."""
+    """Return the fingerprint of the contents of files, in the order given; of a folder, of all."""
     digests = []
     for path in paths:
         files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
@@ -27,5 +27,5 @@ def file_hash(*paths: Path) -> str:
 
 
 def number_from(*parts: Any) -> int:
-    """A stable 63-bit number for `parts`, the same on every machine: seeds, splits, choices."""
+    """Return a 63-bit number for parts, equal on every machine: for seeds, splits, choices."""
     return int(fingerprint(*parts)[:16], 16) >> 1

@@ -7,7 +7,7 @@ when a file in the import closure does, and only then.
 import ast
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from components.common.hashing import content_id, fingerprint
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("components", "flows")
-
 DOTTED = re.compile(r"\w+(\.\w+)+")
 
 Part = tuple[str, str]  # package and part, as `load_part` takes them
@@ -26,51 +25,14 @@ Plugins = Mapping[str, Collection[str]]  # package → its plug-ins that can be 
 class Source:
     """What one file needs.
 
-    Attributes:
-        imports: names that it imports at module level or in a function, dotted: modules, and
-            `module.name` for `from module import name`; and modules that a string names.
-        parts: of plug-ins, loaded by the file's own code.
-        loaders: function → the parts that it loads for whoever imports it.
-        beside: files next to it that it names: templates, scripts.
+    Imports are dotted names, at module level or in a function: modules, `module.name` for `from
+    module import name`, and modules that a string names.
     """
 
     imports: frozenset[str]
-    parts: frozenset[Part]
-    loaders: Mapping[str, frozenset[Part]]
-    beside: tuple[Path, ...]
-
-
-@dataclass
-class _Closure:
-    """Files found so far; `plugins` limits which plug-ins are loaded, where a package is named."""
-
-    plugins: Plugins
-    files: set[Path] = field(default_factory=set)
-
-    def add_module(self, name: str) -> None:
-        for path in _module_files(name):
-            self.add_file(path)
-
-    def add_file(self, path: Path) -> None:
-        if path in self.files:
-            return
-        self.files.add(path)
-        if path.suffix != ".py":
-            return
-        source = read_source(path)
-        for name in source.imports:
-            self.add_module(name)
-            self.add_parts(_loaded_by(name))
-        self.add_parts(source.parts)
-        for other in source.beside:
-            self.add_file(other)
-
-    def add_parts(self, parts: Collection[Part]) -> None:
-        for package, part in parts:
-            known = self.plugins.get(package)
-            for folder in sorted((ROOT / package.replace(".", "/")).iterdir()):
-                if folder.is_dir() and (known is None or folder.name in known):
-                    self.add_module(f"{package}.{folder.name}.{part}")
+    parts: frozenset[Part]  # of plug-ins, loaded by the file's own code
+    loaders: Mapping[str, frozenset[Part]]  # function → what it loads for whoever imports it
+    beside: tuple[Path, ...]  # files next to it that it names: templates, scripts
 
 
 def import_closure(*modules: str, plugins: Plugins | None = None) -> list[Path]:
@@ -82,10 +44,28 @@ def import_closure(*modules: str, plugins: Plugins | None = None) -> list[Path]:
         modules: dotted names; of a package that is run, `package.__main__`.
         plugins: package → the plug-ins of it that can be loaded; by default all of them.
     """
-    closure = _Closure(plugins or {})
-    for module in modules:
-        closure.add_module(module)
-    return sorted(path.relative_to(ROOT) for path in closure.files if not _is_bare(path))
+    files: set[Path] = set()
+    waiting = [path for module in modules for path in _module_files(module)]
+    while waiting:
+        path = waiting.pop()
+        if path in files:
+            continue
+        files.add(path)
+        if path.suffix == ".py":
+            source = read_source(path)
+            parts = source.parts.union(*map(_loaded_by, source.imports))
+            names = (*source.imports, *_plugin_modules(parts, plugins or {}))
+            waiting += [*source.beside, *(file for name in names for file in _module_files(name))]
+    return sorted(path.relative_to(ROOT) for path in files if not _is_bare(path))
+
+
+def _plugin_modules(parts: Collection[Part], plugins: Plugins) -> Iterator[str]:
+    """Names of the modules that are the parts of all plug-ins, or of some where `plugins` says."""
+    for package, part in parts:
+        known = plugins.get(package)
+        for folder in (ROOT / package.replace(".", "/")).iterdir():
+            if folder.is_dir() and (known is None or folder.name in known):
+                yield f"{package}.{folder.name}.{part}"
 
 
 @cache
@@ -102,7 +82,8 @@ def read_source(path: Path) -> Source:
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     others = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
     loaders = {node.name: parts for node in functions if (parts := frozenset(_parts(node)))}
-    called = {name for name in _called(tree) if name in loaders}
+    calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
+    called = {name.id for name in calls if isinstance(name, ast.Name)} & loaders.keys()
     parts = {part for node in others for part in _parts(node)}
     return Source(
         imports=frozenset(_imports(tree)),
@@ -139,12 +120,6 @@ def _parts(node: ast.AST) -> Iterator[Part]:
                 yield package, part
 
 
-def _called(tree: ast.AST) -> Iterator[str]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
-            yield node.func.id
-
-
 def _beside(tree: ast.AST, path: Path) -> Iterator[Path]:
     for node in ast.walk(tree):
         match node:
@@ -161,21 +136,18 @@ def _module_files(name: str) -> Iterator[Path]:
         return
     for end in range(1, len(parts) + 1):
         base = ROOT.joinpath(*parts[:end])
-        for path in (base / "__init__.py", base.with_suffix(".py")):
-            if path.is_file():
-                yield path
+        yield from filter(Path.is_file, (base / "__init__.py", base.with_suffix(".py")))
 
 
-def _loaded_by(name: str) -> Collection[Part]:
+def _loaded_by(name: str) -> frozenset[Part]:
     """What the function loads that `module.function` names; nothing if it names none."""
     module, _, function = name.rpartition(".")
     *_, path = [None, *_module_files(module)]
     if path is None or path.stem not in (module.rpartition(".")[2], "__init__"):
-        return ()
-    return read_source(path).loaders.get(function, ())
+        return frozenset()
+    return read_source(path).loaders.get(function, frozenset())
 
 
-@cache
 def _is_bare(path: Path) -> bool:
     """Whether a file is an `__init__.py` that holds nothing but a docstring."""
     if path.name != "__init__.py":

@@ -1,4 +1,4 @@
-"""Shard sets of tensors as training reads them."""
+"""Tensors of all assets of a modality, as learning stages read them from shards."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,42 +11,38 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from components.common.errors import InputError
+from components.data.samples import asset_column
 from components.data.shards import read_index
-from components.modalities.registry import Modality
 
 MISSING = -1  # row of an asset that a sample does not have
 
 
 @dataclass(frozen=True)
 class AssetTensors:
-    """The tensors of all assets of a modality, a row an asset, in the order of the shard set."""
+    """Tensors with one row per asset, in the order of the shard set."""
 
     ids: tuple[str, ...]
     tensors: dict[str, Tensor]
 
     def rows(self, ids: pd.Series) -> Tensor:
-        """int64 [len(ids)]: the row of each asset, -1 where the id is null.
-
-        Raises:
-            InputError: an asset is not in the set.
-        """
+        """Return the row of each asset, int64 [n], -1 where null; raise `InputError` if unknown."""
         known = pd.Series(range(len(self.ids)), index=list(self.ids), dtype="int64")
         rows = ids.map(known)
         lost = ids[ids.notna() & rows.isna()]
         if len(lost):
             raise InputError(
                 f"{len(lost)} assets of the samples are not in the shard set, the first is "
-                f"{lost.iloc[0]}. The stages before are out of date; run: dvc repro"
+                f"{lost.iloc[0]}. An earlier stage is out of date; run: dvc repro"
             )
         return torch.tensor(rows.fillna(MISSING).astype("int64").to_numpy().copy())
 
+    def align(self, labels: pd.Series) -> pd.Series:
+        """Return labels by asset id in the order of the assets, null where there is none."""
+        return labels.reindex(list(self.ids))
+
 
 def load_assets(folder: Path) -> AssetTensors:
-    """Read a whole tensor or feature shard set; one without assets has no tensors either.
-
-    Raises:
-        InputError: the set is not finished.
-    """
+    """Read a finished shard set, else raise `InputError`; without assets it has no tensors."""
     shards = read_index(folder)
     parts = [load_file(folder / f"{shard.name}.safetensors") for shard in shards]
     names = parts[0] if parts else ()
@@ -55,27 +51,25 @@ def load_assets(folder: Path) -> AssetTensors:
 
 
 def asset_labels(
-    samples: pd.DataFrame, modality: Modality, column: str, written: Callable[[Any], str]
+    samples: pd.DataFrame, modality: str, column: str, to_text: Callable[[Any], str]
 ) -> pd.Series:
-    """The label of each asset that has one, by asset id.
+    """Return the label in `column` of each asset that has one, by asset id.
 
-    Args:
-        samples: the samples.
-        modality: of the assets.
-        column: that holds the labels.
-        written: a label in one string.
+    Labels are compared as what `to_text` makes of them.
 
     Raises:
-        InputError: one asset has two labels, so the modality does not decide the column.
+        InputError: an asset has two labels, so the modality does not suffice to decide the column.
     """
-    pairs = samples[[f"{modality}_id", column]].dropna().reset_index(drop=True)
-    spelt = pairs.assign(**{column: pairs[column].map(written)}).drop_duplicates()
-    twice = spelt[spelt[f"{modality}_id"].duplicated(keep=False)]
+    ids = asset_column(modality)
+    pairs = samples[[ids, column]].dropna().reset_index(drop=True)
+    as_text = pairs.assign(**{column: pairs[column].map(to_text)}).drop_duplicates()
+    twice = as_text[as_text[ids].duplicated(keep=False)]
     if len(twice):
-        first = twice[twice[f"{modality}_id"] == twice.iloc[0][f"{modality}_id"]]
+        asset = twice.iloc[0][ids]
+        labels = ", ".join(map(repr, twice.loc[twice[ids] == asset, column].tolist()))
         raise InputError(
-            f"{modality} {first.iloc[0][f'{modality}_id'][:12]} has the labels "
-            f"{', '.join(map(repr, first[column]))} in column {column!r}, so {modality} does not "
-            f"decide it. Remove {modality} from decided_by of that task in params.yaml"
+            f"{modality} {asset[:12]} has the labels {labels} in column {column!r}, so {modality} "
+            f"alone does not decide it. Remove {modality} from sufficient_modalities of that task "
+            "in params.yaml"
         )
-    return pairs.loc[spelt.index].set_index(f"{modality}_id")[column]
+    return pairs.loc[as_text.index].set_index(ids)[column]

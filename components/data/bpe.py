@@ -18,7 +18,7 @@ def byte_level(model: BPE) -> Tokenizer:
 
 
 def train_bpe(texts: Iterable[str], size: int, special: Sequence[str]) -> Tokenizer:
-    """Learn so many tokens from `texts`, the special ones, which come first, among them."""
+    """Learn `size` tokens from `texts`, the special ones, which come first, among them."""
     tokenizer = byte_level(BPE())
     trainer = BpeTrainer(
         vocab_size=size,

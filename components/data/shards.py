@@ -1,31 +1,41 @@
-"""Shard sets: folders of assets whose cuts and names are functions of their content.
+"""Shard sets: folders of assets, cut and named by their content.
 
-A set is a folder of shards and an `index.parquet` that names, in order, each asset's shard and
-row. Shards are cut where the assets' own hashes say so (content-defined chunking, as in LBFS,
-Muthitacharoen et al. 2001), so adding or removing assets changes only the shards around them. A
-shard's name is a fingerprint of what made it, so a shard that is there need not be made again.
-The index is written last: a folder without one is unfinished, and the next run continues it.
+A set is a folder of shards and an `index.parquet` with the shard and row of each asset, in order.
+Shards are cut where the hashes of assets say so (content-defined chunking, as in LBFS,
+Muthitacharoen et al. 2001), so adding or removing assets changes only the shards around them. The
+name of a shard is a fingerprint of what made it, so an existing shard is not made again. The index
+is written last: a folder without one is unfinished, and the next run continues it.
 """
 
 from collections.abc import Callable, Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 
 import pandas as pd
+import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from components.common.files import replacing
 from components.common.hashing import fingerprint
-from components.data.tables import INDEX, read_table, write_table
+from components.data.tables import ASSET_ID, read_table, write_table
 from components.stage.progress import bar
 
-CHUNK_ASSETS = 256  # on average
+CHUNK_ASSETS = 256  # on average; at least a quarter and at most four times as many
 CHUNK_BYTES = 64 * 2**20  # at most, unless one asset alone is larger
 READ_ASSETS = 16  # at a time
+
+INDEX = pandera.DataFrameSchema(
+    {
+        "asset_id": pandera.Column(str, ASSET_ID, unique=True),
+        "shard": pandera.Column(str, pandera.Check.str_matches(r"^[0-9a-f]{32}$")),
+        "row": pandera.Column(int, pandera.Check.ge(0)),
+    },
+    strict=True,
+    name="the index of a shard set",
+)
 
 
 @dataclass(frozen=True)
@@ -38,26 +48,22 @@ class Asset:
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard of a set: its name (also the file's stem) and the assets in it, in order."""
+    """A shard: its name, which is also the stem of its file, and its assets in order."""
 
     name: str
     asset_ids: tuple[str, ...]
 
 
 def ends_chunk(asset_id: str, count: int) -> bool:
-    """Whether a chunk of `count` assets ends with this one: its hash says so, or it is full.
-
-    Chunks hold 256 assets on average, and from a quarter of that to four times that.
-    """
+    """Return whether a chunk of `count` assets ends with this one, by its hash or being full."""
     by_hash = int(asset_id[:8], 16) % CHUNK_ASSETS == 0 and count >= CHUNK_ASSETS // 4
     return by_hash or count >= CHUNK_ASSETS * 4
 
 
 class MediaWriter:
-    """Writes assets, given once each in source order, into a media shard set.
+    """Writes distinct assets, in source order, into a media shard set, with one shard in memory.
 
-    A shard is Parquet with the columns `asset_id` and `content`. No more than one shard's assets
-    are in memory.
+    A shard is Parquet with the columns `asset_id` and `content`.
     """
 
     def __init__(self, folder: Path):
@@ -76,7 +82,7 @@ class MediaWriter:
             self._flush()
 
     def close(self) -> None:
-        """Write what is left, then the index; remove shards that are no longer part of the set."""
+        """Write the last shard, then the index; remove shards that are not part of the set."""
         self._flush()
         self._folder.mkdir(parents=True, exist_ok=True)
         finish(self._folder, self._shards, ".parquet")
@@ -89,18 +95,17 @@ class MediaWriter:
         path = self._folder / f"{shard.name}.parquet"
         if not path.exists():
             content = pa.array([asset.content for asset in self._chunk], pa.large_binary())
+            table = pa.table({"asset_id": ids, "content": content})
             with replacing(path) as temporary:
-                pq.write_table(
-                    pa.table({"asset_id": ids, "content": content}), temporary, compression="none"
-                )
+                pq.write_table(table, temporary, compression="none")
         self._shards.append(shard)
         self._chunk, self._bytes = [], 0
 
 
 class Contents:
-    """The contents of a media shard's assets, in order: as many as `len`, read a few at a time.
+    """Contents of the assets of a media shard, in order, read a few at a time.
 
-    Few, since the same little memory, used again and again, is faster than a shard's at once.
+    Reusing a small buffer is faster than reading a whole shard at once.
     """
 
     def __init__(self, path: Path, count: int):
@@ -116,14 +121,14 @@ class Contents:
 
 
 def read_media(folder: Path, shard: Shard) -> Contents:
-    """The contents of a media shard's assets, in order."""
+    """Return the contents of the assets of a media shard, in order."""
     return Contents(folder / f"{shard.name}.parquet", len(shard.asset_ids))
 
 
-def media_of(folder: Path, wanted: Set[str]) -> Iterator[tuple[str, bytes]]:
-    """Id and content of the wanted assets of a media shard set, in order.
+def read_assets(folder: Path, wanted: Set[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield id and content of the wanted assets of a media shard set, in order.
 
-    Only shards that hold one are read; an asset that the set does not have is passed over.
+    Only shards with a wanted asset are read; assets that are not in the set are skipped.
     """
     for shard in read_index(folder):
         if not wanted.isdisjoint(shard.asset_ids):
@@ -132,14 +137,13 @@ def media_of(folder: Path, wanted: Set[str]) -> Iterator[tuple[str, bytes]]:
 
 
 def finish(folder: Path, shards: Sequence[Shard], suffix: str) -> None:
-    """Write the index of a set whose shards are all there, then delete what it does not name."""
+    """Write the index of a set with all its shards, then delete every other file."""
     columns = {
         "asset_id": [asset for shard in shards for asset in shard.asset_ids],
         "shard": [shard.name for shard in shards for _ in shard.asset_ids],
         "row": [row for shard in shards for row in range(len(shard.asset_ids))],
     }
-    index = pd.DataFrame(columns)
-    write_table(folder / "index.parquet", index, INDEX)
+    write_table(folder / "index.parquet", pd.DataFrame(columns), INDEX)
     keep = {f"{shard.name}{suffix}" for shard in shards} | {"index.parquet"}
     for path in folder.iterdir():
         if path.name not in keep:
@@ -147,50 +151,37 @@ def finish(folder: Path, shards: Sequence[Shard], suffix: str) -> None:
 
 
 def read_index(folder: Path) -> list[Shard]:
-    """The shards of a finished set, in order.
-
-    Raises:
-        InputError: the set has no index, or one that breaks its schema.
-    """
-    index = read_table(folder / "index.parquet", INDEX)
-    ids, names = index["asset_id"].tolist(), index["shard"].tolist()
-    starts = index.index[index["row"] == 0].tolist()
-    bounds = pairwise([*starts, len(index)])
-    return [Shard(names[start], tuple(ids[start:end])) for start, end in bounds]
+    """Return the shards of a set, in order; raise `InputError` if it is not finished."""
+    shards = read_table(folder / "index.parquet", INDEX).groupby("shard", sort=False)
+    return [Shard(str(name), tuple(rows["asset_id"])) for name, rows in shards]
 
 
 def transform(
     source: Path,
     target: Path,
     convert: Callable[[Shard, Path], None],
-    recipe: Sequence,
+    cache_key: Sequence,
     workers: int,
     label: str,
 ) -> int:
-    """Make a shard set from another, shard by shard, computing only the shards not there yet.
+    """Make a set of `.safetensors` shards from another set; return how many had to be computed.
 
     Args:
         source: a finished set.
-        target: the folder of the new set (`.safetensors` shards).
+        target: the folder of the new set.
         convert: writes one shard of `source` to the path given; pure, and picklable if
             `workers` is more than one.
-        recipe: everything besides the assets that decides the result (parameters, weights,
-            the version of the code): it becomes part of each shard's name.
+        cache_key: everything besides the assets that decides the result: parameters, weights,
+            code. It becomes part of the name of each shard.
         workers: processes; the bytes do not depend on it.
-        label: what the progress bar calls the work.
-
-    Returns:
-        How many shards were computed.
+        label: of the progress bar.
     """
     target.mkdir(parents=True, exist_ok=True)
     shards = read_index(source)
-    renamed = [Shard(fingerprint(shard.name, list(recipe)), shard.asset_ids) for shard in shards]
-    jobs = [
-        (old, target / f"{new.name}.safetensors")
-        for old, new in zip(shards, renamed, strict=True)
-        if not (target / f"{new.name}.safetensors").exists()
-    ]
-    jobs.sort(key=lambda job: len(job[0].asset_ids), reverse=True)  # none waits for a late long one
+    renamed = [Shard(fingerprint(shard.name, list(cache_key)), shard.asset_ids) for shard in shards]
+    paths = [target / f"{shard.name}.safetensors" for shard in renamed]
+    jobs = [job for job in zip(shards, paths, strict=True) if not job[1].exists()]
+    jobs.sort(key=lambda job: len(job[0].asset_ids), reverse=True)  # long ones first
     with bar(label=label, unit="shard", total=len(jobs)) as done:
         if workers > 1 and len(jobs) > 1:
             with ProcessPoolExecutor(min(workers, len(jobs)), get_context("fork")) as pool:

@@ -1,120 +1,80 @@
-"""The model's answers on a split, for every subset of modalities."""
+"""Predictions of the model on a split, for every subset of modalities."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
-from pathlib import Path
 
 import pandas as pd
 import torch
 
-from components.common.errors import InputError
 from components.data.assets import AssetTensors
-from components.data.batch import Samples, make_samples
-from components.data.tables import PREDICTIONS, SAMPLES, read_table
-from components.fusion.output import FeaturesByModality
-from components.layers.features import encode
-from components.modalities.registry import MODALITIES, Modality
+from components.data.batches import Samples, asset_rows
+from components.data.samples import SAMPLE_ID
+from components.layers.features import Features, encode
 from components.model.multimodal import MultimodalModel
+from components.tasks.metrics import PREDICTIONS
 from components.tasks.settings import TaskSettings
 
-BATCH = 1024  # samples at a time
+BATCH_SIZE = 1024  # samples
 
 
-def subsets() -> Iterator[tuple[Modality, ...]]:
-    """Every subset of the modalities but the empty one: first the single ones, all of them last."""
-    for size in range(1, len(MODALITIES) + 1):
-        yield from combinations(MODALITIES, size)
-
-
-def held_out(path: Path, learnt: Sequence[Modality]) -> pd.DataFrame:
-    """The test split of the samples.
-
-    Raises:
-        InputError: none of them has a modality that the model learnt from.
-    """
-    samples = read_table(path, SAMPLES)
-    test = samples[samples["split"] == "test"]
-    if not test[[f"{m}_id" for m in learnt]].notna().any(axis=None):
-        raise InputError(
-            f"{path} holds no sample of the test split with {' or '.join(learnt)}, "
-            "which the model learnt from. See ingest.splits in params.yaml"
-        )
-    return test
+def subsets(modalities: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Yield every subset but the empty one: single modalities first, all of them last."""
+    for size in range(1, len(modalities) + 1):
+        yield from combinations(modalities, size)
 
 
 @torch.no_grad()
 def predict(
     model: MultimodalModel,
     table: pd.DataFrame,
-    assets: Mapping[Modality, AssetTensors],
+    assets: Mapping[str, AssetTensors],
     tasks: Mapping[str, TaskSettings],
 ) -> pd.DataFrame:
-    """Predictions for every sample, subset of modalities and task that can be asked.
-
-    Args:
-        model: in evaluation mode.
-        table: the samples of one split.
-        assets: the tensors of every modality that the model learnt.
-        tasks: the tasks, by name.
+    """Predict, with a model in evaluation mode, for every sample, subset of modalities and task.
 
     Returns:
-        A table as `PREDICTIONS`: a row wherever all modalities of the subset are there, the label
-        is known and the subset can decide the task.
+        A table as `PREDICTIONS`: a row wherever the sample has all modalities of the subset, its
+        label is known and the subset can decide the task.
     """
-    assets_used, samples = make_samples(table, assets, {}, model.kinds).compact()
-    features = {
-        m: encode(model.encoders[m], assets[m].tensors, rows) for m, rows in assets_used.items()
-    }
-    return answer(model, table, features, samples, tasks)
+    rows = asset_rows(table, assets, model.config.modalities)
+    used, samples = Samples(rows, {}).compact()
+    features = {m: encode(model.encoder(m), assets[m].tensors, kept) for m, kept in used.items()}
+    return predict_encoded(model, table, features, samples, tasks)
 
 
 @torch.no_grad()
-def answer(
+def predict_encoded(
     model: MultimodalModel,
     table: pd.DataFrame,
-    features: FeaturesByModality,
+    features: Mapping[str, Features],
     samples: Samples,
     tasks: Mapping[str, TaskSettings],
 ) -> pd.DataFrame:
-    """`predict`, once the assets are encoded.
-
-    Args:
-        model: in evaluation mode.
-        table: the samples of one split.
-        features: of distinct assets.
-        samples: the same samples, with rows into `features`.
-        tasks: the tasks, by name; the model has a head for each.
-    """
-    ids = table["sample_id"].to_numpy()
-    labelled = {
-        name: torch.tensor(table[task.column].notna().to_numpy()) for name, task in tasks.items()
-    }
-    written = {
-        name: table[task.column].map(model.kinds[name].written, na_action="ignore").to_numpy()
-        for name, task in tasks.items()
-    }
-    parts = []
-    for subset in subsets():
-        wanted = torch.tensor([m in subset for m in MODALITIES])
+    """Predict as `predict` does, once assets are encoded; `samples` have rows into `features`."""
+    known, texts = {}, {}  # by task, whether a label is known and its text, [n]
+    for name, task in tasks.items():
+        labels = table[task.column]
+        known[name] = torch.tensor(labels.notna().to_numpy())
+        texts[name] = labels.map(model.tasks[name].to_text, na_action="ignore").to_numpy()
+    ids, modalities = table[SAMPLE_ID].to_numpy(), model.config.modalities
+    parts = [pd.DataFrame(columns=list(PREDICTIONS.columns))]
+    for subset in subsets(modalities):
+        wanted = torch.tensor([m in subset for m in modalities])
         complete = (samples.presence | ~wanted).all(1).nonzero().squeeze(1)  # [n]
-        for index in complete.split(BATCH) if len(complete) else ():
-            part = samples[index].keep(wanted.expand(len(index), -1))
-            distinct, part = part.compact()
-            logits = model({m: features[m][rows] for m, rows in distinct.items()}, part.rows)
+        for index in complete.split(BATCH_SIZE) if len(complete) else ():
+            batch = samples[index].keep(wanted.expand(len(index), -1))
+            distinct, batch = batch.compact()
+            logits = model({m: features[m][rows] for m, rows in distinct.items()}, batch.rows)
             for task in tasks:
-                known = labelled[task][index] & model.config.answerable(task, part.presence)
-                answers = model.kinds[task].record(logits[task][known])
-                parts.append(
-                    pd.DataFrame(
-                        {
-                            "sample_id": ids[index[known]],
-                            "subset": "+".join(subset),
-                            "task": task,
-                            "target": written[task][index[known]],
-                            "prediction": answers.values,
-                            "confidence": answers.confidence or float("nan"),
-                        }
-                    )
-                )
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled or [pd.DataFrame(columns=list(PREDICTIONS.columns))])
+                asked = known[task][index] & model.config.answerable(task, batch.presence)
+                made = model.tasks[task].record(logits[task][asked])
+                columns = {
+                    "sample_id": ids[index[asked]],
+                    "subset": "+".join(subset),
+                    "task": task,
+                    "target": texts[task][index[asked]],
+                    "prediction": made.values,
+                    "confidence": made.confidence or float("nan"),
+                }
+                parts.append(pd.DataFrame(columns))
+    return pd.concat([part for part in parts if len(part)] or parts[:1])

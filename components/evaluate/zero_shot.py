@@ -1,148 +1,163 @@
-"""Zero-shot classification: the class whose prompt lies nearest in the space of all modalities."""
+"""Zero-shot classification: the class whose prompts are nearest in the shared space."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 from safetensors.torch import load_file
-from tokenizers import Tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from components.common.errors import InputError
+from components.common.metrics import Metric
 from components.data.assets import AssetTensors
-from components.layers.features import encode
+from components.data.samples import asset_column
+from components.evaluate.measure import Values
+from components.evaluate.settings import PromptSettings
+from components.layers.features import Encoder, encode
 from components.layers.projection import Projections
-from components.modalities.registry import MODALITIES, Modality
-from components.modalities.text.processing import TextProcessor
+from components.modalities.modality import Processor
+from components.modalities.registry import inline_modalities, processing_of
+from components.model.config import ModelConfig
+from components.model.folder import ProcessorStates
 from components.model.multimodal import MultimodalModel
 from components.tasks.classification.head import Classification
-from components.tasks.settings import PromptSettings, TaskSettings
+from components.tasks.settings import HeadTaskSettings, TaskSettings
+
+ACCURACY = Metric("zero_shot_accuracy")
+MAJORITY = "zero_shot_majority"  # accuracy of always predicting the most frequent class
+
+Prompts = Mapping[str, PromptSettings]  # by task
 
 
 @dataclass(frozen=True)
-class Space:
-    """The space that the align stage made; in the trained model it has moved on.
+class SharedSpace:
+    """The space that the align stage made; training has moved that of the trained model."""
 
-    Attributes:
-        processor: of texts.
-        encoder: of texts, in evaluation mode.
-        projections: into the space.
-        assets: embeddings of length 1 of every asset, [N, E] a modality, in the order of the shard
-            sets.
-    """
-
-    processor: TextProcessor
-    encoder: nn.Module
+    modality: str  # of prompts, as are processor and encoder
+    processor: Processor
+    encoder: Encoder
     projections: Projections
-    assets: Mapping[Modality, Tensor]
-
-    @classmethod
-    def of(
-        cls,
-        model: MultimodalModel,
-        tokenizer: Tokenizer,
-        text_encoder: Path,
-        projections: Path,
-        embeddings: Path,
-    ) -> "Space":
-        """From the trained model's parts, with the weights that they had in the align stage."""
-        encoder, space = copy.deepcopy((model.encoders["text"], model.projections))
-        encoder.load_state_dict(load_file(text_encoder))
-        space.load_state_dict(space.state_dict() | load_file(projections))
-        processor = TextProcessor(model.config.preprocess.text, tokenizer)
-        return cls(processor, encoder, space, load_file(embeddings))
+    assets: Mapping[str, Tensor]  # embeddings of length 1, [N, E] in the order of the shard sets
 
     @torch.no_grad()
-    def texts(self, texts: list[str]) -> Tensor:
-        """Embeddings of length 1 of texts, [N, E]."""
+    def embed(self, texts: list[str]) -> Tensor:
+        """Return embeddings of length 1 of texts, [N, E]."""
         inputs = self.processor([text.encode() for text in texts])
         tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
         pooled = encode(self.encoder, tensors, torch.arange(len(texts))).pooled
-        return self.projections.embed("text", pooled)
+        return self.projections.embed(self.modality, pooled)
 
 
-def check(
-    prompts: Mapping[str, PromptSettings],
-    kinds: Mapping[str, Classification],
-    learnt: Sequence[Modality],
-) -> None:
-    """Whether prompts can be understood, and their words are for classes that there are.
+def shared_space(
+    model: MultimodalModel,
+    processors: ProcessorStates,
+    encoders: Path,
+    projections: Path,
+    embeddings: Path,
+) -> SharedSpace:
+    """Return the space: parts of a trained model with the weights that the align stage left."""
+    m = prompt_modality(model.config)
+    encoder, space = copy.deepcopy((model.encoder(m), model.projections))
+    encoder.load_state_dict(load_file(encoders / f"{m}.safetensors"))
+    space.load_state_dict(load_file(projections), strict=False)
+    return SharedSpace(
+        modality=m,
+        processor=processing_of(m).build(processors[m]),
+        encoder=encoder,
+        projections=space,
+        assets=load_file(embeddings),
+    )
 
-    Args:
-        prompts: of some of the tasks.
-        kinds: the classes of the tasks.
-        learnt: the modalities that training samples had.
+
+def prompt_modality(config: ModelConfig) -> str:
+    """Return the modality that prompts are assets of.
 
     Raises:
-        InputError: it is not so.
+        InputError: the model has none.
     """
-    if prompts and "text" not in learnt:
-        raise InputError(
-            "evaluate.prompts: no sample of the training split has a text, so prompts cannot be "
-            "understood. Set it to {}"
-        )
-    for task, asked in prompts.items():
-        if unknown := sorted(set(asked.words) - set(kinds[task].classes)):
+    if found := [m for m in config.modalities if m in inline_modalities()]:
+        return found[0]
+    raise InputError(
+        f"evaluate.prompts: no sample of the training split has {' or '.join(inline_modalities())},"
+        " so prompts cannot be understood. Set it to {}"
+    )
+
+
+@dataclass(frozen=True)
+class ZeroShotTask:
+    """A task that prompts classify."""
+
+    settings: HeadTaskSettings
+    prompts: PromptSettings
+    learnt: Classification
+
+
+def zero_shot_tasks(
+    prompts: Prompts, tasks: Mapping[str, TaskSettings], model: MultimodalModel
+) -> dict[str, ZeroShotTask]:
+    """Return the tasks that prompts classify.
+
+    Raises:
+        InputError: words are for unknown classes.
+    """
+    result = {}
+    for name, asked in prompts.items():
+        task, learnt = tasks[name], model.tasks[name]
+        # Settings see to it.
+        assert isinstance(task, HeadTaskSettings) and isinstance(learnt, Classification)
+        if unknown := sorted(set(asked.words) - set(learnt.classes)):
             raise InputError(
-                f"evaluate.prompts.{task}.words: {', '.join(map(repr, unknown))} are no classes of "
-                f"the task. It has: {', '.join(map(repr, kinds[task].classes))}"
+                f"evaluate.prompts.{name}.words: unknown classes {', '.join(map(repr, unknown))}. "
+                f"The task has: {', '.join(map(repr, learnt.classes))}"
             )
+        result[name] = ZeroShotTask(task, asked, learnt)
+    return result
 
 
-def class_embeddings(space: Space, asked: PromptSettings, kind: Classification) -> Tensor:
-    """Of each class the mean over its prompts, of length 1 (Radford et al. 2021, 3.1.4): [K, E]."""
+def class_embeddings(space: SharedSpace, asked: PromptSettings, task: Classification) -> Tensor:
+    """Return the normalised mean embedding of each class's prompts, [K, E] for K classes.
+
+    After Radford et al. 2021, 3.1.4.
+    """
     prompts = [
         template.replace("{}", asked.words.get(name, name))
-        for name in kind.classes
+        for name in task.classes
         for template in asked.templates
     ]
-    embedded = space.texts(prompts).unflatten(0, (len(kind.classes), -1))  # [K, templates, E]
+    embedded = space.embed(prompts).unflatten(0, (len(task.classes), -1))  # [K, templates, E]
     return F.normalize(embedded.mean(1), dim=-1)
 
 
-def measure(
-    space: Space,
+def zero_shot_accuracy(
+    space: SharedSpace,
     samples: pd.DataFrame,
-    assets: Mapping[Modality, AssetTensors],
-    tasks: Mapping[str, TaskSettings],
-    prompts: Mapping[str, PromptSettings],
-    kinds: Mapping[str, Classification],
-) -> dict[str, dict[str, dict[str, float]]]:
-    """Metrics by task and the modality that is compared with the prompts.
+    assets: Mapping[str, AssetTensors],
+    tasks: Mapping[str, ZeroShotTask],
+) -> Values:
+    """Measure zero-shot classification by task and modality of the asset that is classified.
 
-    Args:
-        space: that everything lies in.
-        samples: those of one split.
-        assets: by modality, those that the model learnt from.
-        tasks: by name.
-        prompts: of some of the tasks.
-        kinds: the classes of the tasks.
-
-    Returns:
-        `zero_shot_accuracy`, the share of the samples whose own class is the nearest, and
-        `zero_shot_chance`, what naming the most frequent class each time would reach; a task has
-        those modalities that decide it alone, or all where none does, if samples have them.
+    `zero_shot_accuracy` is the fraction of the samples whose own class is the nearest,
+    `zero_shot_majority` that of the most frequent class. Modalities are those that suffice for the
+    task, or all if none does, as far as samples have them.
     """
-    result: dict[str, dict[str, dict[str, float]]] = {}
-    for name, asked in prompts.items():
-        classes = class_embeddings(space, asked, kinds[name])  # [K, E]
-        labels = samples[tasks[name].column]
-        for m in tasks[name].decided_by or MODALITIES:
+    result: Values = {}
+    for name, task in tasks.items():
+        classes = class_embeddings(space, task.prompts, task.learnt)  # [K, E]
+        labels = samples[task.settings.column]
+        for m in task.settings.sufficient_modalities or assets:
             if m not in assets:
                 continue
-            targets = kinds[name].targets(labels.where(samples[f"{m}_id"].notna()))  # [n]
-            known = kinds[name].known(targets)
+            ids = samples[asset_column(m)]
+            targets = task.learnt.targets(labels.where(ids.notna()))  # [n]
+            known = task.learnt.known(targets)
             if known.any():
-                rows = assets[m].rows(samples[f"{m}_id"])[known]
-                logits, targets = space.assets[m][rows] @ classes.T, targets[known]
-                values = {
-                    "zero_shot_accuracy": kinds[name].quality(logits, targets),
-                    "zero_shot_chance": int(targets.bincount().max()) / len(targets),
-                }
-                for metric, value in values.items():
-                    result.setdefault(metric, {}).setdefault(name, {})[m] = value
+                logits = space.assets[m][assets[m].rows(ids)[known]] @ classes.T
+                accuracy = task.learnt.validate(logits, targets[known])
+                majority = int(targets[known].bincount().max()) / int(known.sum())
+                result.setdefault(ACCURACY.name, {}).setdefault(name, {})[m] = accuracy
+                result.setdefault(MAJORITY, {}).setdefault(name, {})[m] = majority
     return result

@@ -1,1 +1,1 @@
-"""Each modality's encoder, taught what its modality alone can know, and the features it gives."""
+"""Trains or loads the encoder of a modality, and encodes its assets; one run per modality."""

@@ -1,52 +1,57 @@
-"""Cross-attention: each modality asks each other one."""
+"""Cross-attention between every two modalities."""
 
 from itertools import permutations
+from typing import Literal
 
 from torch import nn
 
-from components.fusion.modality_embedding import Tokens
-from components.fusion.output import FeaturesByModality, Fused, RowsByModality, pick, stack
+from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather, stack
+from components.fusion.modality_embedding import ModalityEmbedding
 from components.layers.features import masked_mean
 from components.layers.transformer import Attention
-from components.modalities.registry import MODALITIES
-from components.model.settings import ModelSettings
 
 
-class AttentionFusion(nn.Module):
-    """One modality's tokens as queries over another's keys and values: co-attention, section 2.2 of
+class AttentionSettings(FusionSettings):
+    """No options."""
+
+    kind: Literal["attention"] = "attention"
+
+
+class AttentionFusion(Fusion):
+    """The tokens of one modality as queries over those of another: co-attention, section 2.2 of
     Lu et al. 2019, ViLBERT.
 
-    mean over T of X_a + softmax(Q Kᵀ/√d) V with Q = X_a W_q, K = X_b W_k, V = X_b W_v: one token an
-    ordered pair of modalities, beside one token a modality.
+    Mean over T of X_a + softmax(Q Kᵀ/√d) V with Q = X_a W_q, K = X_b W_k, V = X_b W_v: one token
+    per ordered pair of modalities, and one per modality.
     """
 
-    PAIRS = tuple(permutations(MODALITIES, 2))
+    Settings = AttentionSettings
 
-    def __init__(self, width_in: int, options: ModelSettings):
-        super().__init__()
-        width = options.width
-        self.single = nn.ModuleDict({m: nn.Linear(width_in, width) for m in MODALITIES})
-        self.tokens = Tokens(width_in, width)
-        self.attention = nn.ModuleDict(
-            {f"{a}_{b}": Attention(width, options.heads, options.dropout) for a, b in self.PAIRS}
-        )
+    def __init__(self, size: FusionSize, options: AttentionSettings):
+        super().__init__(size, options)
+        width, shape = size.width, size.transformer
+        self.single = nn.ModuleDict({m: nn.Linear(size.width_in, width) for m in self.modalities})
+        self.tokens = ModalityEmbedding(self.modalities, size.width_in, width)
+        self._layers = {
+            f"{a}_{b}": Attention(width, shape.heads, shape.dropout)
+            for a, b in permutations(self.modalities, 2)
+        }
+        self.attention = nn.ModuleDict(self._layers)
 
-    def forward(self, features: FeaturesByModality, rows: RowsByModality) -> Fused:
-        """Features [N, T, E] and rows [B] → nine tokens; those of missing modalities are masked."""
-        here = [m for m in MODALITIES if m in features]
-        present = {m: rows[m] >= 0 for m in here}  # [B]
-        tokens = [pick(self.single[m](features[m].pooled), rows[m]) for m in here]  # [B, D]
-        masks = [present[m] for m in here]
-        mapped = {m: self.tokens(m, features[m].tokens) for m in here}  # [N, T, D]
-        means = {m: masked_mean(mapped[m], features[m].mask) for m in here}  # [N, D]
-        there = {m: pick(features[m].mask, rows[m]) for m in here}  # [B, T]
-        for a, b in self.PAIRS:
-            if a in mapped and b in mapped:
-                layer = self.attention[f"{a}_{b}"]
-                query = pick(layer.query(mapped[a]), rows[a])  # [B, T, D]
-                key_value = pick(layer.key_value(mapped[b]), rows[b])  # [B, S, 2 D]
-                found = layer.attend(query, key_value, there[b][:, None, None, :])  # [B, T, D]
-                found = layer.out(masked_mean(found, there[a]))  # its mean is linear too: [B, D]
-                tokens.append(pick(means[a], rows[a]) + found)
-                masks.append(present[a] & present[b])
+    def forward(self, features, rows) -> FusionOutput:
+        given = self.given(features)
+        present = {m: rows[m] >= 0 for m in given}  # [B]
+        tokens = [gather(self.single[m](features[m].pooled), rows[m]) for m in given]  # [B, D]
+        masks = list(present.values())
+        mapped = {m: self.tokens(m, features[m].tokens) for m in given}  # [N, T, D]
+        means = {m: masked_mean(mapped[m], features[m].mask) for m in given}  # [N, D]
+        there = {m: gather(features[m].mask, rows[m]) for m in given}  # [B, T]
+        for a, b in permutations(given, 2):
+            layer = self._layers[f"{a}_{b}"]
+            query = gather(layer.query(mapped[a]), rows[a])  # [B, T, D]
+            key_value = gather(layer.key_value(mapped[b]), rows[b])  # [B, S, 2 D]
+            found = layer.attend(query, key_value, there[b][:, None, None, :])  # [B, T, D]
+            found = layer.out(masked_mean(found, there[a]))  # a mean is linear too: [B, D]
+            tokens.append(gather(means[a], rows[a]) + found)
+            masks.append(present[a] & present[b])
         return stack(tokens, masks)

@@ -1,79 +1,88 @@
-"""Bottleneck tokens, through which alone modalities exchange anything."""
+"""Bottleneck tokens, the only exchange between modalities."""
+
+from collections.abc import Mapping
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from components.fusion.modality_embedding import Tokens
-from components.fusion.output import FeaturesByModality, Fused, RowsByModality
-from components.layers.transformer import Block, Places
-from components.modalities.registry import MODALITIES
-from components.model.settings import ModelSettings
+from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize
+from components.fusion.modality_embedding import ModalityEmbedding
+from components.layers.transformer import Block, Unpadding
+from components.stage.settings import Count
 
 
-class BottleneckFusion(nn.Module):
+class BottleneckSettings(FusionSettings):
+    """Options."""
+
+    kind: Literal["bottleneck"] = "bottleneck"
+    bottleneck_tokens: Count = 4  # through which modalities exchange
+
+
+class BottleneckFusion(Fusion):
     """[z_m; f_m] ← Layer_m([z_m; f]), then f ← mean of the f_m: MBT, section 3.2 of Nagrani et al.
     2021, attention bottlenecks for multimodal fusion.
 
-    z_m are the tokens of modality m, f the bottleneck tokens, learnt where they start; the mean is
-    over the modalities present. Each layer has weights of its own for each modality. Two layers are
-    the fewest: in the first modalities tell, in the second they answer what they heard. The
-    bottleneck tokens are what comes out: if the z_m did, the Transformer would let modalities
-    exchange all.
+    z_m are the tokens of modality m, f the bottleneck tokens, whose start is learnt; the mean is
+    over the modalities present. Each layer has separate weights per modality. Two layers are the
+    minimum: in the first one modalities write into the bottleneck, in the second they react to what
+    others wrote. The output is the bottleneck tokens: with the z_m, the Transformer would let
+    modalities exchange everything.
     """
 
-    def __init__(self, width_in: int, options: ModelSettings):
-        super().__init__()
-        self.tokens = Tokens(width_in, options.width)
-        self.bottlenecks = nn.Parameter(torch.empty(options.bottlenecks, options.width))
+    Settings = BottleneckSettings
+
+    def __init__(self, size: FusionSize, options: BottleneckSettings):
+        super().__init__(size, options)
+        shape = size.transformer
+        self.tokens = ModalityEmbedding(self.modalities, size.width_in, size.width)
+        self.bottlenecks = nn.Parameter(torch.empty(options.bottleneck_tokens, size.width))
         nn.init.normal_(self.bottlenecks, std=0.02)
-        size = options.width, options.heads, options.dropout, options.norm
+        block = shape.width, shape.heads, shape.dropout, shape.norm
         self.first, self.second = (
-            nn.ModuleDict({m: Block(*size) for m in MODALITIES}) for _ in range(2)
+            nn.ModuleDict({m: Block(*block) for m in self.modalities}) for _ in range(2)
         )
 
-    def forward(self, features: FeaturesByModality, rows: RowsByModality) -> Fused:
-        """Features [N, T, E] and rows [B] → the bottleneck tokens, K a sample."""
-        there = {m: rows[m] >= 0 for m in MODALITIES if m in features}  # [B]
+    def forward(self, features, rows) -> FusionOutput:
+        there = {m: rows[m] >= 0 for m in self.given(features)}  # [B]
         assets = {m: rows[m][there[m]] for m in there}  # [b], of the samples that have it
-        count, own, told = len(self.bottlenecks), {}, {}
+        count, own, written = len(self.bottlenecks), {}, {}
         for m in there:  # all samples start alike, so each asset is read once
             tokens, mask = self.tokens(m, features[m].tokens), features[m].mask  # [N, T, D]
             start = self.bottlenecks.expand(len(tokens), -1, -1)  # [N, K, D]
             both = exchange(self.first[m], tokens, mask, start)  # [N, T + K, D]
-            own[m], told[m] = both[:, :-count], both[assets[m], -count:]
-        shared = mean(told, there)  # [B, K, D]
-        for m in there:  # nothing reads the z_m that would come of this layer
+            own[m], written[m] = both[:, :-count], both[assets[m], -count:]
+        shared = mean_over_modalities(written, there)  # [B, K, D]
+        for m in there:  # nothing reads the z_m of this layer
             tokens, mask = own[m][assets[m]], features[m].mask[assets[m]]  # [b, T, D]
-            told[m] = exchange(self.second[m], tokens, mask, shared[there[m]], told_only=True)
+            written[m] = exchange(
+                self.second[m], tokens, mask, shared[there[m]], bottleneck_only=True
+            )
         present = torch.stack(list(there.values())).any(0)[:, None]  # [B, 1]
-        return Fused(mean(told, there), present.expand(-1, count))
+        return FusionOutput(mean_over_modalities(written, there), present.expand(-1, count))
 
 
 def exchange(
-    block: Block, own: Tensor, mask: Tensor, shared: Tensor, told_only: bool = False
+    block: nn.Module, own: Tensor, mask: Tensor, shared: Tensor, bottleneck_only: bool = False
 ) -> Tensor:
-    """A layer over a modality's tokens [b, T, D] and the bottleneck tokens [b, K, D].
+    """Apply a layer to a modality's own tokens [b, T, D] and the bottleneck tokens [b, K, D].
 
-    Args:
-        block: of the modality.
-        own: the modality's tokens.
-        mask: bool [b, T], true where such a token is there.
-        shared: the bottleneck tokens.
-        told_only: whether only the bottleneck tokens are computed, [b, K, D]; else [b, T + K, D].
+    Return all of them, [b, T + K, D], or the bottleneck tokens alone, [b, K, D]; `mask`, bool
+    [b, T], is false at padding.
     """
-    whole = torch.cat([mask, mask.new_ones(shared.shape[:2])], 1)  # [b, T + K]
-    places = Places.of(whole)
-    last = shared.shape[1] if told_only else 0
-    x = places.pack(torch.cat([own, shared], 1))  # [n, D]
-    x = block(x, places, whole[:, None, None, :], last)
-    return x.view_as(shared) if told_only else places.spread(x)
+    present = torch.cat([mask, mask.new_ones(shared.shape[:2])], 1)  # [b, T + K]
+    unpadding = Unpadding(present)
+    last = shared.shape[1] if bottleneck_only else 0
+    x = unpadding.unpad(torch.cat([own, shared], 1))  # [n, D]
+    x = block(x, unpadding, present[:, None, None, :], last)
+    return x.view_as(shared) if bottleneck_only else unpadding.pad(x)
 
 
-def mean(told: dict[str, Tensor], there: dict[str, Tensor]) -> Tensor:
-    """The mean over the modalities of a sample, bool [B] each: [b, K, D] each → [B, K, D]."""
-    total, count = 0, 0
+def mean_over_modalities(values: Mapping[str, Tensor], there: Mapping[str, Tensor]) -> Tensor:
+    """Return the mean over the modalities of each sample, bool [B] each: [b, K, D] → [B, K, D]."""
+    votes = torch.stack(list(there.values()))  # [M, B]
+    first = next(iter(values.values()))
+    total = first.new_zeros(votes.shape[1], *first.shape[1:])  # [B, K, D]
     for m, present in there.items():
-        spread = told[m].new_zeros(len(present), *told[m].shape[1:])
-        spread[present] = told[m]
-        total, count = total + spread, count + present.float()
-    return total / count.clamp(min=1)[:, None, None]
+        total[present] = total[present] + values[m]
+    return total / votes.sum(0).float().clamp(min=1)[:, None, None]

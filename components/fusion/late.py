@@ -1,33 +1,42 @@
 """No fusion before the decision: each modality decides by itself."""
 
+from typing import Literal
+
 import torch
 from torch import nn
 
-from components.fusion.output import FeaturesByModality, Fused, RowsByModality, pick
-from components.modalities.registry import MODALITIES
-from components.model.settings import ModelSettings
+from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather
 
 
-class LateFusion(nn.Module):
+class LateSettings(FusionSettings):
+    """No options."""
+
+    kind: Literal["late"] = "late"
+
+
+class LateFusion(Fusion):
     """P(answer) = 1/M Σ P(answer | x_m), the sum rule: equation 11 of Kittler et al. 1998.
 
-    A sequence a modality of a sample, of one token, in place of one a sample; what the heads say of
-    them is averaged over the modalities present, as each kind of task does it. It is what the
-    others are to be measured against: where it does as well, modalities need no fusion.
+    Each modality of a sample is a sequence of one token; the predictions of heads for them are
+    averaged over the modalities present, as each task kind does it. It is the reference for other
+    fusions: where it does as well, modalities need no fusion.
     """
 
-    def __init__(self, width_in: int, options: ModelSettings):
-        super().__init__()
-        self.width = options.width
-        self.single = nn.ModuleDict({m: nn.Linear(width_in, options.width) for m in MODALITIES})
+    Settings = LateSettings
 
-    def forward(self, features: FeaturesByModality, rows: RowsByModality) -> Fused:
-        """Features [N, T, E] and rows [B] → a token for each modality of a sample."""
-        votes = torch.stack([rows[m] >= 0 for m in MODALITIES], 1)  # [B, M]
-        absent = self.single["image"].weight.new_zeros(len(votes), self.width)
+    def __init__(self, size: FusionSize, options: LateSettings):
+        super().__init__(size, options)
+        self.width = size.width
+        width_in = size.width_in
+        self.single = nn.ModuleDict({m: nn.Linear(width_in, size.width) for m in self.modalities})
+
+    def forward(self, features, rows) -> FusionOutput:
+        votes = torch.stack([rows[m] >= 0 for m in self.modalities], 1)  # [B, M]
+        pooled = {m: features[m].pooled for m in self.given(features)}
+        absent = next(iter(pooled.values())).new_zeros(len(votes), self.width)
         tokens = [
-            pick(self.single[m](features[m].pooled), rows[m]) if m in features else absent
-            for m in MODALITIES
+            gather(self.single[m](pooled[m]), rows[m]) if m in pooled else absent
+            for m in self.modalities
         ]
         voices = torch.stack(tokens, 1)[votes][:, None]  # [V, 1, D]
-        return Fused(voices, voices.new_ones(voices.shape[:2], dtype=torch.bool), votes)
+        return FusionOutput(voices, voices.new_ones(voices.shape[:2], dtype=torch.bool), votes)

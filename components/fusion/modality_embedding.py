@@ -1,33 +1,33 @@
-"""The tokens of every modality as a Transformer reads them."""
+"""Tokens of every modality with their modality and position."""
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
-from components.modalities.registry import MODALITIES, Modality
-
-GAIN = 0.1  # of the positions, at first
+INITIAL_GAIN = 0.1  # of the positions
 
 
-class Tokens(nn.Module):
-    """A linear map of a modality's tokens, plus its embedding, plus where each token stands.
+class ModalityEmbedding(nn.Module):
+    """A linear map of a modality's tokens, plus an embedding of the modality, plus positions.
 
     Attention sees a set: without the embedding it cannot tell modalities apart, without positions
-    not left from right. Most encoders add positions to what they read; of one that does not, as a
-    convolutional network, the tokens have none but what it sees of an image's edge. Positions are
-    the sinusoids of section 3.5 of Vaswani et al. 2017, which have no longest sequence, times a
-    learnt gain (Li et al. 2019, neural speech synthesis with Transformer network), so that they
-    need not drown what they are added to.
+    not left from right. Most encoders add positions to their input; the tokens of one that does
+    not, such as a convolutional network, only know what it sees of an image's edge. Positions are
+    the sinusoids of section 3.5 of Vaswani et al. 2017, which allow any length, times a learnt gain
+    (Li et al. 2019, neural speech synthesis with Transformer network), so that they need not drown
+    the tokens.
     """
 
-    def __init__(self, width_in: int, width: int):
+    def __init__(self, modalities: Sequence[str], width_in: int, width: int):
         super().__init__()
-        self.maps = nn.ModuleDict({m: nn.Linear(width_in, width, bias=False) for m in MODALITIES})
-        self.modality = nn.ParameterDict({m: torch.empty(width) for m in MODALITIES})
-        self.position = nn.ParameterDict({m: torch.full((1,), GAIN) for m in MODALITIES})
+        self.maps = nn.ModuleDict({m: nn.Linear(width_in, width, bias=False) for m in modalities})
+        self.modality = nn.ParameterDict({m: torch.empty(width) for m in modalities})
+        self.position = nn.ParameterDict({m: torch.full((1,), INITIAL_GAIN) for m in modalities})
         for embedding in self.modality.values():
             nn.init.normal_(embedding, std=0.02)
 
-    def forward(self, modality: Modality, tokens: Tensor) -> Tensor:
+    def forward(self, modality: str, tokens: Tensor) -> Tensor:
         """[N, T, E] → [N, T, D]."""
         mapped = self.maps[modality](tokens)
         places = sinusoids(*mapped.shape[1:]).to(mapped)  # [T, D]
@@ -35,7 +35,7 @@ class Tokens(nn.Module):
 
 
 def sinusoids(length: int, width: int) -> Tensor:
-    """sin(t / 10000^(i/width)) and its cosine in turns, i even: float [length, width]."""
+    """Return sin(t / 10000^(i/width)) and its cosine alternating, i even: float [length, width]."""
     rates = 10_000 ** -(torch.arange(0, width, 2) / width)
     angles = torch.arange(length)[:, None] * rates  # [T, ⌈D/2⌉]
     return torch.stack([angles.sin(), angles.cos()], 2).flatten(1)[:, :width]

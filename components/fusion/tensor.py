@@ -1,42 +1,50 @@
-"""The outer product of all modalities, in low-rank form."""
+"""The outer product of all modalities in low-rank form."""
+
+from typing import Literal
 
 import torch
 from torch import nn
 
-from components.fusion.output import FeaturesByModality, Fused, RowsByModality, pick, stack
-from components.modalities.registry import MODALITIES
-from components.model.settings import ModelSettings
+from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather, stack
+from components.stage.settings import Count
 
 
-class TensorFusion(nn.Module):
+class TensorSettings(FusionSettings):
+    """Options."""
+
+    kind: Literal["tensor"] = "tensor"
+    rank: Count = 128  # of the product
+
+
+class TensorFusion(Fusion):
     """h = W ([x_1; 1] ⊗ [x_2; 1] ⊗ …) + b: section 4.2 of Zadeh et al. 2017, tensor fusion network.
 
-    The 1 keeps the product of every subset of the modalities in it, the single ones too; a missing
-    modality is the vector [0; 1]. W is a sum of R products of one vector a modality and one for
-    what comes out, W = Σ_r p_r ⊗ u_1r ⊗ u_2r ⊗ …, so that h = P (U_1 [x_1; 1] ∘ U_2 [x_2; 1] ∘ …)
-    + b without the product being made, as Liu et al. 2018 (low-rank multimodal fusion, section
-    3.2); they have other vectors u for each number of h, here P tells those apart.
+    The 1 keeps the product of every subset of the modalities in it, single ones too; a missing
+    modality is the vector [0; 1]. W is a sum of R products of one vector per modality and one for
+    the output, W = Σ_r p_r ⊗ u_1r ⊗ u_2r ⊗ …, so h = P (U_1 [x_1; 1] ∘ U_2 [x_2; 1] ∘ …) + b, and
+    the outer product is never computed, as in Liu et al. 2018 (low-rank multimodal fusion, section
+    3.2); theirs has separate vectors u per component of h, which P tells apart here.
     """
 
-    def __init__(self, width_in: int, options: ModelSettings):
-        super().__init__()
-        self.factors = nn.ModuleDict({m: nn.Linear(width_in, options.rank) for m in MODALITIES})
-        self.out = nn.Linear(options.rank, options.width)
-        for factor in self.factors.values():  # around 1: products neither vanish nor explode
-            nn.init.normal_(factor.weight, std=width_in**-0.5)
+    Settings = TensorSettings
+
+    def __init__(self, size: FusionSize, options: TensorSettings):
+        super().__init__(size, options)
+        factors = {m: nn.Linear(size.width_in, options.rank) for m in self.modalities}
+        self.factors = nn.ModuleDict(factors)
+        self.out = nn.Linear(options.rank, size.width)
+        for factor in factors.values():  # around 1, so that products neither vanish nor explode
+            nn.init.normal_(factor.weight, std=size.width_in**-0.5)
             nn.init.ones_(factor.bias)
 
-    def forward(self, features: FeaturesByModality, rows: RowsByModality) -> Fused:
-        """Features [N, T, E] and rows [B] → one token."""
-        size = len(next(iter(rows.values())))
-        product = self.out.weight.new_ones(size, self.out.in_features)  # [B, R]
-        present = torch.zeros_like(rows["image"], dtype=torch.bool)
-        for m, factor in self.factors.items():
-            there = rows[m] >= 0
+    def forward(self, features, rows) -> FusionOutput:
+        present = torch.stack([rows[m] >= 0 for m in self.modalities])  # [M, B]
+        product = self.out.weight.new_ones(present.shape[1], self.out.in_features)  # [B, R]
+        for (m, factor), there in zip(self.factors.items(), present, strict=True):
+            assert isinstance(factor, nn.Linear)
             if m in features:
-                factors = pick(factor(features[m].pooled), rows[m])  # [B, R]
+                factors = gather(factor(features[m].pooled), rows[m])  # [B, R]
                 product = product * torch.where(there[:, None], factors, factor.bias)
             else:
                 product = product * factor.bias
-            present = present | there
-        return stack([self.out(product)], [present])
+        return stack([self.out(product)], [present.any(0)])

@@ -1,1 +1,1 @@
-"""Models of Hugging Face Transformers as encoders: where they lie, and what rebuilds them."""
+"""Models of Hugging Face Transformers as encoders: where they are, what rebuilds them, weights."""

@@ -1,39 +1,53 @@
-"""The library Transformers as this project uses it: safetensors, no code from elsewhere, no calls.
+"""The library Transformers as this project uses it: safetensors, no remote code, no calls.
 
 It is imported when a model is named, not before: that takes seconds.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import safe_open
 from torch import Tensor, nn
 
 from components.common.errors import InputError
-from components.huggingface.locate import BUILT_HERE
-from components.modalities.registry import Modality
+from components.huggingface.locate import EncoderNames
 
-READS = {  # what the models of a modality call their input
-    "image": ("pixel_values",),
-    "text": ("input_ids",),
-    "audio": ("input_values", "input_features"),
-}
-TOWERS = {"image": "vision_model", "text": "text_model", "audio": "audio_model"}  # as in CLIP
 PICKLES = (".bin", ".pt", ".pth", ".ckpt")
-LOCAL = {"local_files_only": True, "trust_remote_code": False}
+LOCAL: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+
+PoolingKind = Literal["own", "first", "mean", "max"]
+
+
+@dataclass(frozen=True)
+class Pooling:
+    """How token features become one vector."""
+
+    kind: PoolingKind = "own"  # what the model itself pools; or the first, mean or max token
+    normalised: bool = False  # to length 1
+
+
+@dataclass(frozen=True)
+class EncoderInterface:
+    """What a modality expects of a model of Transformers.
+
+    `describe_inputs` returns what the modality's processor must know of a model in a folder,
+    `pooling` how it pools tokens, by its config.json.
+    """
+
+    input_names: tuple[str, ...]  # what such models call their input
+    tower: str  # attribute of multimodal models that holds the encoder of the modality
+    describe_inputs: Callable[[Path, nn.Module], dict[str, Any]]
+    pooling: Callable[[Path, Mapping[str, Any]], Pooling] = lambda place, config: Pooling()
 
 
 def library() -> ModuleType:
-    """Transformers, without its reports and progress bars.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    """Return Transformers, without its reports and progress bars; InputError if not installed."""
     try:
         import transformers
     except ImportError as error:
@@ -46,12 +60,8 @@ def library() -> ModuleType:
     return transformers
 
 
-def read(path: Path) -> Any:
-    """A JSON file of a model's folder.
-
-    Raises:
-        InputError: it is missing or no JSON.
-    """
+def read_json_file(path: Path) -> Any:
+    """Read a JSON file of a model's folder; InputError if it is missing or not JSON."""
     try:
         return json.loads(path.read_text())
     except (OSError, ValueError) as error:
@@ -61,31 +71,29 @@ def read(path: Path) -> Any:
         ) from error
 
 
-@contextmanager
-def explained(place: Path, modality: Modality) -> Iterator[None]:
-    """Say of what goes wrong inside which model and which setting it is about.
+def processor_config(place: Path, auto_class: str) -> dict[str, Any]:
+    """Return the preprocessor_config.json of a model, completed by a class of the library."""
+    processor = getattr(library(), auto_class).from_pretrained(place, **LOCAL)
+    return json.loads(processor.to_json_string())
 
-    Raises:
-        InputError: something went wrong.
-    """
+
+@contextmanager
+def explained(place: Path, known: EncoderNames) -> Iterator[None]:
+    """Turn any error of the body into an InputError that names the model and the setting."""
     try:
         yield
     except Exception as error:  # the library raises whatever a damaged file leads to
         raise InputError(
-            f"features.{modality}.encoder: {place} cannot be used: {error}. Name another model, or "
-            f"{BUILT_HERE[modality][0]} for an encoder that is taught here"
+            f"{known.key}: {place} cannot be used: {error}. Name another model, or "
+            f"{known.built_in[0]} for an encoder that is trained here"
         ) from error
 
 
-def tower(config: Mapping[str, Any], modality: Modality) -> nn.Module:
-    """The part of a model that encodes a modality, with fresh weights.
-
-    Args:
-        config: the config.json of the whole model.
-        modality: that is to be encoded.
+def tower(config: Mapping[str, Any], interface: EncoderInterface) -> nn.Module:
+    """Return the part of a model that encodes a modality, with fresh weights.
 
     Raises:
-        InputError: the model encodes something else, or is none of the library's.
+        InputError: the model encodes another modality, or the library does not know it.
     """
     kind, known = config.get("model_type"), library().CONFIG_MAPPING
     if kind not in known:
@@ -94,55 +102,45 @@ def tower(config: Mapping[str, Any], modality: Modality) -> nn.Module:
             f"{library().__version__} does not know; code that a model brings along is not run"
         )
     options = known[kind].from_dict(dict(config))
-    return _tower(library().AutoModel.from_config(options, dtype=torch.float32), modality)
+    return _tower(library().AutoModel.from_config(options, dtype=torch.float32), interface)
 
 
-def _tower(model: nn.Module, modality: Modality) -> nn.Module:
-    """Of a model of several modalities one tower, of one that also decodes its encoder."""
-    part = getattr(model, TOWERS[modality], model)
+def _tower(model: nn.Module, interface: EncoderInterface) -> nn.Module:
+    """Return one tower of a multimodal model, or the encoder of one that decodes too."""
+    part: Any = getattr(model, interface.tower, model)
     part = part.get_encoder() if part.config.is_encoder_decoder else part
-    if part.main_input_name not in READS[modality]:
+    if part.main_input_name not in interface.input_names:
         raise InputError(
-            f"it is no encoder of {modality}: its {type(part).__name__} reads "
-            f"{part.main_input_name}, expected {' or '.join(READS[modality])}"
+            f"its {type(part).__name__} reads {part.main_input_name}, expected "
+            f"{' or '.join(interface.input_names)}: it encodes another modality"
         )
     if hasattr(part.config, "apply_spec_augment"):
-        part.config.apply_spec_augment = False  # it draws from a generator that has no seed here
+        part.config.apply_spec_augment = False  # it draws from a generator without a seed
     return part
 
 
-def weights(place: Path, modality: Modality) -> dict[str, Tensor]:
-    """The weights of the part that encodes a modality, float32, by name; a pooler's may be missing.
+def weights(place: Path, interface: EncoderInterface) -> dict[str, Tensor]:
+    """Return the weights of the tower of a modality, float32, by name; InputError if some lack.
 
-    Raises:
-        InputError: weights are missing.
+    Those of a pooler may, as in files for other uses.
     """
     model, report = library().AutoModel.from_pretrained(
         place, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **LOCAL
     )
-    part = _tower(model, modality)
+    part = _tower(model, interface)
     names = {id(parameter): name for name, parameter in part.named_parameters()}
     missing = sorted(
         names[id(parameter)]
         for name, parameter in model.named_parameters()
         if name in report["missing_keys"] and id(parameter) in names
     )
-    if lost := [name for name in missing if not is_pooler(name)]:
+    if lost := [name for name in missing if not name.startswith("pooler.")]:
         raise InputError(f"its weights lack {len(lost)} tensors, the first is {lost[0]}")
     return {name: value for name, value in part.state_dict().items() if name not in missing}
 
 
-def is_pooler(name: str) -> bool:
-    """Whether a tensor is part of what pools tokens: files of other uses lack it."""
-    return name.startswith("pooler.")
-
-
 def has_pooler(place: Path) -> bool:
-    """Whether a model's file has weights for what pools its tokens.
-
-    Raises:
-        InputError: its weights are no safetensors.
-    """
+    """Return whether a model's files have a pooler's weights; InputError if not safetensors."""
     files = sorted(place.glob("*.safetensors"))
     if not files:
         other = sorted(path.name for path in place.iterdir() if path.suffix in PICKLES)
@@ -156,27 +154,3 @@ def has_pooler(place: Path) -> bool:
             if any("pooler." in name for name in content.keys()):
                 return True
     return False
-
-
-def tokenizer_of(place: Path) -> Any:
-    """The tokenizer of a text model.
-
-    Raises:
-        InputError: the model would take padding for text.
-    """
-    tokenizer = library().AutoTokenizer.from_pretrained(place, **LOCAL)
-    if not tokenizer.is_fast:
-        raise InputError("its tokenizer has no form as tokenizer.json")
-    if "attention_mask" not in tokenizer.model_input_names:
-        raise InputError("its tokenizer gives no attention mask: it takes padding for text")
-    return tokenizer
-
-
-def image_processor(inputs: Mapping[str, Any]) -> Any:
-    """What turns images into the input of a model, from its preprocessor_config.json."""
-    return getattr(library(), inputs["image_processor_type"]).from_dict(dict(inputs))
-
-
-def feature_extractor(inputs: Mapping[str, Any]) -> Any:
-    """The same for sound."""
-    return getattr(library(), inputs["feature_extractor_type"]).from_dict(dict(inputs))

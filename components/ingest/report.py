@@ -1,74 +1,93 @@
-"""What is in the data: numbers, plots and one page."""
+"""What is in the data: figures, plots and one page."""
 
 import base64
-import io
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.compute as pc
 from matplotlib.figure import Figure
-from PIL import Image
 from pyarrow import parquet
 
-from components.common.figures import GRID, panels
+from components.common.figures import add_grid, page, panels, save
+from components.common.files import write_json, write_text
 from components.common.hashing import content_id
-from components.data.shards import media_of
-from components.data.tables import SPLITS, read_rows
+from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, asset_column
+from components.data.shards import read_assets
+from components.data.tables import read_rows
 from components.ingest.ledger import Ledger
-from components.modalities.image.decoding import decode
-from components.modalities.registry import MODALITIES
+from components.modalities.registry import MODALITIES, inspection_of, modality
+from components.tasks.registry import labels_of
 from components.tasks.settings import TaskSettings
 
-MEASURES = {  # of a media file → its name in plots
-    "width": "image width [pixels]",
-    "height": "image height [pixels]",
-    "seconds": "sound [s]",
-    "rate": "sampling rate [Hz]",
-    "characters": "text [characters]",
-}
-CLASSES_SHOWN = 30
-SHEET = 24  # samples on the contact sheet
-THUMBNAIL = (128, 128)  # pixels at most
+MAX_CLASSES = 30  # in a plot
+SHEET_SIZE = 24  # samples on the contact sheet
+
+Bars = Mapping[str, int]
 
 
 @dataclass(frozen=True)
 class Contents:
-    """The tables that a source became.
-
-    Attributes:
-        samples, assets: Parquet files.
-        media: the media shard sets.
-        ledger: with the uses of the samples.
-    """
+    """The tables that a source became."""
 
     samples: Path
     assets: Path
-    media: Path
-    ledger: Ledger
+    media: Path  # folder of the media shard sets
+    ledger: Ledger  # with the uses of assets by samples
+    tasks: Mapping[str, TaskSettings]
+
+    def measures(self) -> Iterator[tuple[str, str, np.ndarray]]:
+        """Yield modality, fact and its values [n] for every fact that some asset has."""
+        for m in MODALITIES:
+            for fact in modality(m).measures:
+                of_modality = pc.field("modality") == m
+                table = parquet.read_table(self.assets, columns=[fact], filters=of_modality)
+                if len(column := table.column(0).drop_null()):
+                    yield m, fact, column.to_numpy()
 
 
-def labels(value) -> list[str]:
-    """The classes in a cell of a label column."""
-    if value is None:
-        return []
-    return [str(label) for label in value] if isinstance(value, list) else [str(value)]
+def write_report(
+    contents: Contents, found: Mapping[str, Any], plots: Path, page_path: Path, report: Path
+) -> dict[str, Any]:
+    """Write what is in the data as JSON, plots and a page, and return it.
 
-
-def describe(contents: Contents, tasks: Mapping[str, TaskSettings]) -> dict:
-    """Rows and distinct assets by split, classes by task, sizes of media, duplicates."""
-    rows = dict.fromkeys(SPLITS, 0)
-    classed = {  # texts, and what retrieval's assets share, may be other ones in every sample
-        name: task for name, task in tasks.items() if task.kind not in ("generation", "retrieval")
+    `found` holds further figures: `leaks` by modality, `quarantine` by reason.
+    """
+    described = describe(contents) | dict(found)
+    figures = draw(described, contents)
+    paths = {name: plots / f"{name}.png" for name in figures}
+    for name, figure in figures.items():
+        save(figure, paths[name])
+    context = {
+        **described,
+        "modalities": MODALITIES,
+        "measures": {m: modality(m).measures for m in MODALITIES},
+        "sheet": contact_sheet(contents),
     }
-    classes = {name: {split: Counter() for split in SPLITS} for name in classed}
+    template = Path(__file__).with_name("report.html.jinja")
+    write_text(page_path, page(template, context, paths))
+    write_json(report, described)
+    return described
+
+
+def describe(contents: Contents) -> dict[str, Any]:
+    """Count rows and distinct assets by split, classes by task, sizes of media, duplicates."""
+    rows = dict.fromkeys(SPLITS, 0)
+    counted = {n: task for n, task in contents.tasks.items() if labels_of(task.kind).COUNTED}
+    classes = {name: {split: Counter() for split in SPLITS} for name in counted}
     for sample in read_rows(contents.samples):
-        rows[sample["split"]] += 1
-        for name, task in classed.items():
-            classes[name][sample["split"]].update(labels(sample[task.column]))
+        rows[sample[SPLIT]] += 1
+        for name, task in counted.items():
+            classes[name][sample[SPLIT]].update(classes_in(sample[task.column]))
+    media: dict[str, dict[str, Any]] = {}
+    for m, fact, values in contents.measures():
+        least, median, most = np.quantile(values, [0.0, 0.5, 1.0]).tolist()
+        media.setdefault(m, {})[fact] = {"least": least, "median": median, "most": most}
     ledger = contents.ledger
     return {
         "samples": rows,
@@ -77,42 +96,33 @@ def describe(contents: Contents, tasks: Mapping[str, TaskSettings]) -> dict:
             name: {split: dict(sorted(counts.items())) for split, counts in by_split.items()}
             for name, by_split in classes.items()
         },
-        "media": {
-            measure: dict(zip(("least", "median", "most"), quantiles(values), strict=True))
-            for measure, values in measures(contents.assets)
-        },
+        "media": media,
         "duplicates": {m: ledger.duplicates(m) for m in MODALITIES},
     }
 
 
-def quantiles(values: np.ndarray) -> list[float]:
-    """The least, the median and the greatest."""
-    return np.quantile(values, [0.0, 0.5, 1.0]).tolist()
+def classes_in(cell: Any) -> list[str]:
+    """Return the classes in a cell of a label column."""
+    if cell is None:
+        return []
+    return [str(label) for label in cell] if isinstance(cell, list) else [str(cell)]
 
 
-def measures(assets: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """Every measure that some media file has: its name, and its values [n]."""
-    for measure in MEASURES:
-        column = parquet.read_table(assets, columns=[measure]).column(0).drop_null()
-        if len(column):
-            yield measure, column.to_numpy()
-
-
-def draw(report: Mapping, assets: Path) -> dict[str, Figure]:
-    """Every plot, by name."""
-    figures = {"samples": bars(report["samples"], "samples by split")}
+def draw(report: Mapping[str, Any], contents: Contents) -> dict[str, Figure]:
+    """Return every plot by name."""
+    figures = {"samples": bars(report["samples"], "samples per split")}
     for task, by_split in report["classes"].items():
         if any(by_split.values()):
             figures[f"classes_{task}"] = class_balance(by_split, task)
     if report["media"]:
-        figures["media"] = histograms(assets, len(report["media"]))
+        figures["media"] = histograms(contents)
     if report["quarantine"]:
         figures["quarantine"] = bars(report["quarantine"], "rows in quarantine by reason")
     return figures
 
 
-def bars(counts: Mapping[str, int], title: str) -> Figure:
-    """A bar a name, with its count."""
+def bars(counts: Bars, title: str) -> Figure:
+    """Plot one bar per name, with its count."""
     figure = Figure(figsize=(7.0, 1.0 + 0.35 * len(counts)), layout="constrained")
     axis = figure.subplots()
     drawn = axis.barh(list(counts), list(counts.values()))
@@ -120,15 +130,15 @@ def bars(counts: Mapping[str, int], title: str) -> Figure:
     axis.invert_yaxis()
     axis.margins(x=0.15)
     axis.set(title=title)
-    axis.grid(axis="x", **GRID)
+    add_grid(axis, "x")
     return figure
 
 
-def class_balance(by_split: Mapping[str, Mapping[str, int]], task: str) -> Figure:
-    """How often each class of a task occurs in each split, as a share of the split."""
+def class_balance(by_split: Mapping[str, Bars], task: str) -> Figure:
+    """Plot how often each class of a task occurs in each split, as a fraction of the split."""
     table = pd.DataFrame(by_split).fillna(0)
     table = table.loc[table.sum(axis=1).sort_values(ascending=False, kind="stable").index]
-    shown = (table / table.sum().clip(lower=1)).head(CLASSES_SHOWN)
+    shown = (table / table.sum().clip(lower=1)).head(MAX_CLASSES)
     figure = Figure(figsize=(8.4, 1.4 + 0.35 * len(shown)), layout="constrained")
     axis = figure.subplots()
     height = 0.8 / len(SPLITS)
@@ -138,47 +148,43 @@ def class_balance(by_split: Mapping[str, Mapping[str, int]], task: str) -> Figur
     axis.set_yticks(range(len(shown)), shown.index)
     axis.invert_yaxis()
     more = len(table) - len(shown)
-    title = f"{task}: share of the split" + (f", {more} rarer classes not shown" if more else "")
+    title = f"{task}: fraction of the split" + (f", {more} rarer classes not shown" if more else "")
     axis.set(title=title)
-    axis.grid(axis="x", **GRID)
+    add_grid(axis, "x")
     figure.legend(loc="outside lower center", ncols=len(SPLITS), fontsize="small")
     return figure
 
 
-def histograms(assets: Path, count: int) -> Figure:
-    """How large, long or fast the media files are, a panel a measure."""
-    figure, axes = panels(count, 4.2, 2.6)
-    for axis, (measure, values) in zip(axes, measures(assets), strict=True):
+def histograms(contents: Contents) -> Figure:
+    """Plot how large, long or fast the media files are, one panel per fact."""
+    measures = list(contents.measures())
+    figure, axes = panels(len(measures), 4.2, 2.6)
+    for axis, (m, fact, values) in zip(axes, measures, strict=True):
         axis.hist(values, bins=40)
-        axis.set(xlabel=MEASURES[measure], ylabel="files")
-        axis.grid(**GRID)
+        axis.set(xlabel=modality(m).measures[fact], ylabel="files")
+        add_grid(axis)
     return figure
 
 
-def contact_sheet(contents: Contents, tasks: Mapping[str, TaskSettings]) -> list[dict]:
-    """Some samples by a hash of their id, each with a thumbnail, its text and its labels."""
-    chosen = nsmallest(
-        SHEET, read_rows(contents.samples), key=lambda row: content_id(row["sample_id"].encode())
-    )
-    images = dict(media_of(contents.media / "image", {row["image_id"] for row in chosen}))
-    texts = dict(media_of(contents.media / "text", {row["text_id"] for row in chosen}))
-    return [
-        {
-            "id": row["sample_id"],
-            "split": row["split"],
-            "image": thumbnail(images[row["image_id"]]) if row["image_id"] else None,
-            "text": texts[row["text_id"]].decode() if row["text_id"] else None,
-            "sound": row["audio_id"] is not None,
-            "labels": {name: ", ".join(labels(row[task.column])) for name, task in tasks.items()},
-        }
-        for row in sorted(chosen, key=lambda row: row["sample_id"])
-    ]
-
-
-def thumbnail(content: bytes) -> str:
-    """A small PNG of an image, as Base64."""
-    small = Image.fromarray(decode(content, max(THUMBNAIL)).pixels)
-    small.thumbnail(THUMBNAIL)
-    file = io.BytesIO()
-    small.save(file, "PNG")
-    return base64.b64encode(file.getvalue()).decode()
+def contact_sheet(contents: Contents) -> list[dict[str, Any]]:
+    """Return samples chosen by a hash of their id, each with previews and labels."""
+    rows = read_rows(contents.samples)
+    chosen = nsmallest(SHEET_SIZE, rows, key=lambda row: content_id(row[SAMPLE_ID].encode()))
+    previews = {}
+    for m in MODALITIES:
+        assets = read_assets(contents.media / m, {row[asset_column(m)] for row in chosen})
+        previews[m] = {asset: inspection_of(m).preview(content) for asset, content in assets}
+    sheet = []
+    for row in sorted(chosen, key=lambda row: row[SAMPLE_ID]):
+        seen = [previews[m][asset] for m in MODALITIES if (asset := row[asset_column(m)])]
+        labels = {n: ", ".join(classes_in(row[t.column])) for n, t in contents.tasks.items()}
+        sheet.append(
+            {
+                "id": row[SAMPLE_ID],
+                "split": row[SPLIT],
+                "images": [base64.b64encode(each.png).decode() for each in seen if each.png],
+                "texts": [each.text for each in seen if each.text],
+                "labels": labels,
+            }
+        )
+    return sheet

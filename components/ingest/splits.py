@@ -1,24 +1,34 @@
 """Which split a sample belongs to."""
 
+from typing import Annotated
+
+from pydantic import Field
+
 from components.common.hashing import number_from
-from components.data.tables import Split
-from components.ingest.settings import SplitSettings
+from components.data.samples import Split
+from components.stage.settings import Section
 
 WHOLE = 2**63
+HeldOut = Annotated[float, Field(ge=0, le=0.5)]
 
 
-def choose(given: Split | None, group: str, settings: SplitSettings, seed: int) -> Split:
-    """The split of every sample of a group, whatever other groups there are.
+class SplitSettings(Section):
+    """How samples get a split that the source does not give.
 
-    Args:
-        given: the split that the source puts it in; None if it says nothing.
-        group: what the samples have in common, as the id of their image.
-        settings: the shares.
-        seed: another seed, other splits.
+    A hash of the group decides, so that a group is in one split, whatever is added later.
+    """
 
-    Returns:
-        `given`, unless that is None or train: then a hash of the group decides whether it is kept
-        for test (only if None) or for validation.
+    # A modality, whose assets are the groups, or a column such as `speaker`.
+    group: Annotated[str, Field(min_length=1)]
+    validation: HeldOut = 0.1  # fraction of the training groups
+    test: HeldOut = 0.0  # fraction of the groups without a split
+
+
+def choose_split(given: Split | None, group: str, settings: SplitSettings, seed: int) -> Split:
+    """Return the split of every sample of a group, which does not depend on other groups.
+
+    It is the one given by the source, unless that is None or train: then a hash of seed and group
+    decides whether the group is kept for test (only if None) or for validation.
     """
     if given is None and number_from(seed, "test", group) < settings.test * WHOLE:
         return "test"

@@ -1,4 +1,4 @@
-"""From a modality's own features into the space that all modalities share."""
+"""Projection of each modality's features into the space that all modalities share."""
 
 from collections.abc import Mapping
 from functools import cached_property
@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.layers.features import Features
-from components.modalities.registry import MODALITIES, Modality
 
 
 class Projection(nn.Module):
@@ -18,16 +17,13 @@ class Projection(nn.Module):
         self.tokens = nn.Sequential(nn.LayerNorm(width_in), nn.Linear(width_in, width))
         self.pooled = nn.Sequential(nn.LayerNorm(width_in), nn.Linear(width_in, width))
 
-    def forward(self, features: Features) -> "Projected":
+    def forward(self, features: Features) -> "ProjectedFeatures":
         """Features of width D → features of width E; `pooled` is not normalised."""
-        return Projected(self, features)
+        return ProjectedFeatures(self, features)
 
 
-class Projected:
-    """Projected features, computed when they are first read: most fusions read the pooled only.
-
-    Attributes: as those of `Features`.
-    """
+class ProjectedFeatures:
+    """Projected `Features`, computed when they are read: most fusions read only the pooled ones."""
 
     def __init__(self, projection: Projection, features: Features):
         self.mask = features.mask
@@ -45,11 +41,13 @@ class Projected:
 
 
 class Projections(nn.ModuleDict):
-    """One projection a modality."""
+    """One projection per modality, from the width of its features to that of the shared space."""
 
-    def __init__(self, widths: Mapping[Modality, int], width: int):
-        super().__init__({m: Projection(widths[m], width) for m in MODALITIES if m in widths})
+    def __init__(self, widths: Mapping[str, int], width: int):
+        super().__init__({m: Projection(width_in, width) for m, width_in in widths.items()})
 
-    def embed(self, modality: Modality, pooled: Tensor) -> Tensor:
+    def embed(self, modality: str, pooled: Tensor) -> Tensor:
         """Pooled features [N, D] → embeddings of length 1 [N, E]."""
-        return F.normalize(self[modality].pooled(pooled), dim=-1)
+        projection = self[modality]
+        assert isinstance(projection, Projection)
+        return F.normalize(projection.pooled(pooled), dim=-1)

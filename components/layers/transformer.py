@@ -1,43 +1,48 @@
 """Transformer layers (Vaswani et al. 2017)."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.model.settings import Norm
+Norm = Literal["pre", "post"]
 
 
 @dataclass(frozen=True)
-class Places:
-    """Where the tokens that are there stand: layers that see one token at a time skip the others.
+class TransformerShape:
+    """Size and form of a Transformer."""
 
-    Attributes:
-        rows: int64 [n], among the B · T places.
-        shape: B, T.
-    """
+    width: int  # D
+    layers: int  # number of blocks
+    heads: int  # of each attention; divides the width
+    dropout: float = 0.0  # rate
+    norm: Norm = "pre"  # see `Block`
 
-    rows: Tensor
-    shape: tuple[int, int]
 
-    @classmethod
-    def of(cls, present: Tensor) -> "Places":
-        """Of bool [B, T], true where a token is there."""
-        return cls(present.flatten().nonzero().squeeze(1), tuple(present.shape))
+class Unpadding:
+    """Where the tokens are that are not padding, so that per-token layers skip padding."""
 
-    def pack(self, x: Tensor) -> Tensor:
-        """The tokens that are there, one after the other: [B, T, D] → [n, D]."""
+    def __init__(self, mask: Tensor):
+        self.rows = mask.flatten().nonzero().squeeze(1)  # int64 [n], places among B · T
+        self.shape = mask.shape  # B, T
+
+    def unpad(self, x: Tensor) -> Tensor:
+        """[B, T, D] → [n, D]."""
         return x.flatten(0, 1).index_select(0, self.rows)
 
-    def spread(self, x: Tensor) -> Tensor:
-        """The inverse, with zeros where no token is: [n, D] → [B, T, D]."""
+    def pad(self, x: Tensor) -> Tensor:
+        """[n, D] → [B, T, D], zeros at padding."""
         (size, length), width = self.shape, x.shape[1]
-        whole = x.new_zeros(size * length, width).index_copy(0, self.rows, x)
-        return whole.view(size, length, width)
+        padded = x.new_zeros(size * length, width).index_copy(0, self.rows, x)
+        return padded.view(size, length, width)
 
-    def last(self, count: int = 1) -> Tensor:
-        """int64 [B · count]: which of the n are each sample's last tokens; they must be there."""
+    def last(self, count: int) -> Tensor:
+        """Return which of the n tokens are the last `count` of each sample: int64 [B · count].
+
+        These must not be padding.
+        """
         size, length = self.shape
         ends = torch.arange(1, size + 1, device=self.rows.device)[:, None] * length
         ends = ends + torch.arange(-count, 0, device=self.rows.device)  # [B, count]
@@ -71,7 +76,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Sequential):
-    """A network 4 × as wide, added to what it reads, with the norm before it or after the sum."""
+    """A network 4 × as wide with a residual connection; its norm before it or after the sum."""
 
     def __init__(self, width: int, dropout: float, norm: Norm):
         super().__init__(
@@ -83,17 +88,17 @@ class FeedForward(nn.Sequential):
         )
         self.post = norm == "post"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[…, D] → the same."""
+    def forward(self, input: Tensor) -> Tensor:
+        """[…, D] → […, D]."""
         norm, *network = self
-        y = x if self.post else norm(x)
+        y = input if self.post else norm(input)
         for layer in network:
             y = layer(y)
-        return norm(x + y) if self.post else x + y
+        return norm(input + y) if self.post else input + y
 
 
 class Block(nn.Module):
-    """Attention, then a feed-forward network.
+    """Self-attention, then a feed-forward network.
 
     Pre-norm, as GPT-2 (Radford et al. 2019): x + Attention(Norm(x)), then x + FeedForward(Norm(x)).
     Post-norm, section 3.1 of Vaswani et al.: Norm(x + Attention(x)), then Norm(x + FeedForward(x)).
@@ -108,64 +113,50 @@ class Block(nn.Module):
         self.feed_forward = FeedForward(width, dropout, norm)
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, places: Places, mask: Tensor, last: int = 0) -> Tensor:
-        """The tokens at `places` [n, D] → the same.
+    def forward(self, x: Tensor, unpadding: Unpadding, mask: Tensor, last: int = 0) -> Tensor:
+        """Unpadded tokens [n, D] → [n, D]; only the `last` of each sample, if not 0: [B · last, D].
 
-        Args:
-            mask: bool [B, 1, T or 1, T], true where a query (row) may see a key (column).
-            last: only so many last tokens of each sample are computed: [n, D] → [B · last, D];
-                0: all.
+        `mask`, bool [B, 1, T or 1, T], is true where a query (row) may attend to a key (column).
         """
-        read = x if self.post else self.attention_norm(x)
-        key_value = places.spread(self.attention.key_value(read))  # [B, T, 2 D]
+        normed = x if self.post else self.attention_norm(x)
+        key_value = unpadding.pad(self.attention.key_value(normed))  # [B, T, 2 D]
         if last:
-            ends = places.last(last)
-            query = self.attention.query(read[ends]).unflatten(0, (-1, last))  # [B, last, D]
+            ends = unpadding.last(last)
+            query = self.attention.query(normed[ends]).unflatten(0, (-1, last))  # [B, last, D]
             attended = self.attention.attend(query, key_value, mask[:, :, -last:])
             x, attended = x[ends], attended.flatten(0, 1)  # [B · last, D]
         else:
-            query = places.spread(self.attention.query(read))  # [B, T, D]
-            attended = places.pack(self.attention.attend(query, key_value, mask))  # [n, D]
+            query = unpadding.pad(self.attention.query(normed))  # [B, T, D]
+            attended = unpadding.unpad(self.attention.attend(query, key_value, mask))  # [n, D]
         x = x + self.dropout(self.attention.out(attended))
         return self.feed_forward(self.attention_norm(x) if self.post else x)
 
 
 class Transformer(nn.Module):
-    """A stack of blocks; pre-norm ones leave a sum that is not normalised, so a layer norm follows.
+    """A stack of blocks; the sum that pre-norm blocks leave is normalised at the end.
 
-    Args:
-        causal: a token sees itself and those before it, as in GPT; else all of them.
-        norm: pre or post, see `Block`.
+    If it is causal, a token attends only to itself and earlier ones, as in GPT.
     """
 
-    def __init__(
-        self,
-        width: int,
-        layers: int,
-        heads: int,
-        dropout: float,
-        causal: bool = False,
-        norm: Norm = "pre",
-    ):
+    def __init__(self, shape: TransformerShape, causal: bool = False):
         super().__init__()
         self.causal = causal
-        self.blocks = nn.ModuleList(Block(width, heads, dropout, norm) for _ in range(layers))
-        self.norm = nn.LayerNorm(width) if norm == "pre" else nn.Identity()
+        size = shape.width, shape.heads, shape.dropout, shape.norm
+        self.blocks = nn.ModuleList(Block(*size) for _ in range(shape.layers))
+        self.norm = nn.LayerNorm(shape.width) if shape.norm == "pre" else nn.Identity()
 
     def forward(self, x: Tensor, present: Tensor, last: bool = False) -> Tensor:
-        """[B, T, D] → [B, T, D].
+        """[B, T, D] → [B, T, D], zeros at padding: where `present`, bool [B, T], is false.
 
-        Args:
-            present: bool [B, T]; a place where it is false is not attended to, and becomes zeros.
-            last: only the last token's output is given, [B, 1, D]; that token is always there.
+        With `last`, only the output of the last token, which must be present: → [B, 1, D].
         """
         mask = present[:, None, None, :]  # [B, 1, 1, T]
         if self.causal:
             size = x.shape[1]
             past = torch.ones(size, size, dtype=torch.bool, device=x.device).tril()  # [T, T]
             mask = mask & past | torch.eye(size, dtype=torch.bool, device=x.device)  # [B, 1, T, T]
-        places = Places.of(present)
-        x = places.pack(x)  # [n, D]
+        unpadding = Unpadding(present)
+        x = unpadding.unpad(x)  # [n, D]
         for number, block in enumerate(self.blocks, start=1):
-            x = block(x, places, mask, last=int(last and number == len(self.blocks)))
-        return self.norm(x)[:, None] if last else places.spread(self.norm(x))
+            x = block(x, unpadding, mask, last=int(last and number == len(self.blocks)))
+        return self.norm(x)[:, None] if last else unpadding.pad(self.norm(x))

@@ -1,4 +1,4 @@
-"""What a corruption is."""
+"""Corruptions: ways in which media get worse."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,33 +7,26 @@ from typing import Any
 import numpy as np
 
 from components.common.hashing import number_from
-from components.modalities.registry import Modality
 
 SEVERITIES = (1, 2, 3, 4, 5)
 
-Alter = Callable[[bytes, Any, np.random.Generator], bytes | None]
+Alter = Callable[[bytes, Any, np.random.Generator], bytes | None]  # of a file, at a level
 
 
 @dataclass(frozen=True)
 class Corruption:
-    """A way in which the media of one modality get worse, in five severities.
+    """A way in which assets of one modality get worse, in five severities.
 
-    It is a pure function of an asset and a severity: the asset's id is the only source of chance,
-    and all severities draw alike, so that what a mild one does a severe one does too.
-
-    Attributes:
-        modality: of the assets.
-        alter: the content of a file, a level and the source of chance to a file's content; None
-            if nothing is left of it.
-        levels: what `alter` gets at the severities 1 to 5; docs/robustness.md says where they are
-            from.
+    It is a pure function of an asset and a severity: the random generator is seeded by the asset's
+    id alone, and all severities draw the same numbers, so that a higher one includes a lower one.
     """
 
-    modality: Modality
+    modality: str
     alter: Alter
-    levels: tuple[Any, Any, Any, Any, Any]
+    levels: tuple[Any, Any, Any, Any, Any]  # docs/robustness.md gives their origin
+    is_quick: bool = False  # whether the suite `quick` contains it
 
     def __call__(self, severity: int, asset_id: str, content: bytes) -> bytes | None:
-        """The file at a severity; None if the asset has gone."""
-        chance = np.random.default_rng(number_from("corruption", asset_id))
-        return self.alter(content, self.levels[severity - 1], chance)
+        """Return the file at a severity; None if nothing is left of it."""
+        rng = np.random.default_rng(number_from("corruption", asset_id))
+        return self.alter(content, self.levels[severity - 1], rng)

@@ -1,8 +1,89 @@
-"""The modalities, in the order that every loop over them has."""
+"""The registry of modalities, and loaders of the parts of their folders.
 
-from typing import Literal, get_args
+Loops over modalities have the order of `MODALITIES`. Adding a modality is one folder and one name
+here.
+"""
 
-Modality = Literal["image", "text", "audio"]
-MODALITIES: tuple[Modality, ...] = get_args(Modality)
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-IDS = ("sample_id", *(f"{modality}_id" for modality in MODALITIES))  # of the samples, by ingest
+from pydantic import AfterValidator, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, core_schema
+
+from components.common.errors import InputError, nearest
+from components.common.plugins import has_part, load_part
+
+if TYPE_CHECKING:
+    from components.modalities.corruption import Corruption
+    from components.modalities.encoding import Encoders, EncoderTrainingPart, Transcripts
+    from components.modalities.modality import Inspection, Modality, Processing
+
+MODALITIES: tuple[str, ...] = ("image", "text", "audio")
+
+
+def modality(name: str) -> "Modality":
+    """Return the record of a modality; InputError if there is no such modality."""
+    if name not in MODALITIES:
+        raise InputError(f"modality {name!r} is unknown. {nearest(name, list(MODALITIES))}")
+    return load_part("components.modalities", name, "modality").MODALITY
+
+
+def inline_modalities() -> tuple[str, ...]:
+    """Return the modalities whose assets are texts, which cells of tables and prompts can hold."""
+    return tuple(name for name in MODALITIES if modality(name).is_inline)
+
+
+def inspection_of(name: str) -> "Inspection":
+    """Return how files of a modality are checked."""
+    return load_part("components.modalities", name, "inspection")
+
+
+def processing_of(name: str) -> "Processing":
+    """Return how files of a modality become tensors."""
+    return load_part("components.modalities", name, "processing")
+
+
+def encoders_of(name: str) -> "Encoders":
+    """Return the encoders of a modality."""
+    return load_part("components.modalities", name, "encoders")
+
+
+def encoder_training_of(name: str) -> "EncoderTrainingPart | None":
+    """Return how encoders of a modality are trained besides its tasks; None if only by those."""
+    if not has_part("components.modalities", name, "training"):
+        return None
+    return load_part("components.modalities", name, "training")
+
+
+def transcripts_of(name: str) -> "Transcripts":
+    """Return how encoders of a modality learn what is said."""
+    return load_part("components.modalities", name, "transcripts")
+
+
+def corruptions_of(name: str) -> "Mapping[str, Corruption]":
+    """Return the corruptions of a modality."""
+    return load_part("components.modalities", name, "corruptions").CORRUPTIONS
+
+
+def _known(name: str) -> str:
+    if name not in MODALITIES:
+        raise ValueError(f"found {name!r}. {nearest(name, list(MODALITIES))}")
+    return name
+
+
+ModalityName = Annotated[str, AfterValidator(_known)]
+
+
+class PerModality:
+    """Annotation of a mapping with one section per modality, which its record has as `part`."""
+
+    def __init__(self, part: Literal["inputs", "encoder"]):
+        self.part = part
+
+    def __get_pydantic_core_schema__(
+        self, source: Any, handler: GetCoreSchemaHandler
+    ) -> CoreSchema:
+        """See Pydantic's custom types."""
+        sections = {m: handler.generate_schema(getattr(modality(m), self.part)) for m in MODALITIES}
+        fields = {m: core_schema.typed_dict_field(section) for m, section in sections.items()}
+        return core_schema.typed_dict_schema(fields, extra_behavior="forbid", strict=True)

@@ -1,11 +1,11 @@
-"""The sections `preprocess` and `features`: from media to features."""
+"""Settings that every modality has, or every encoder that ends in a Transformer."""
 
-from typing import Annotated
+from typing import Annotated, ClassVar
 
 from pydantic import Field, model_validator
 
-from components.stage.section import Count, Dropout, Section, matching
-from components.training.settings import OptimiserSettings
+from components.stage.settings import Count, DropoutRate, Section, matching
+from components.training.settings import OptimizerSettings
 
 COMMIT = r"[0-9a-f]{40}"
 WORD = r"\w[\w.-]*"
@@ -18,7 +18,7 @@ EncoderFile = Annotated[
         "null",
     ),
 ]
-EncoderSource = Annotated[
+EncoderName = Annotated[
     str,
     matching(
         rf"{WORD}|({WORD}/)?{WORD}@{COMMIT}|package:[\w.]+(/{WORD})*",
@@ -27,77 +27,33 @@ EncoderSource = Annotated[
         "40 hexadecimal digits of a commit, since any other can change unseen",
     ),
 ]
-TokenizerSource = Annotated[
-    str,
-    matching(
-        rf"[^/\\]+\.json|([\w.-]+/)?[\w.-]+@{COMMIT}",
-        "the name of a .json file that lies in pretrained/text, or name@revision on the Hugging "
-        "Face Hub, the revision as the 40 hexadecimal digits of a commit, since any other can "
-        "change unseen, or null",
-    ),
-]
 
 
-class ImageSettings(Section):
-    """How an image becomes a tensor."""
+class InputSettings(Section):
+    """How files of a modality become tensors."""
 
-    size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]
-
-
-class TextSettings(Section):
-    """How a text becomes token ids."""
-
-    tokenizer: TokenizerSource | None  # null: one is trained
-    vocabulary: Annotated[int, Field(ge=257, le=100_000)]
-    max_tokens: Annotated[int, Field(ge=2, le=4096)]
+    SOURCE_KEYS: ClassVar[frozenset[str]] = frozenset()  # name where something is from, not what
 
 
-class AudioSettings(Section):
-    """How sound becomes a log-mel spectrogram."""
+class EncoderSettings(OptimizerSettings):
+    """An encoder, and the file that its weights come from, or its size and its training."""
 
-    sample_rate: Annotated[int, Field(ge=8_000, le=192_000)]
-    mels: Annotated[int, Field(ge=8, le=256)]
-    window: Annotated[int, Field(ge=64, le=16_384)]
-    hop: Annotated[int, Field(ge=16, le=16_384)]
-    max_seconds: Annotated[float, Field(gt=0, le=600)]
+    # Settings that say nothing about the meaning of a weight.
+    LEARNING_KEYS: ClassVar[frozenset[str]] = frozenset(
+        {"dropout", "label_smoothing", "pretrained", *OptimizerSettings.model_fields}
+    )
 
-    @model_validator(mode="after")
-    def _hop_within_window(self):
-        if self.hop > self.window:
-            raise ValueError(f"hop ({self.hop}) must not exceed window ({self.window})")
-        return self
-
-    @property
-    def frames(self) -> int:
-        """Frames of the longest sound."""
-        return int(self.max_seconds * self.sample_rate) // self.hop + 1
-
-
-class PreprocessSettings(Section):
-    """From media to tensors."""
-
-    image: ImageSettings
-    text: TextSettings
-    audio: AudioSettings
-
-
-class EncoderSettings(OptimiserSettings):
-    """A modality's encoder, its size and its own training, or the file that it is taken from.
-
-    Sizes and training are those of encoders that are built here.
-    """
-
-    encoder: EncoderSource
+    encoder: EncoderName
     pretrained: EncoderFile | None
     width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
-    dropout: Dropout
-    label_smoothing: Dropout
+    dropout: DropoutRate
+    label_smoothing: DropoutRate
 
 
-class ImageEncoderSettings(EncoderSettings):
-    """An encoder of images."""
-
-    mirror: bool
+def heads_divide_width(width: int, heads: int) -> None:
+    """Raise ValueError unless attention heads divide the width."""
+    if width % heads:
+        raise ValueError(f"heads ({heads}) must divide width ({width})")
 
 
 class TransformerEncoderSettings(EncoderSettings):
@@ -108,14 +64,5 @@ class TransformerEncoderSettings(EncoderSettings):
 
     @model_validator(mode="after")
     def _heads_divide_width(self):
-        if self.width % self.heads:
-            raise ValueError(f"heads ({self.heads}) must divide width ({self.width})")
+        heads_divide_width(self.width, self.heads)
         return self
-
-
-class FeatureSettings(Section):
-    """One encoder a modality."""
-
-    image: ImageEncoderSettings
-    text: TransformerEncoderSettings
-    audio: TransformerEncoderSettings

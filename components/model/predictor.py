@@ -1,4 +1,4 @@
-"""A trained model that answers from raw media."""
+"""A trained model that predicts from raw media."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,80 +6,78 @@ from typing import Any
 
 import pandas as pd
 import torch
-from PIL import Image
+from torch import Tensor
 
 from components.common.errors import InputError
 from components.data.assets import MISSING
-from components.modalities.processors import build_processors
-from components.modalities.registry import MODALITIES, Modality
-from components.model.folder import load_model
+from components.layers.features import Features
+from components.modalities.registry import MODALITIES, processing_of
+from components.model.folder import load_model, load_processor_states
 
-UNDECODABLE = (OSError, RuntimeError, SyntaxError, ValueError, Image.DecompressionBombError)
+UNDECODABLE = (OSError, RuntimeError, SyntaxError, ValueError)
 
 
 class Predictor:
-    """Answers every task for rows of image, text and sound, any of them missing."""
+    """Predicts every task for rows of media, any modality missing, with the model in a folder."""
 
     def __init__(self, folder: Path):
-        """Load a model folder.
-
-        Raises:
-            InputError: the folder holds no model.
-        """
-        self.model, tokenizer = load_model(folder)
-        config = self.model.config
-        self.processors = build_processors(config.preprocess, config.descriptions, tokenizer)
+        self.model = load_model(folder)
+        states = load_processor_states(folder, self.model)
+        self.processors = {m: processing_of(m).build(state) for m, state in states.items()}
 
     @torch.no_grad()
     def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
-        """Answer the rows of `table`.
+        """Predict for the rows of a table.
 
         Args:
-            table: columns `image` (bytes of an image file), `text` (a string) and `audio` (bytes
-                of a sound file); null, or no such column, where a modality is missing.
+            table: a column per modality with the bytes of files, or strings of inline modalities;
+                null, or without the column, where a modality is missing.
 
-        Returns:
-            For each task a column with the answer and, unless it is a number, one,
-            `<task>_confidence`, with its probability; null where the modalities given cannot
-            decide the task. See the kinds of task for their types.
-
-        Raises:
-            InputError: a row has no modality at all, or one that the model never learnt, or a
-                file cannot be decoded.
+        Return for each task a column with the prediction and, if it has one, a column
+        `<task>_confidence`; null where the modalities given cannot decide the task. Raise
+        `InputError` if a row has no modality, or one that the model was not trained on, or if a
+        file cannot be decoded.
         """
-        encoded = [self._encode(m, table) for m in MODALITIES]
-        features = {m: f for m, (f, _) in zip(MODALITIES, encoded, strict=True) if f is not None}
-        rows = {m: r for m, (_, r) in zip(MODALITIES, encoded, strict=True)}
-        presence = torch.stack([rows[m] != MISSING for m in MODALITIES], 1)  # [B, M]
+        self._check_columns(table)
+        encoded = {m: self._encode(m, table) for m in self.model.config.modalities}
+        features = {m: found for m, (found, _) in encoded.items() if found is not None}
+        rows = {m: places for m, (_, places) in encoded.items()}
+        presence = torch.stack([places != MISSING for places in rows.values()], 1)  # [B, M]
         if len(empty := (~presence.any(1)).nonzero()):
             raise InputError(
-                f"row {int(empty[0])} has no image, no text and no audio; give at least one"
+                f"row {int(empty[0])} has none of {', '.join(rows)}; give at least one"
             )
         logits = self.model(features, rows)
-        return pd.DataFrame(
-            {k: v for task in logits for k, v in self._answer(task, logits[task], presence).items()}
-        )
+        columns = {}
+        for task, found in logits.items():
+            columns |= self._columns(task, found, presence)
+        return pd.DataFrame(columns)
 
-    def _encode(self, modality: Modality, table: pd.DataFrame):
-        """Features of the rows that have the modality, and where each row's are, [B]."""
-        rows = torch.full((len(table),), MISSING)
+    def _check_columns(self, table: pd.DataFrame) -> None:
+        """See that no row has a modality that the model was not trained on."""
+        known = self.model.config.modalities
+        for m in MODALITIES:
+            if m in table and m not in known and (given := table[m].notna()).any():
+                raise InputError(
+                    f"row {int(given.to_numpy().argmax())} has {m}, but no sample that the model "
+                    f"was trained on had any. Give it {', '.join(known)} only"
+                )
+
+    def _encode(self, modality: str, table: pd.DataFrame) -> tuple[Features | None, Tensor]:
+        """Return features of the rows that have the modality, and each row's place in them [B]."""
+        places = torch.full((len(table),), MISSING)
         given = table[modality].notna() if modality in table else pd.Series(False, table.index)
         if not given.any():
-            return None, rows
-        if modality not in (learnt := self.model.config.learnt):
-            raise InputError(
-                f"row {int(given.to_numpy().argmax())} has {modality}, but no sample that the "
-                f"model was trained on had any. Give it {', '.join(learnt)} only"
-            )
+            return None, places
+        rows = torch.tensor(given.to_numpy()).nonzero().squeeze(1)
         contents = [v.encode() if isinstance(v, str) else v for v in table.loc[given, modality]]
-        places = torch.tensor(given.to_numpy()).nonzero().squeeze(1)
-        inputs = self._process(modality, dict(zip(places.tolist(), contents, strict=True)))
-        rows[places] = torch.arange(len(contents))
+        inputs = self._process(modality, dict(zip(rows.tolist(), contents, strict=True)))
+        places[rows] = torch.arange(len(contents))
         tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
-        return self.model.encoders[modality](**tensors), rows
+        return self.model.encoder(modality)(**tensors), places
 
-    def _process(self, modality: Modality, contents: Mapping[int, bytes]) -> Mapping[str, Any]:
-        """What the encoder takes of some rows; if it cannot be made, which row is at fault."""
+    def _process(self, modality: str, contents: Mapping[int, bytes]) -> Mapping[str, Any]:
+        """Convert the files of some rows; on an error, find the row that is at fault."""
         process = self.processors[modality]
         try:
             return process(list(contents.values()))
@@ -93,12 +91,12 @@ class Predictor:
                     ) from error
             raise
 
-    def _answer(self, task: str, logits: torch.Tensor, presence: torch.Tensor) -> dict:
-        asked = self.model.config.answerable(task, presence).tolist()
-        answers = self.model.kinds[task].predict(logits)
-        columns = {task: answers.values, f"{task}_confidence": answers.confidence}
+    def _columns(self, task: str, logits: Any, presence: Tensor) -> dict[str, list]:
+        answerable = self.model.config.answerable(task, presence).tolist()
+        predictions = self.model.tasks[task].predict(logits)
+        columns = {task: predictions.values, f"{task}_confidence": predictions.confidence}
         return {
-            name: [value if ok else None for value, ok in zip(values, asked, strict=True)]
+            name: [v if ok else None for v, ok in zip(values, answerable, strict=True)]
             for name, values in columns.items()
             if values is not None
         }

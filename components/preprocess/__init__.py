@@ -1,1 +1,1 @@
-"""From media shards to tensor shards, one stage a modality."""
+"""From media shards to tensor shards, one run per modality."""

@@ -1,41 +1,39 @@
 """What a model was made from, and where: code, data, settings and environment."""
 
+import json
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import psutil
 import torch
 import yaml
 
+from components.common.hashing import file_hash
+from components.data.samples import SPLIT, SPLITS, asset_column
+from components.modalities.registry import MODALITIES
+
 
 @dataclass(frozen=True)
 class Lineage:
-    """The commit, and what DVC tracks.
+    """The commit, and what DVC tracks."""
 
-    Attributes:
-        commit: of Git; unknown outside of a repository.
-        dirty: whether tracked files differ from it.
-        outs: path → hash of every output of the stages that came before.
-        hashes: the same, and of all that they read.
-        params: stage → the settings that it was made with.
-    """
-
-    commit: str
-    dirty: bool
-    outs: dict[str, str]
-    hashes: dict[str, str]
-    params: dict[str, dict[str, Any]]
+    commit: str  # of Git; `unknown` outside a repository
+    dirty: bool  # whether tracked files differ from it
+    outs: dict[str, str]  # path → hash of every output of the earlier stages
+    hashes: dict[str, str]  # the same, and of every dependency
+    params: dict[str, dict[str, Any]]  # stage → its settings
 
     @classmethod
-    def here(cls, lock: Path | None, own: Path) -> "Lineage":
-        """Of the working folder; `own` is the output that is about to be made."""
-        known = lock is not None and lock.exists()
-        stages = yaml.safe_load(lock.read_text())["stages"] if known else {}
+    def here(cls, lock: Path, own: Path) -> "Lineage":
+        """Return that of the working folder; `own` is the output that is about to be made."""
+        stages = yaml.safe_load(lock.read_text())["stages"] if lock.exists() else {}
         outs, deps = (
             {path["path"]: path["md5"] for stage in stages.values() for path in stage.get(part, [])}
             for part in ("outs", "deps")
@@ -55,12 +53,12 @@ class Lineage:
         )
 
     def tags(self) -> dict[str, str]:
-        """Of a run and of a model version."""
+        """Return tags of a run and of a model version."""
         return {"git_commit": self.commit, "git_dirty": str(self.dirty).lower()}
 
 
 def git(*words: str) -> str | None:
-    """What a git command prints; None if there is no git or no repository."""
+    """Return what a git command prints; None if there is no git or no repository."""
     try:
         done = subprocess.run(["git", *words], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
@@ -69,16 +67,45 @@ def git(*words: str) -> str | None:
 
 
 def environment() -> dict[str, Any]:
-    """The machine that registers and the versions of all that is installed; nobody's address."""
-    devices = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-    threads = {name: os.environ[name] for name in ("OMP_NUM_THREADS",) if name in os.environ}
+    """Describe this machine and the versions of installed packages, without any addresses."""
+    threads = {k: v for k, v in os.environ.items() if k == "OMP_NUM_THREADS"}
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "processor": platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "memory_megabytes": round(psutil.virtual_memory().total / 1e6),
-        "gpus": devices,
+        "gpus": [torch.cuda.get_device_name(n) for n in range(torch.cuda.device_count())],
         "threads": {"torch": torch.get_num_threads(), **threads},
         "packages": sorted({f"{found.name}=={found.version}" for found in distributions()}),
     }
+
+
+def datasets(path: Path, samples: pd.DataFrame, media: Path, hashes: Mapping[str, str]) -> list:
+    """Return one dataset of MLflow per split of the samples and one per modality.
+
+    Those without a hash of DVC's in `hashes`, by path, have a hash of the content.
+    """
+    from mlflow.models import infer_signature
+
+    schema = json.dumps({"mlflow_colspec": infer_signature(samples).inputs.to_dict()})
+    inputs = []
+    for split in SPLITS:
+        rows = samples[samples[SPLIT] == split]
+        assets = {f"{m}_assets": int(rows[asset_column(m)].nunique()) for m in MODALITIES}
+        counts = {"num_rows": len(rows), **assets}
+        context = "training" if split == "train" else split  # MLflow's words
+        inputs.append(_input(f"samples, {split}", context, path, hashes, counts, schema))
+    for m in MODALITIES:
+        counts = {"num_rows": int(samples[asset_column(m)].nunique())}
+        inputs.append(_input(f"media, {m}", "media", media / m, hashes, counts))
+    return inputs
+
+
+def _input(name, context, path: Path, hashes, counts: dict[str, int], schema=None):
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    digest = hashes.get(str(path)) or file_hash(path)
+    source = json.dumps({"path": str(path), "hash": digest})
+    dataset = Dataset(name, digest, "dvc", source, schema, json.dumps(counts))
+    return DatasetInput(dataset, [InputTag("mlflow.data.context", context)])

@@ -1,16 +1,17 @@
-"""The model as MLflow keeps it: a pyfunc with signature, example and requirements."""
+"""The model as MLflow stores it: a pyfunc with signature, example and requirements."""
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from pathlib import Path
+from types import ModuleType
 
 import pandas as pd
 
-import components
 from components.common.errors import InputError
-from components.data.shards import media_of
-from components.modalities.registry import MODALITIES, Modality
+from components.common.source_code import ROOT
+from components.data.samples import SPLIT, asset_column
+from components.data.shards import read_assets
+from components.modalities.registry import MODALITIES, modality
 from components.model.predictor import Predictor
 
 REQUIREMENTS = (
@@ -18,15 +19,16 @@ REQUIREMENTS = (
     *("pillow", "simplejpeg", "cykooz-resizer", "pydantic", "pandas", "pandera", "pyarrow"),
     *("tqdm", "PyYAML", "psutil"),
 )
+PYFUNC = "components.serving.pyfunc"  # MLflow reads the file
 
 
-def log_model(mlflow, folder: Path, predictor: Predictor, example: pd.DataFrame) -> str:
-    """Upload a model folder to the active run; the id of the logged model."""
+def log_model(mlflow: ModuleType, folder: Path, predictor: Predictor, example: pd.DataFrame) -> str:
+    """Upload a model folder to the active run; return the id of the logged model."""
     logged = mlflow.pyfunc.log_model(
         name="model",
-        python_model=find_spec("components.serving.pyfunc").origin,
+        python_model=str(ROOT / f"{PYFUNC.replace('.', '/')}.py"),
         artifacts={"model": str(folder)},
-        code_paths=[components.__path__[0]],
+        code_paths=[str(ROOT / "components")],
         signature=signature(predictor),
         input_example=example,
         pip_requirements=[f"{name}=={version(name)}" for name in requirements(predictor)],
@@ -35,51 +37,54 @@ def log_model(mlflow, folder: Path, predictor: Predictor, example: pd.DataFrame)
 
 
 def requirements(predictor: Predictor) -> tuple[str, ...]:
-    """The packages that a model needs to answer."""
-    foreign = predictor.model.config.descriptions
-    return (*REQUIREMENTS, *(["transformers"] if foreign else []))
+    """Return the packages that a model needs to predict."""
+    pretrained = predictor.model.config.descriptions
+    return (*REQUIREMENTS, *(["transformers"] if pretrained else []))
 
 
-def input_example(
-    samples: pd.DataFrame, media: Path, modalities: Sequence[Modality]
-) -> pd.DataFrame:
-    """The first test sample that has all of some modalities, or the most, as raw media."""
-    test = samples[samples["split"] == "test"]
-    columns = [f"{m}_id" for m in modalities]
-    sample = test.loc[test[columns].notna().sum(axis=1).idxmax()]
+def input_example(samples: pd.DataFrame, media: Path, modalities: Sequence[str]) -> pd.DataFrame:
+    """Return the raw media of the first test sample with the most modalities."""
+    test = samples[samples[SPLIT] == "test"]
+    columns = list(map(asset_column, modalities))
+    sample = test.iloc[test[columns].notna().sum(axis=1).argmax()]
     row = {}
-    for m in modalities:
-        if pd.notna(sample[f"{m}_id"]):
-            content = read_asset(media / m, sample[f"{m}_id"])
-            row[m] = content.decode() if m == "text" else content
+    for m, column in zip(modalities, columns, strict=True):
+        if pd.notna(sample[column]):
+            content = read_asset(media / m, str(sample[column]))
+            row[m] = content.decode() if modality(m).is_inline else content
     return pd.DataFrame([row])
 
 
 def read_asset(folder: Path, asset_id: str) -> bytes:
-    """One asset's bytes from a media shard set."""
-    for _, content in media_of(folder, {asset_id}):
+    """Return the bytes of an asset of a media shard set."""
+    for _, content in read_assets(folder, {asset_id}):
         return content
-    raise InputError(f"{folder} does not hold the asset {asset_id}. Run: dvc repro")
+    raise InputError(f"{folder} does not contain the asset {asset_id}. Run: dvc repro")
 
 
 def signature(predictor: Predictor):
-    """Optional image, text and audio in; each task's answer and confidence out."""
+    """Return the model's signature: any modalities in; predictions and confidences out.
+
+    Modalities that the model lacks are listed too: MLflow would drop their columns silently, but
+    the predictor refuses them.
+    """
     from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+    from mlflow.types import ColSpec, Schema, TensorSpec
     from mlflow.types.schema import Array
 
-    media = {"image": "binary", "text": "string", "audio": "binary"}
     types = {
         str: "string",
         float: "double",
         list[str]: Array("string"),
         list[float]: Array("double"),
     }
-    outputs = [
-        ColSpec(types[answer], name, required=False)
-        for task, kind in predictor.model.kinds.items()
-        for answer, name in ((kind.ANSWER, task), (kind.CONFIDENCE, f"{task}_confidence"))
-        if answer is not None
+    outputs: list[ColSpec | TensorSpec] = [
+        ColSpec(types[kind], name, required=False)
+        for name, task in predictor.model.tasks.items()
+        for kind, name in ((task.VALUE, name), (task.CONFIDENCE, f"{name}_confidence"))
+        if kind is not None
     ]
-    inputs = [ColSpec(media[m], m, required=False) for m in MODALITIES]
+    inputs: list[ColSpec | TensorSpec] = [
+        ColSpec(modality(m).mlflow_type, m, required=False) for m in MODALITIES
+    ]
     return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))

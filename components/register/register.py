@@ -1,132 +1,96 @@
-"""One version of a registered model for each content, however many register it at once.
+"""Creates one version per content, however many processes register it at once.
 
 Every process first has a complete run, its own or one that it finds; then the journal decides
 whose run becomes the version; the others wait for that version and delete their runs. A version is
-thus created with all that belongs to it in one request, by one process. Whoever is killed before
-leaves a run without a version, which the next process takes or deletes.
+thus created with everything that belongs to it in one request, by one process. A process that is
+killed before leaves a run without a version, which the next process takes or deletes.
 """
 
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from itertools import count
-from typing import Any
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from components.registry.journal import Journal, Owner
+from components.registry.versions import ModelVersions
 
-PATIENCE = 10.0  # seconds that a version may take from the decision on: it is one request
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+    from mlflow.entities.model_registry import ModelVersion
+
+PATIENCE = 10.0  # seconds that a version may take after the decision: it is one request
 POLL = 0.1
-NOTE = "Who registers which model, so that none is registered twice. The pipeline needs this."
-DAY = 24 * 60 * 60 * 1000  # milliseconds: no run of another machine takes longer
+NOTE = "Which process registers which model, so that none is registered twice. Needed by training."
+DAY = 24 * 60 * 60 * 1000  # milliseconds; no run of another machine takes longer
 
 FINGERPRINT, OWNER = "fingerprint", "registering"  # tags of a run
 
 
-@dataclass(frozen=True)
-class Version:
-    """What a version is created with.
+class Registration:
+    """Registers a content, known by its fingerprint, as a version of a model.
 
-    Attributes:
-        tags: shown beside it.
-        description: Markdown.
+    The experiment that has its runs is given by id.
     """
 
-    tags: dict[str, str]
-    description: str
-
-
-class Registry:
-    """Registers contents as versions of one model.
-
-    Args:
-        mlflow: connected.
-        experiment: id of the experiment that has the runs.
-        model: name of the registered model.
-    """
-
-    def __init__(self, mlflow, experiment: str, model: str):
+    def __init__(self, mlflow: ModuleType, experiment: str, model: str, fingerprint: str):
         self._mlflow, self._client = mlflow, mlflow.MlflowClient()
-        self._experiment, self._model = experiment, model
+        self._experiment, self._versions = experiment, ModelVersions(mlflow, model)
+        self._fingerprint = fingerprint
+
+    def find(self) -> "ModelVersion | None":
+        """Return the version with the content; None if there is none."""
+        return self._versions.by_tag(FINGERPRINT, self._fingerprint)
 
     def register(
-        self, fingerprint: str, log: Callable[[dict[str, str]], str], version: Version
-    ) -> Any:
-        """The version with this content, made by this process or by another one.
+        self, log: Callable[[dict[str, str]], str], tags: Mapping[str, str], description: str
+    ) -> "ModelVersion":
+        """Return the version with the content, created by this process or by another one.
 
         Args:
-            fingerprint: of the content.
-            log: makes a complete run with the tags that it gets, and gives its id.
-            version: what the version is created with; the fingerprint becomes one of its tags.
+            log: logs a complete run with the tags it is given, and returns its id.
+            tags: of the version, besides one with the fingerprint.
+            description: Markdown.
         """
-        run_id = self._complete(fingerprint) or log(
-            {FINGERPRINT: fingerprint, OWNER: str(Owner.this())}
-        )
-        return self._agree(fingerprint, run_id, version)
-
-    def find(self, fingerprint: str):
-        """The version with this content, or None."""
-        found = self._client.search_model_versions(
-            f"name = '{self._model}' and tags.{FINGERPRINT} = '{fingerprint}'"
-        )
-        return min(found, key=lambda version: int(version.version), default=None)
-
-    def _agree(self, fingerprint: str, run_id: str, version: Version):
-        """Create the version, unless another process is the one to do it."""
-        journal = Journal(self._mlflow, f"{self._model} registrations", NOTE)
+        owner = Owner.this()
+        # A process that was killed before registering has left a complete run.
+        complete = (run.info.run_id for run in self._runs() if run.info.status == "FINISHED")
+        run_id = next(complete, "") or log({FINGERPRINT: self._fingerprint, OWNER: str(owner)})
+        journal = Journal(self._mlflow, f"{self._versions.model} registrations", NOTE)
         for number in count(1):
-            key = f"{fingerprint}/{number}"
-            said = journal.entries().get(key)
-            if said is None and journal.write(key, f"{run_id} {Owner.this()}"):
-                return self.find(fingerprint) or self._create(fingerprint, run_id, version)
-            said = said or journal.entries()[key]
-            if (made := self._await(fingerprint, Owner.read(said.split()[1]))) is not None:
-                return made
+            key = f"{self._fingerprint}/{number}"
+            if key not in journal.entries() and journal.write(key, f"{run_id} {owner}"):
+                return self.find() or self._create(run_id, tags, description)
+            if created := self._await(Owner.read(journal.entries()[key].split()[1])):
+                return created
+        raise AssertionError("unreachable: counting has no end")
 
-    def _await(self, fingerprint: str, owner: Owner):
-        """The version that another process is creating; None if it never comes."""
+    def _await(self, owner: Owner) -> "ModelVersion | None":
+        """Return the version that another process is creating; None if it never appears."""
         deadline = time.monotonic() + PATIENCE
         while True:
             gone = owner.is_dead() or time.monotonic() > deadline
-            if (made := self.find(fingerprint)) is not None or gone:
-                return made
+            if (created := self.find()) is not None or gone:
+                return created
             time.sleep(POLL)
 
-    def _create(self, fingerprint: str, run_id: str, version: Version):
-        refused = self._mlflow.MlflowException
-        try:
-            self._client.create_registered_model(self._model)
-        except refused as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise
-        model_id = self._client.get_run(run_id).outputs.model_outputs[0].model_id
-        made = self._client.create_model_version(
-            self._model,
-            source=f"models:/{model_id}",
-            run_id=run_id,
-            tags={FINGERPRINT: fingerprint, **version.tags},
-            description=version.description,
-            model_id=model_id,
-        )
-        first = self.find(fingerprint)
-        if first.version != made.version:  # this process had slept longer than others waited
-            self._client.delete_model_version(self._model, made.version)
+    def _create(self, run_id: str, tags: Mapping[str, str], description: str) -> "ModelVersion":
+        tags = {FINGERPRINT: self._fingerprint, **tags}
+        created = self._versions.create(run_id, tags, description)
+        first = self.find() or created
+        if first.version != created.version:  # this process had slept longer than others waited
+            self._versions.delete(str(created.version))
         return first
 
-    def _runs(self, fingerprint: str) -> Iterator:
-        yield from self._client.search_runs(
-            [self._experiment], f"tags.{FINGERPRINT} = '{fingerprint}'", order_by=["start_time"]
-        )
+    def _runs(self) -> "list[Run]":
+        condition = f"tags.{FINGERPRINT} = '{self._fingerprint}'"
+        return self._client.search_runs([self._experiment], condition, order_by=["start_time"])
 
-    def _complete(self, fingerprint: str) -> str | None:
-        """A run with all of this content, which its process was killed before registering."""
-        finished = (r for r in self._runs(fingerprint) if r.info.status == "FINISHED")
-        return next((run.info.run_id for run in finished), None)
-
-    def clear(self, fingerprint: str) -> None:
-        """Delete the runs of this content that became no version, but for those still at work."""
-        for run in self._runs(fingerprint):
+    def delete_leftovers(self) -> None:
+        """Delete the runs of this content without a version, unless they are in progress."""
+        for run in self._runs():
             run_id = run.info.run_id
-            if _works(run) or self._client.search_model_versions(f"run_id = '{run_id}'"):
+            if _in_progress(run) or self._versions.has_run(run_id):
                 continue
             for model in self._client.search_logged_models(
                 [self._experiment], filter_string=f"source_run_id = '{run_id}'"
@@ -139,7 +103,7 @@ class Registry:
             self._client.delete_run(run_id)
 
 
-def _works(run) -> bool:
-    """Whether the process that logs a run may be alive."""
+def _in_progress(run: "Run") -> bool:
+    """Return whether the process that logs a run may be alive."""
     old = time.time() * 1000 - run.info.start_time > DAY
     return run.info.status == "RUNNING" and not (old or Owner.read(run.data.tags[OWNER]).is_dead())

@@ -1,1 +1,1 @@
-"""The model in MLflow, and how to ask it."""
+"""Everything that talks to MLflow's tracking store and model registry."""

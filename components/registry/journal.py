@@ -1,9 +1,9 @@
 """Decisions that several processes and machines take together, each exactly once, in MLflow.
 
-MLflow's server has no lock to ask for, but the parameters of a run are write-once: of two that
-log the same one with different values, one is refused. So a decision is a parameter of one run
-that all know, the journal. That there is one journal only, its experiment's name sees to, which is
-unique: a journal is made under another name and renamed into place, as files are.
+MLflow's server has no locks, but parameters of a run are write-once: if two processes log the same
+one with different values, one is refused. So a decision is a parameter of one run that all
+processes know, the journal. There is only one, since the name of its experiment is unique: it is
+created under another name and renamed into place, as files are.
 """
 
 import os
@@ -12,6 +12,7 @@ import uuid
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 
@@ -20,26 +21,20 @@ from components.common.errors import InputError
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, anywhere.
+    """A process, anywhere."""
 
-    Attributes:
-        machine: the same for the processes that see each other's numbers, and for no others.
-        pid: its number.
-        born: when it started, in seconds since 1970.
-    """
-
-    machine: str
+    machine: str  # equal for processes that see each other's ids, and for no others
     pid: int
-    born: int
+    born: int  # seconds since 1970
 
     @classmethod
     def this(cls) -> "Owner":
-        """The process that runs here."""
+        """Return this process."""
         return cls(_machine(), os.getpid(), round(psutil.Process().create_time()))
 
     @classmethod
     def read(cls, text: str) -> "Owner":
-        """From `str(owner)`."""
+        """Parse `str(owner)`."""
         machine, pid, born = text.split("/")
         return cls(machine, int(pid), int(born))
 
@@ -47,7 +42,7 @@ class Owner:
         return f"{self.machine}/{self.pid}/{self.born}"
 
     def is_dead(self) -> bool:
-        """Whether it is known to have ended; of another machine's processes nothing is known."""
+        """Return whether it is known to have ended; of other machines nothing is known."""
         if self.machine != _machine():
             return False
         try:
@@ -57,41 +52,31 @@ class Owner:
 
 
 def _machine() -> str:
-    """No name or address, but a number that both decide."""
-    processes = Path("/proc/self/ns/pid")  # containers of one machine have numbers of their own
-    where = os.readlink(processes) if processes.exists() else ""
-    return uuid.uuid5(uuid.NAMESPACE_DNS, f"{platform.node()} {uuid.getnode()} {where}").hex
+    """Return a hash of the machine's name and address, which reveals neither."""
+    processes = Path("/proc/self/ns/pid")  # containers of one machine have their own ids
+    namespace = os.readlink(processes) if processes.exists() else ""
+    return uuid.uuid5(uuid.NAMESPACE_DNS, f"{platform.node()} {uuid.getnode()} {namespace}").hex
 
 
 class Journal:
-    """Write-once entries, shared by all that use one MLflow store.
+    """Write-once entries, shared by all users of one MLflow store.
 
-    Args:
-        mlflow: connected.
-        experiment: the name of the journal's experiment, made with the first entry.
-        note: what a person reads there about its purpose.
+    Its experiment, of a given name, is created with the first entry; the note on it tells people
+    who find it what it is for.
     """
 
-    def __init__(self, mlflow, experiment: str, note: str):
+    def __init__(self, mlflow: ModuleType, experiment: str, note: str):
         self._client, self._refused = mlflow.MlflowClient(), mlflow.MlflowException
         self._experiment, self._note = experiment, note
 
     def entries(self) -> dict[str, str]:
-        """Every entry so far.
-
-        Raises:
-            InputError: a person has deleted the journal.
-        """
+        """Return every entry so far; raise `InputError` if somebody deleted the journal."""
         run = self._find()
         return self._client.get_run(run).data.params if run else {}
 
     def write(self, key: str, value: str) -> bool:
-        """Whether `value` is now the entry `key`; if not, another one was before.
-
-        Raises:
-            InputError: a person has deleted the journal.
-        """
-        run = self._find() or self._make()
+        """Write an entry, and return whether it has this value now; if not, another was first."""
+        run = self._find() or self._create()
         try:
             self._client.log_param(run, key, value)
         except self._refused:
@@ -100,7 +85,7 @@ class Journal:
         return self.entries()[key] == value
 
     def _find(self) -> str | None:
-        """Its run, if there is one."""
+        """Return its run, if there is one."""
         found = self._client.get_experiment_by_name(self._experiment)
         if found is None:
             return None
@@ -113,10 +98,10 @@ class Journal:
             )
         return runs[0].info.run_id
 
-    def _make(self) -> str:
-        being_made = f"{self._experiment} (being made "
+    def _create(self) -> str:
+        unfinished = f"{self._experiment} (being created "
         made = self._client.create_experiment(
-            f"{being_made}{uuid.uuid4().hex})", tags={"mlflow.note.content": self._note}
+            f"{unfinished}{uuid.uuid4().hex})", tags={"mlflow.note.content": self._note}
         )
         try:
             run = self._client.create_run(made, run_name="journal")
@@ -125,7 +110,10 @@ class Journal:
         except self._refused:
             if self._find() is None:
                 raise
-        for left in self._client.search_experiments(filter_string=f"name LIKE '{being_made}%'"):
+        for left in self._client.search_experiments(filter_string=f"name LIKE '{unfinished}%'"):
             with suppress(self._refused):  # another process does it too
-                self._client.delete_experiment(left.experiment_id)  # of who lost, or was killed
-        return self._find()
+                # Of a process that was slower, or was killed.
+                self._client.delete_experiment(left.experiment_id)
+        found = self._find()
+        assert found is not None
+        return found

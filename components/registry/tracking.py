@@ -1,22 +1,23 @@
-"""Where MLflow keeps runs and models."""
+"""MLflow's tracking store: connection, experiments, names, readable errors."""
 
 import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from urllib.parse import urlsplit
 
 from components.common.errors import InputError, Unavailable
 
 DEFAULT_URI = "sqlite:///mlflow.db"
-ARTIFACTS = Path("mlartifacts")  # of the default store; a server has a place of its own
-# Of a request to a server that does not answer: 14 s, where the 7 of MLflow itself take 4 minutes.
+ARTIFACTS = Path("mlartifacts")  # of the default store; a server has its own place
+# Of a request to a server that does not answer: 14 s in all; MLflow's own 7 take 4 minutes.
 RETRIES = "3"
 
 
-def connect():
-    """MLflow with its tracking store set and its telemetry off.
+def connect() -> ModuleType:
+    """Return MLflow with its tracking store set and its telemetry off.
 
     The store is `MLFLOW_TRACKING_URI`, or `mlflow.db` in the working folder.
     """
@@ -30,19 +31,16 @@ def connect():
 
     uri = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
     if uri.startswith("sqlite:///"):
-        _make_database(mlflow, Path(uri.removeprefix("sqlite:///")))
+        _create_database(mlflow, Path(uri.removeprefix("sqlite:///")))
     mlflow.set_tracking_uri(uri)
     return mlflow
 
 
-def _make_database(mlflow, path: Path) -> None:
-    """Make a SQLite store, whole or not at all, if it is not there.
+def _create_database(mlflow, path: Path) -> None:
+    """Create a SQLite store, whole or not at all, unless it exists.
 
-    MLflow makes one table after the other: killed meanwhile, or met by another process, it leaves
-    a database that it cannot use.
-
-    Raises:
-        InputError: there is no folder to make it in.
+    MLflow creates one table after the other: if it is killed meanwhile, or another process does the
+    same, the database is unusable. Raise `InputError` if its folder does not exist.
     """
     if path.exists():
         return
@@ -60,22 +58,23 @@ def _make_database(mlflow, path: Path) -> None:
         temporary.unlink(missing_ok=True)
 
 
-MISTAKES = {  # MLflow's codes: what is wrong, and the way out
-    "UNAUTHENTICATED": "refuses the user or the password. Set MLFLOW_TRACKING_USERNAME and "
-    "MLFLOW_TRACKING_PASSWORD",
-    "CUSTOMER_UNAUTHORIZED": "refuses the user or the password. Set MLFLOW_TRACKING_USERNAME and "
-    "MLFLOW_TRACKING_PASSWORD",
+REFUSED = (
+    "refuses the user or the password. Set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+)
+MISTAKES = {  # error code of MLflow → what is wrong, and the way out
+    "UNAUTHENTICATED": REFUSED,
+    "CUSTOMER_UNAUTHORIZED": REFUSED,
     "PERMISSION_DENIED": "does not let this user do it. Ask who runs it for the permission, or "
     "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD to another user",
-    "ENDPOINT_NOT_FOUND": "is no MLflow server. Correct MLFLOW_TRACKING_URI",
+    "ENDPOINT_NOT_FOUND": "is not an MLflow server. Correct MLFLOW_TRACKING_URI",
     "INVALID_STATE": "has deleted what is needed. Restore it in MLflow's UI",
 }
-PASSING = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "RESOURCE_EXHAUSTED")
+TRANSIENT = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "RESOURCE_EXHAUSTED")
 
 
 @contextmanager
-def explained(mlflow) -> Iterator[None]:
-    """Says of what the body asks of MLflow's store why it could not be had.
+def mlflow_errors(mlflow: ModuleType) -> Iterator[None]:
+    """Turn errors of MLflow's store in the body into ones that say what to do.
 
     Raises:
         InputError: the address, user or password is wrong.
@@ -89,39 +88,46 @@ def explained(mlflow) -> Iterator[None]:
         yield
     except mlflow.MlflowException as error:
         if way_out := MISTAKES.get(error.error_code):
-            raise InputError(f"{shown(uri)} {way_out}") from error
+            raise InputError(f"{without_password(uri)} {way_out}") from error
         asked = "API request to" in error.message
         if "unsupported URI" in error.message:
             raise InputError(
-                f"{shown(uri)} is no address of MLflow. Set MLFLOW_TRACKING_URI to one that begins "
-                "with http://, https://, sqlite:/// or postgresql://"
+                f"{without_password(uri)} is not an address of MLflow. Set MLFLOW_TRACKING_URI "
+                "to one that begins with http://, https://, sqlite:/// or postgresql://"
             ) from error
-        if error.error_code == PASSING[0] or (asked and error.error_code in PASSING):
-            raise Unavailable(_away(uri, error.message)) from error
+        if error.error_code == TRANSIENT[0] or (asked and error.error_code in TRANSIENT):
+            raise Unavailable(_unavailable(uri, error.message)) from error
         raise
     except (RequestException, OperationalError) as error:
-        raise Unavailable(_away(uri, str(error))) from error
+        raise Unavailable(_unavailable(uri, str(error))) from error
 
 
-def shown(uri: str) -> str:
-    """An address without the password that may stand in it."""
+def without_password(uri: str) -> str:
+    """Return an address without its password."""
     password = urlsplit(uri).password
     return uri.replace(f":{password}@", ":…@") if password else uri
 
 
-def _away(uri: str, message: str) -> str:
-    said = message.strip().splitlines()[0].replace(uri, shown(uri))
+def _unavailable(uri: str, message: str) -> str:
+    detail = message.strip().splitlines()[0].replace(uri, without_password(uri))
     return (
-        f"MLflow's store {shown(uri)} does not answer: {said}. See that it runs and try again; "
-        "MLFLOW_TRACKING_URI names another one"
+        f"MLflow's store {without_password(uri)} does not answer: {detail}. Check that it runs "
+        "and try again, or name another in MLFLOW_TRACKING_URI"
     )
 
 
-def experiment_id(mlflow, name: str) -> str:
-    """The id of an experiment, made if it is not there.
+def metric_name(*parts: str) -> str:
+    """Return a name that MLflow accepts: `accuracy/answer/image_text`, `recall_at_1/text_to_audio`.
 
-    Those of the default store have their artifacts in `mlartifacts` in the working folder.
+    A part that consists of dots, or is empty, becomes `_`.
     """
+    spelt = (part.replace("+", "_").replace("→", "_to_").replace("–", "_") for part in parts)
+    kept = ("".join(c for c in part if c.isalnum() or c in "_-. ") for part in spelt)
+    return "/".join(part if part.strip(".") else "_" for part in kept)
+
+
+def experiment_id(mlflow: ModuleType, name: str) -> str:
+    """Return the id of an experiment; create it if need be."""
     if experiment := mlflow.get_experiment_by_name(name):
         return experiment.experiment_id
     default = mlflow.get_tracking_uri() == DEFAULT_URI

@@ -1,1 +1,1 @@
-"""Ask a registered model."""
+"""Predictions of a registered model."""

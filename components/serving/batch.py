@@ -1,7 +1,8 @@
-"""Ask a model about each row of a Parquet file, a few rows in memory at a time."""
+"""Predicts the rows of a Parquet file, a few in memory at a time."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -9,66 +10,58 @@ from pyarrow import parquet
 
 from components.common.errors import InputError
 from components.common.files import replacing
-from components.modalities.registry import MODALITIES
+from components.modalities.registry import MODALITIES, modality
 
-ROWS = 256  # answered at once
-ERROR = "error"  # column of the answers: why a row has none
-MEDIA = {
-    "image": (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_string),
-    "text": (pa.types.is_string,),
-    "audio": (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_string),
-}
-MEANT = {"image": "bytes or paths", "text": "texts", "audio": "bytes or paths"}
+BATCH_ROWS = 256
+ERROR = "error"  # column: why a row has no predictions
+TEXTS, BYTES = (pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())
+
+Row = dict[str, Any]  # raw media by modality, or predictions by column
 
 
-def answer_table(model, table: Path, answers: Path) -> str:
-    """Answer the rows of `table` into `answers`, which appears whole or not at all.
+def predict_table(model: Any, table: Path, output: Path) -> str:
+    """Predict the rows of a table into `output`, which appears whole or not at all.
 
-    A row that cannot be answered has nulls, and the reason in the column `error`.
+    A row that cannot be used has nulls, and the reason in the column `error`.
 
     Args:
         model: a pyfunc, loaded.
-        table: Parquet with any of the columns image, text and audio, and any others.
-        answers: Parquet: the other columns, then every task's answer and confidence, then `error`.
+        table: Parquet with a column per modality, any of them missing, and any others.
+        output: Parquet: the other columns, then every task's prediction and confidence, then
+            `error`.
 
-    Returns:
-        What was done, for a person.
-
-    Raises:
-        InputError: the table cannot be read, or its columns cannot be used.
+    Return what was done, for a person. Raise `InputError` if the table cannot be read, or its
+    columns cannot be used.
     """
     try:
         with parquet.ParquetFile(table) as file:
-            return _answer_file(model, file, table, answers)
+            return _predict_file(model, file, table, output)
     except (OSError, pa.ArrowInvalid) as error:
         raise InputError(f"--table: {table} cannot be read as Parquet: {error}") from error
 
 
-def _answer_file(model, file: parquet.ParquetFile, table: Path, answers: Path) -> str:
-    outputs = answer_schema(model)
-    others = check(file.schema_arrow, outputs, table)
-    schema = pa.schema([*others, *outputs])
+def _predict_file(model: Any, file: parquet.ParquetFile, table: Path, output: Path) -> str:
+    predicted = prediction_schema(model)
+    others = check_columns(file.schema_arrow, predicted, table)
+    schema = pa.schema([*others, *predicted])
     failed = 0
     with (
-        replacing(answers) as temporary,
+        replacing(output) as temporary,
         parquet.ParquetWriter(temporary, schema, compression="zstd") as writer,
     ):
-        for batch in file.iter_batches(ROWS):
-            rows = list(questions(batch, table.parent))
-            found = answer(model, rows)
+        for batch in file.iter_batches(BATCH_ROWS):
+            found = predict_rows(model, list(raw_media(batch, table.parent)))
             failed += sum(row[ERROR] is not None for row in found)
-            said = pa.Table.from_pylist(found, outputs)
-            kept = pa.Table.from_batches([batch]).select(others.names)
-            columns = [*kept.columns, *said.columns]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            columns = pa.Table.from_pylist(found, predicted).columns
+            kept = pa.Table.from_batches([batch]).select(others.names).columns
+            writer.write_table(pa.Table.from_arrays([*kept, *columns], schema=schema))
     count = file.metadata.num_rows
-    return f"{answers}: {count - failed} of {count} rows answered" + (
-        f", {failed} not: see the column {ERROR}" if failed else ""
-    )
+    rest = f"; {failed} rows could not be used, see the column {ERROR}" if failed else ""
+    return f"{count - failed} of {count} rows predicted: {output}{rest}"
 
 
-def answer_schema(model) -> pa.Schema:
-    """The types of a model's answers, and of `error`."""
+def prediction_schema(model: Any) -> pa.Schema:
+    """Return the types of a model's predictions, and of `error`."""
     types = {"string": pa.string(), "double": pa.float64()}
     fields = []
     for column in model.metadata.get_output_schema():
@@ -78,63 +71,63 @@ def answer_schema(model) -> pa.Schema:
     return pa.schema([*fields, pa.field(ERROR, pa.string())])
 
 
-def check(columns: pa.Schema, outputs: pa.Schema, table: Path) -> pa.Schema:
-    """The columns of a table that are kept.
+def check_columns(columns: pa.Schema, predicted: pa.Schema, table: Path) -> pa.Schema:
+    """Return the columns of a table that are kept.
 
-    Raises:
-        InputError: it has no medium, one of a wrong type, or a column that an answer has too.
+    Raise `InputError` for no media, a column of a wrong type, or one that predictions have too.
     """
     given = [m for m in MODALITIES if m in columns.names]
     if not given:
         raise InputError(
-            f"--table: {table} has the columns {', '.join(columns.names)}; give it one of "
-            f"{', '.join(MODALITIES)}, or several"
+            f"--table: {table} has the columns {', '.join(columns.names)}; give it at least one of "
+            f"{', '.join(MODALITIES)}"
         )
     for m in given:
-        kind = columns.field(m).type
-        allowed = (*MEDIA[m], pa.types.is_large_string, pa.types.is_null)
-        if not any(fits(kind) for fits in allowed):
+        kind, inline = columns.field(m).type, modality(m).is_inline
+        if kind not in (pa.null(), *TEXTS, *(() if inline else BYTES)):
+            expected = "texts" if inline else "bytes or paths"
             raise InputError(
-                f"--table: column {m} of {table} is of the type {kind}, expected {MEANT[m]}"
+                f"--table: column {m} of {table} has the type {kind}, expected {expected}"
             )
     kept = pa.schema([field for field in columns if field.name not in MODALITIES])
-    if clash := sorted(set(kept.names) & set(outputs.names)):
+    if clash := sorted(set(kept.names) & set(predicted.names)):
         raise InputError(
-            f"--table: {table} has columns that the answers have too: {', '.join(clash)}. "
+            f"--table: {table} has columns that predictions have too: {', '.join(clash)}. "
             "Rename them"
         )
     return kept
 
 
-def questions(batch: pa.RecordBatch, folder: Path) -> Iterator[dict | str]:
-    """Each row's media as bytes and text; where a file cannot be read, a sentence instead."""
+def raw_media(batch: pa.RecordBatch, folder: Path) -> Iterator[Row | str]:
+    """Yield each row's media as bytes and texts, or why a file cannot be read."""
     given = [m for m in MODALITIES if m in batch.schema.names]
     for row in batch.select(given).to_pylist():
-        paths = {m: v for m, v in row.items() if m != "text" and isinstance(v, str)}
+        files = {m: v for m, v in row.items() if not modality(m).is_inline}
+        paths = {m: v for m, v in files.items() if isinstance(v, str)}
         try:
             yield row | {m: (folder / path).read_bytes() for m, path in paths.items()}
         except OSError as error:
             yield f"{error.filename} cannot be read: {error.strerror}"
 
 
-def answer(model, rows: list[dict | str]) -> list[dict]:
-    """Each row's answers, or why there are none."""
-    asked = [number for number, row in enumerate(rows) if isinstance(row, dict)]
-    said = dict(zip(asked, _ask(model, [rows[number] for number in asked]), strict=True))
-    return [said.get(number, {ERROR: row}) for number, row in enumerate(rows)]
+def predict_rows(model: Any, rows: list[Row | str]) -> list[Row]:
+    """Return each row's predictions, or why there are none."""
+    usable = {number: row for number, row in enumerate(rows) if isinstance(row, dict)}
+    found = dict(zip(usable, _predict(model, list(usable.values())), strict=True))
+    return [found.get(number, {ERROR: row}) for number, row in enumerate(rows)]
 
 
-def _ask(model, rows: list[dict]) -> list[dict]:
-    """Ask all at once; if a row is at fault, each half by itself."""
+def _predict(model: Any, rows: list[Row]) -> list[Row]:
+    """Predict all rows at once; if one of them cannot be used, each half separately."""
     if not rows:
         return []
     from mlflow import MlflowException
 
     try:
-        answers = model.predict(pd.DataFrame(rows, dtype=object))
+        predictions = model.predict(pd.DataFrame(rows, dtype=object))
     except MlflowException as error:
         if len(rows) == 1:
             return [{ERROR: error.message.removeprefix("row 0 ")}]
         half = len(rows) // 2
-        return _ask(model, rows[:half]) + _ask(model, rows[half:])
-    return [row | {ERROR: None} for row in answers.to_dict("records")]
+        return _predict(model, rows[:half]) + _predict(model, rows[half:])
+    return [row | {ERROR: None} for row in predictions.to_dict("records")]

@@ -1,22 +1,22 @@
-"""How far long work is: on a terminal, or in lines for a process that reads them."""
+"""Progress bars: on a terminal, or as lines for a process that reads them."""
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
 from tqdm import tqdm
 
-LINES = "PROGRESS_LINES"  # a variable that asks for bars, though there is no terminal
+PROGRESS_LINES = "PROGRESS_LINES"  # variable that asks for bars without a terminal
 
 
 def bar(
-    rows: Iterable | None = None, *, label: str, unit: str, total: int | None = None, **options
+    rows: Iterable | None = None, *, label: str, unit: str, total: int | None = None, **options: Any
 ) -> tqdm:
-    """A bar on a terminal, nothing in a log.
+    """Return a bar that is shown on a terminal, and not in a log.
 
-    A process that reads what this one prints may set `PROGRESS_LINES`. It then gets the bars of
-    work whose end is known, as `train:  40%|####      | 80/200 [...]`, each after a carriage
-    return.
+    With `PROGRESS_LINES` set, bars whose total is known are printed in any case, as
+    `train:  40%|####      | 80/200 [...]`, each after a carriage return.
     """
-    asked = bool(os.environ.get(LINES) and total)
-    options.setdefault("disable", False if asked else None)  # None: unless there is a terminal
+    wanted = bool(os.environ.get(PROGRESS_LINES) and total)
+    options.setdefault("disable", False if wanted else None)  # None: unless there is a terminal
     return tqdm(rows, label, total=total, unit=unit, **options)

@@ -1,8 +1,8 @@
-"""What a training takes of the machine: sampled while it works, for the register stage to show.
+"""Processor time and memory of a learning stage, sampled while it runs.
 
-It differs from run to run, so it is no output of the stage: it lies in a folder of its own that
-neither Git nor DVC tracks, with the hash of the history that the same run wrote. Where DVC has
-brought that history back from its cache, there is no such file, or another run's.
+Samples differ from run to run, so they are not an output of the stage: they lie in a folder that
+neither Git nor DVC tracks, with the hash of the history that the same run wrote. Where DVC restored
+the history from its cache, there is no such file, or one of another run.
 """
 
 import time
@@ -18,17 +18,16 @@ from components.common.files import read_json, write_json
 from components.common.hashing import file_hash
 
 FOLDER = Path("usage")
-SAMPLES = 512  # at most: then every other one goes, and half as many are taken from then on
-FIRST_INTERVAL = 1.0  # seconds
+SAMPLES = 512  # at most; then every other one is dropped and the interval doubles
 
 
 class Sampler(Thread):
-    """Samples the machine and this process, with all that it started, until it is stopped.
+    """Samples the machine, this process and its children until it is stopped.
 
-    Names are those of MLflow's own system metrics, where it has them.
+    Names are those of MLflow's system metrics where it has them; the interval is in seconds.
     """
 
-    def __init__(self, interval: float = FIRST_INTERVAL):
+    def __init__(self, interval: float = 1.0):
         super().__init__(daemon=True)
         self.samples: list[dict[str, float]] = []
         self._interval, self._ended = interval, Event()
@@ -37,7 +36,7 @@ class Sampler(Thread):
         psutil.cpu_percent()  # the next call counts from here
 
     def run(self) -> None:
-        """Sample at every interval."""
+        """Take a sample per interval."""
         while not self._ended.wait(self._interval):
             self._sample()
             if len(self.samples) == SAMPLES:
@@ -55,20 +54,20 @@ class Sampler(Thread):
         before, spent = self._last
         self._last = now, seconds
         memory = psutil.virtual_memory()
-        share = max(seconds - spent, 0.0) / max(now - before, 1e-3)
+        busy = max(seconds - spent, 0.0) / max(now - before, 1e-3)
         self.samples.append(
             {
                 "milliseconds": round(time.time() * 1000),
                 "cpu_utilization_percentage": psutil.cpu_percent(),
                 "system_memory_usage_megabytes": round(memory.used / 1e6, 1),
                 "system_memory_usage_percentage": memory.percent,
-                "process_cpu_utilization_percentage": round(100 * share, 1),
+                "process_cpu_utilization_percentage": round(100 * busy, 1),
                 "process_memory_usage_megabytes": round(resident / 1e6, 1),
             }
         )
 
     def _take(self) -> tuple[float, int]:
-        """Seconds of processor time that the processes which live have had, and their bytes."""
+        """Return processor time in seconds and memory in bytes of all living processes."""
         seconds, resident = 0.0, 0
         for process in [self._process, *self._process.children(recursive=True)]:
             with suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
@@ -80,10 +79,7 @@ class Sampler(Thread):
 
 @contextmanager
 def sampled(history: Path) -> Iterator[None]:
-    """Sample while the body trains; once it has written `history`, write what was sampled.
-
-    The file is `usage/<stage>.json`, where the history is `<stage>.csv`.
-    """
+    """Sample while the body trains and writes `<stage>.csv`; then write `usage/<stage>.json`."""
     started = time.time()
     sampler = Sampler()
     sampler.start()
@@ -101,25 +97,20 @@ def sampled(history: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Usage:
-    """What a training took.
-
-    Attributes:
-        started, ended: milliseconds since 1970.
-        samples: by time, each with its `milliseconds`.
-    """
+class ResourceUsage:
+    """Resources used by one training; times are milliseconds since 1970, also in `samples`."""
 
     started: int
     ended: int
     samples: list[dict[str, float]]
 
 
-def read_usage(history: Path) -> Usage | None:
-    """What the training that wrote `history` took, if it ran here."""
+def read_resource_usage(history: Path) -> ResourceUsage | None:
+    """Return the usage of the training that wrote `history`; None if it did not run here."""
     path = FOLDER / f"{history.stem}.json"
     if not path.exists():
         return None
     content = read_json(path)
     if content.pop("history") != file_hash(history):
         return None
-    return Usage(**content)
+    return ResourceUsage(**content)

@@ -1,117 +1,103 @@
-"""What every kind of task says about its labels."""
+"""Contract of a task kind's labels, as ingest reads them; without torch."""
 
+import json
+import math
+import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from components.common.errors import InputError, Problem
-from components.tasks.settings import TaskSettings
 
+Cell = str | float | Sequence[str] | None  # of a table; None is empty
 Label = str | float | Sequence[str]
-NO_SHARES = {"mean_absolute_error", "r2", "cider", "median_rank"}  # metrics without a per cent
-ERRORS = {"mean_absolute_error", "median_rank"}  # metrics that are better the smaller they are
-
-Vocabulary = dict[str, int | float | str | list[str]]  # JSON: the fields of a kind's `Labels`
+SEPARATOR = "|"  # between the labels in a cell of a table without lists
+NULL = Problem("label_malformed", "a label in the list is null, expected a word or a number")
+Vocabulary = Mapping[str, Any]  # JSON: the fields of a kind's `Labels`
 
 
 @dataclass
-class Learner(ABC):
-    """Learns a task's vocabulary from its labels in the training split, one after the other.
+class LabelEncoder(ABC):
+    """Learns a task's vocabulary from its labels in the training split, one by one."""
 
-    Attributes:
-        name: of the task.
-        task: its settings.
-    """
-
-    name: str
-    task: TaskSettings
+    name: str  # of the task
+    task: Any  # its settings
 
     @abstractmethod
-    def add(self, label: Label) -> None:
-        """Learn from one label, as `Labels.parse` gave it."""
+    def add(self, label: Any) -> None:
+        """Learn from one label, as `Labels.parse` returned it."""
 
     @abstractmethod
     def finish(self) -> Vocabulary:
-        """What was learnt.
+        """Return what was learnt.
 
         Raises:
             InputError: the labels do not suffice to learn the task.
         """
 
     def _refuse(self, found: str, expected: str) -> InputError:
-        return InputError(
-            f"tasks.{self.name}: column {self.task.column!r} holds {found} in the training split, "
-            f"{expected}"
-        )
+        column = f"tasks.{self.name}: column {self.task.column!r}"
+        return InputError(f"{column} holds {found} in the training split, {expected}")
 
 
 class Labels(ABC):
-    """The labels of a task as ingest reads them; its fields are the vocabulary, once learnt.
+    """Labels of a task; the fields of a subclass are its vocabulary."""
 
-    Attributes:
-        TYPE: of the task's column in the samples.
-        Learner: learns the vocabulary.
-    """
-
-    TYPE: ClassVar[pa.DataType]
-    Learner: ClassVar[type[Learner]]
+    TYPE: ClassVar[pa.DataType]  # of the task's column in the samples
+    Encoder: ClassVar[type[LabelEncoder]]
+    COUNTED: ClassVar[bool] = True  # labels recur: the data report counts how often each occurs
 
     @staticmethod
     @abstractmethod
-    def parse(value: str | float | Sequence[str] | None) -> Label | Problem | None:
-        """The label in a cell of a source; None if it is empty."""
+    def parse(value: Cell) -> Label | Problem | None:
+        """Return the label in a cell of a source; None if it is empty."""
 
-    @abstractmethod
-    def problem(self, label: Label) -> Problem | None:
-        """Why the label cannot be learnt or evaluated, if so."""
-
-
-class PredictedLabels(Labels):
-    """Labels that a head predicts: how they are written, and how good predictions are.
-
-    Attributes:
-        COMPARED: the metric by which two models are compared, the quotient of what `shares` sums.
-    """
-
-    COMPARED: ClassVar[str]
+    def problem(self, label: Any) -> Problem | None:
+        """Return why a label can be neither learnt nor evaluated, if so."""
+        return None
 
     @staticmethod
-    def written(label: Label) -> str:
-        """The label in one string, for tables."""
-        return str(label)
-
-    def shown(self, prediction: str) -> str:
-        """A prediction of such a table as a person reads it."""
-        return prediction
-
-    @abstractmethod
-    def metrics(self, rows: pd.DataFrame) -> dict[str, float]:
-        """How good predictions are.
-
-        Args:
-            rows: at least one, with the columns `target` and `prediction` of `PREDICTIONS`.
-
-        Returns:
-            Metrics by name, the main one first; one that these rows leave undefined is left out.
-        """
-
-    @abstractmethod
-    def shares(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """What each prediction adds to the two sums whose quotient is `COMPARED`, float [n] each.
-
-        Args: as those of `metrics`.
-        """
-
-    @abstractmethod
-    def wrong(self, rows: pd.DataFrame) -> pd.Series:
-        """bool, a value a row: whether a prediction is plainly wrong."""
+    def to_text(label: Any) -> str:
+        """Return a label as one string, for tables; several words as a JSON list."""
+        return label if isinstance(label, str) else json.dumps(list(label), ensure_ascii=False)
 
 
-def written(metric: str, value: float) -> str:
-    """A metric's value as a person reads it."""
-    return f"{value:.4g}" if metric in NO_SHARES else f"{value:.2%}"
+def parse_word(value: Any) -> str | Problem | None:
+    """Return one label, None for an empty cell; whole numbers have no fraction."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value).strip() or None
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and not math.isfinite(value):
+        return Problem("label_not_finite", f"the label is {value}, expected a word or a number")
+    if isinstance(value, int | float):
+        return str(int(value)) if float(value).is_integer() else str(value)
+    return Problem("label_malformed", f"the label is {value!r}, expected a word or a number")
+
+
+def parse_words(value: str | float | Sequence[str] | None) -> tuple[str, ...] | Problem | None:
+    """Return several labels: a list, a JSON list in a string, or words separated by `|`."""
+    items = _split(value) if isinstance(value, str) else value
+    if items is None or isinstance(items, Problem):
+        return items
+    if isinstance(items, int | float):
+        items = (items,)
+    found = [NULL if item is None else parse_word(item) for item in items]
+    problems = (item for item in found if isinstance(item, Problem))
+    return next(problems, tuple(item for item in found if isinstance(item, str)))
+
+
+def _split(value: str) -> Sequence[Any] | Problem | None:
+    if not value.strip():
+        return None
+    if not value.lstrip().startswith("["):
+        return value.split(SEPARATOR)
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        return Problem("label_malformed", f"the labels are not a JSON list: {error}")

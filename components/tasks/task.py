@@ -1,4 +1,4 @@
-"""What every kind of task says about the head that learns it."""
+"""Contract of what a head learns: targets, loss, predictions."""
 
 import math
 from abc import abstractmethod
@@ -11,149 +11,119 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from components.model.settings import ModelSettings
-from components.tasks.labels import PredictedLabels
+from components.common.metrics import Metric
+from components.layers.transformer import TransformerShape
+from components.tasks.labels import Labels
 
 
 @dataclass(frozen=True)
-class Answers:
-    """What the model says of B samples.
+class Predictions:
+    """Predictions for B samples."""
 
-    Attributes:
-        values: an answer a sample.
-        confidence: of each answer its probability, or those of its parts; None if it has none.
+    values: list  # one per sample
+    confidence: list | None  # the probability of each value, or those of its parts, if there is any
+
+
+class Task(Labels):
+    """A task as its head learns it.
+
+    What a head returns is called logits: a tensor, or of a generative task a `DecoderInput`.
     """
 
-    values: list
-    confidence: list | None
-
-
-class Kind(PredictedLabels):
-    """A task as its head learns it: on top of the labels, targets, loss and answers.
-
-    Attributes:
-        ANSWER: the type of an answer.
-        CONFIDENCE: the type of an answer's confidence; None if it has none.
-        QUALITY: the name of what `quality` gives.
-        SQUARED: whether the loss is a squared error, else it is a cross-entropy.
-        UNKNOWN: fills the target of a sample whose label is unknown.
-        WRITES: whether the head reads all tokens and gives a `Draft` in place of logits.
-        NAMED: the tensors of the head that have a row for each of `names`.
-    """
-
-    ANSWER: ClassVar[Any]
-    CONFIDENCE: ClassVar[Any]
-    QUALITY: ClassVar[str]
-    SQUARED: ClassVar[bool] = False
-    UNKNOWN: ClassVar[float] = math.nan
-    WRITES: ClassVar[bool] = False
-    NAMED: ClassVar[tuple[str, ...]] = ("weight", "bias")
+    VALUE: ClassVar[Any]  # type of a prediction
+    CONFIDENCE: ClassVar[Any]  # type of its confidence; None if it has none
+    VALIDATION: ClassVar[Metric]  # what `validate` returns
+    UNKNOWN: ClassVar[float] = math.nan  # fills the target of a sample whose label is unknown
+    IS_GENERATIVE: ClassVar[bool] = False  # the head reads all tokens
+    OUTPUT_TENSORS: ClassVar[tuple[str, ...]] = ("weight", "bias")  # have a row per output
 
     @property
     @abstractmethod
-    def names(self) -> Sequence[str]:
-        """What each number that the head gives is about, in their order."""
+    def output_names(self) -> Sequence[str]:
+        """Meaning of each output of the head, in order."""
 
     @property
     def outputs(self) -> int:
-        """How many numbers the head gives."""
-        return len(self.names)
+        """Number of outputs of the head."""
+        return len(self.output_names)
 
-    def head(self, options: ModelSettings) -> nn.Module:
-        """What learns the task: a linear map of the readout, [B, width] → [B, outputs]."""
-        return nn.Linear(options.width, self.outputs)
+    def head(self, shape: TransformerShape) -> nn.Module:
+        """Return the head, by default a linear map of the readout: [B, width] → [B, outputs]."""
+        return nn.Linear(shape.width, self.outputs)
 
     def inherit(
-        self, fresh: Mapping[str, Tensor], known: Self, taught: Mapping[str, Tensor]
+        self, fresh: Mapping[str, Tensor], known: Self, trained: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """The weights of a head that has learnt other labels, where they mean the same here.
+        """Return weights of a trained head for this task, where they have the same meaning.
 
-        Args:
-            fresh: the weights of a head of this task.
-            known: the same kind of task with the other labels.
-            taught: the weights of its head.
+        `fresh` are those of a new head of this task; `trained` those of a head of `known`, the same
+        kind of task with other labels.
         """
-        places = {name: row for row, name in enumerate(known.names)}
-        rows = [(row, places[name]) for row, name in enumerate(self.names) if name in places]
+        places = {name: row for row, name in enumerate(known.output_names)}
+        rows = [(row, places[n]) for row, n in enumerate(self.output_names) if n in places]
         new, old = torch.tensor(rows, dtype=torch.int64).view(-1, 2).T
         return {
-            name: fresh[name].index_copy(0, new, taught[name][old])
-            if name in self.NAMED
-            else taught[name]
+            name: fresh[name].index_copy(0, new, trained[name][old])
+            if name in self.OUTPUT_TENSORS
+            else trained[name]
             for name in fresh
-            if name in self.NAMED or fresh[name].shape == taught[name].shape
+            if name in self.OUTPUT_TENSORS or fresh[name].shape == trained[name].shape
         }
 
     @abstractmethod
     def targets(self, labels: pd.Series) -> Tensor:
-        """Targets [B, …] of B labels; `UNKNOWN` where the label is null."""
+        """Return targets [B, …] of B labels; `UNKNOWN` where a label is null."""
 
     @staticmethod
     @abstractmethod
-    def loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-        """Mean loss of the samples whose target is known; 0 if there is none.
+    def loss(logits: Any, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Return the mean loss of the samples whose target is known; 0 if there is none.
 
-        Args:
-            logits: [B, outputs].
-            targets: [B, …].
-            smoothing: share of a label that is spread over all classes, where one is right.
+        `smoothing` is label smoothing, where one class is right.
         """
 
     @staticmethod
     @abstractmethod
-    def quality(logits: Tensor, targets: Tensor) -> float:
-        """How good the logits are, for the history; at least one target, all of them known."""
+    def validate(logits: Any, targets: Tensor) -> float:
+        """Return the validation metric; at least one target, all of them known."""
 
     @staticmethod
     @abstractmethod
-    def average(logits: Tensor, votes: Tensor) -> Tensor:
-        """The logits of the mean of several answers, of their probabilities where they have any.
+    def average(logits: Any, votes: Tensor) -> Any:
+        """Return the logits of the mean of several predictions, of probabilities if there are any.
 
         Args:
             logits: [B, M, outputs].
-            votes: bool [B, M], which of them count; at least one of a sample.
+            votes: bool [B, M], which of them count; at least one per sample.
         """
 
     @classmethod
-    def progress(cls, quality: float, goal: float | None) -> float:
-        """How much of the way to `goal` has been made, 0 to 1; without one, to a quality of 1."""
-        return min(1.0, quality / (1.0 if goal is None else goal))
-
-    @classmethod
-    def certainty(cls, logits: Tensor, targets: Tensor) -> Tensor:
-        """The probability given to what is true, a scalar: the geometric mean over the samples.
-
-        Args: as those of `quality`.
-        """
-        return torch.exp(-cls.loss(logits, targets))
+    def progress(cls, value: float, goal: float | None) -> float:
+        """Return the fraction of the way to a goal, by default 1, that a validation metric made."""
+        return min(1.0, value / (1.0 if goal is None else goal))
 
     @abstractmethod
-    def predict(self, logits: Tensor) -> Answers:
-        """What a person reads: answers of the types `ANSWER` and `CONFIDENCE`."""
+    def predict(self, logits: Any) -> Predictions:
+        """Return predictions for a person, of the types `VALUE` and `CONFIDENCE`."""
 
-    def record(self, logits: Tensor) -> Answers:
-        """The answers as strings, with all that `metrics` needs."""
-        answers = self.predict(logits)
-        return Answers([self.written(value) for value in answers.values], answers.confidence)
+    def record(self, logits: Any) -> Predictions:
+        """Return predictions as strings that contain all that metrics need."""
+        found = self.predict(logits)
+        return Predictions(list(map(self.to_text, found.values)), found.confidence)
 
     @classmethod
     def known(cls, targets: Tensor) -> Tensor:
-        """bool [B]: which targets are known."""
+        """Return which targets are known, bool [B]."""
         return ~targets[..., None].isnan().flatten(1).any(1)
 
     @classmethod
-    def amount(cls, targets: Tensor) -> Tensor:
-        """Over how many the loss of these targets is a mean, a scalar: those that are known."""
-        return cls.known(targets).sum()
-
-    @classmethod
     def hide(cls, targets: Tensor, hidden: Tensor) -> Tensor:
-        """The targets, unknown where `hidden` (bool [B]) says so."""
+        """Return the targets, unknown where `hidden` (bool [B]) is true."""
         return targets.masked_fill(hidden.view(-1, *[1] * (targets.ndim - 1)), cls.UNKNOWN)
 
 
 def average_sigmoids(logits: Tensor, votes: Tensor) -> Tensor:
-    """The logit of the mean of sigmoids, see `Kind.average`: log Σ σ(x) − log Σ σ(−x)."""
+    """Return the logit of the mean of sigmoids, see `Task.average`: log Σ σ(x) − log Σ σ(−x)."""
     silent = ~votes[..., None]
     yes, no = (
         F.logsigmoid(x).masked_fill(silent, -torch.inf).logsumexp(1) for x in (logits, -logits)

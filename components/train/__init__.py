@@ -1,1 +1,1 @@
-"""Joint training of fusion, Transformer and heads on every task."""
+"""Joint training of fusion, Transformer and heads on all tasks."""

@@ -1,148 +1,81 @@
 """Stage `train`: fusion, Transformer and heads learn every task at once."""
 
-import argparse
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from safetensors.torch import load_file
-
-from components.common.errors import InputError
 from components.common.files import read_json
-from components.config.command import Stage, View
-from components.config.settings import Settings
-from components.data.tables import HISTORY, SAMPLES, STEPS, read_table, write_table
-from components.modalities.encoder_file import load_description
-from components.modalities.registry import MODALITIES, Modality
+from components.data.samples import modalities_present, read_samples
+from components.data.tables import write_table
+from components.modalities.registry import MODALITIES
 from components.model.folder import save_model
-from components.model.multimodal import ModelConfig, MultimodalModel
-from components.tasks.labels import Vocabulary
-from components.train.balance import Balance
-from components.train.data import Course, learnt_from, prepare
-from components.train.objective import losses, measure
-from components.train.warm_start import start_from
-from components.training import distributed as parallel
+from components.stage.arguments import Arguments, input_path, output_path, state_path
+from components.stage.stage import Stage, run_fingerprint
+from components.train.build import build_model, compile_model
+from components.train.data import training_data
+from components.train.joint_training import JointTraining
+from components.train.settings import TrainStageSettings
+from components.train.warm_start import warm_start
+from components.training import distributed
 from components.training.checkpoint import Checkpoint
 from components.training.determinism import make_deterministic
-from components.training.launch import device, together
-from components.training.loop import fit
-from components.training.run import Recipe
-
-STAGE = Stage(
-    description="Train fusion, Transformer and one head a task jointly, modalities dropped at "
-    "random.",
-    inputs={
-        "samples": "Parquet, the samples",
-        "vocabulary": "JSON, what ingest learnt of each task's labels",
-        "tokenizer": "JSON, the tokenizer; it becomes part of the model",
-        "projections": "safetensors, the projections of the align stage",
-        **{f"{m}-tensors": f"folder, the tensor shard set of {m}" for m in MODALITIES},
-        **{f"{m}-features": f"folder, the feature shard set of {m}" for m in MODALITIES},
-        **{f"{m}-encoder": f"safetensors, the encoder of {m}" for m in MODALITIES},
-        "pretrained": "folder, where train.start may name a trained model",
-    },
-    outputs={
-        "model": "folder, the trained model: weights, configuration, tokenizer",
-        "history": "CSV, metrics by epoch",
-        "steps": "Parquet, losses and what else is logged by step",
-        "checkpoint": "safetensors, where an interrupted run resumes; removed at the end",
-    },
-    params=("seed", "threads", "tasks", "preprocess", "features", "align", "model", "train"),
-)
+from components.training.launch import launch, training_device
+from components.training.logs import HISTORY, STEPS
+from components.training.loop import train
 
 
-def build(
-    settings: View | Settings,
-    vocabulary: Mapping[str, Vocabulary],
-    learnt: Sequence[Modality],
-    encoders: Mapping[Modality, Path],
-    projections: Path,
-) -> MultimodalModel:
-    """The model with the weights of the stages before; frozen encoders do not learn."""
-    found = {m: load_description(encoders[m]) for m in MODALITIES}
-    descriptions = {m: description for m, description in found.items() if description}
-    model = MultimodalModel(ModelConfig.of(settings, vocabulary, learnt, descriptions))
-    for m in MODALITIES:
-        model.encoders[m].load_state_dict(load_file(encoders[m]))
-        model.encoders[m].requires_grad_(m not in settings.train.frozen)
-    aligned = load_file(projections)  # of a modality that no sample has there is none
-    model.projections.load_state_dict(model.projections.state_dict() | aligned)
-    return model
+@dataclass(frozen=True, kw_only=True)
+class TrainArguments(Arguments):
+    """The command line."""
+
+    samples: Path = input_path("Parquet, the samples")
+    vocabulary: Path = input_path("JSON, what ingest learnt of each task's labels")
+    processors: Path = input_path("folder, what rebuilds each processor; part of the model")
+    tensors: Path = input_path("folder, one tensor shard set per modality")
+    features: Path = input_path("folder, one feature shard set per modality")
+    encoders: Path = input_path("folder, the encoder of each modality")
+    projections: Path = input_path("safetensors, the projections of the align stage")
+    pretrained: Path = input_path("folder, where train.warm_start may name a trained model")
+    model: Path = output_path("folder, the trained model")
+    history: Path = output_path("CSV, metrics by epoch")
+    steps: Path = output_path("Parquet, losses and other values by step")
+    checkpoint: Path = state_path("safetensors, where an interrupted run resumes")
 
 
-def compile_model(model: MultimodalModel) -> None:
-    """Let torch.compile make the model faster from its first step on.
-
-    Raises:
-        InputError: there is no C++ compiler.
-    """
-    names = [os.environ.get("CXX", ""), "g++", "clang++"]
-    if not any(map(shutil.which, names)):
-        raise InputError(
-            "train.compile: true takes a C++ compiler; neither $CXX nor g++ nor clang++ was found. "
-            "Install one, or set train.compile to false"
-        )
-    model.compile(dynamic=True)  # batches differ in their numbers of samples and assets
+def main(arguments: TrainArguments, settings: TrainStageSettings) -> None:
+    """Run the stage, in as many processes as the settings say."""
+    work = partial(train_model, arguments, settings)
+    launch(work, "components.train", settings.train.processes, settings.train.device)
 
 
-def recipe(course: Course, settings: View | Settings, checkpoint: Checkpoint) -> Recipe:
-    """What a training run does with a course."""
-    balance = Balance(course, settings.train)
-    return Recipe(
-        module=balance.module,
-        batches=balance.steps,
-        share=balance.share,
-        losses=partial(losses, course),
-        measure=partial(measure, course),
-        total=balance.total,
-        before_step=balance.before_step,
-        after_epoch=balance.after_epoch,
-        note=balance.note,
-        options=settings.train,
-        loop=settings.train,
-        seed=settings.seed,
-        checkpoint=checkpoint,
-        label="train",
-        rates={
-            course.model.encoders[m]: getattr(settings.train.encoder_learning_rates, m)
-            for m in MODALITIES
-        },
-    )
-
-
-def train(arguments: argparse.Namespace, settings: View) -> None:
-    """Build the model, train it and write it; one of the processes that train together."""
+def train_model(arguments: TrainArguments, settings: TrainStageSettings) -> None:
+    """Build the model, train it and write it, as one of the processes that train together."""
     make_deterministic(settings.seed, settings.threads)
-    table = read_table(arguments.samples, SAMPLES)
+    samples = read_samples(arguments.samples, MODALITIES)
+    modalities = modalities_present(samples, MODALITIES)
+    states = {m: read_json(arguments.processors / f"{m}.json") for m in modalities}
     vocabulary = read_json(arguments.vocabulary)
-    tensor_sets, feature_sets, encoders = (
-        {m: getattr(arguments, f"{m}_{kind}") for m in MODALITIES}
-        for kind in ("tensors", "features", "encoder")
-    )
-    model = build(settings, vocabulary, learnt_from(table), encoders, arguments.projections)
-    if settings.train.start:
-        folder = arguments.pretrained / settings.train.start
-        start_from(folder, model, arguments.tokenizer, settings.train.frozen)
-    model.to(device(settings.train))
+    earlier = arguments.encoders, arguments.projections
+    model = build_model(modalities, settings, vocabulary, *earlier)
+    if settings.train.warm_start:
+        warm_start(arguments.pretrained / settings.train.warm_start, model, states, settings.train)
+    model.to(training_device(settings.train.processes, settings.train.device))
     if settings.train.compile:
         compile_model(model)
-    course = prepare(settings, table, model, tensor_sets, feature_sets)
-    checkpoint = Checkpoint.of(arguments, settings, STAGE)
-    logs = fit(recipe(course, settings, checkpoint))
-    if not parallel.first():
+    folders = arguments.tensors, arguments.features
+    data = training_data(model, samples, settings.tasks, settings.train, *folders)
+    fingerprint = run_fingerprint("components.train.__main__", arguments, settings)
+    checkpoint = Checkpoint(arguments.checkpoint, fingerprint)
+    logs = train(JointTraining(data, settings.seed, checkpoint))
+    if not distributed.is_main_process():
         return
     write_table(arguments.history, logs.history, HISTORY)
     write_table(arguments.steps, logs.steps, STEPS)
-    save_model(arguments.model, model, arguments.tokenizer.read_text())
-    checkpoint.clear()
+    save_model(arguments.model, model, states)
+    arguments.checkpoint.unlink(missing_ok=True)
 
 
-def work(arguments: argparse.Namespace, settings: View) -> None:
-    """Run the stage, in as many processes as the settings say."""
-    together(partial(train, arguments, settings), "components.train", settings.train)
-
+STAGE = Stage(__doc__, TrainArguments, lambda _: TrainStageSettings, main)
 
 if __name__ == "__main__":
-    STAGE.run(work)
+    STAGE.main()

@@ -1,73 +1,61 @@
-"""Keep a trained model to go on from: all of it for train.start, and its encoders and tokenizer."""
+"""Export a trained model, its encoders and tokenizers to where settings may name them."""
 
 import argparse
 import re
 import shutil
-import sys
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from components.common.errors import InputError
 from components.common.files import replacing
-from components.modalities.encoder_file import save_encoder
-from components.model.folder import CONFIG, TOKENIZER, WEIGHTS, load_model
-from components.training.settings import FOLDER
+from components.huggingface.encoder_file import save_encoder
+from components.modalities.registry import processing_of
+from components.model.folder import WEIGHTS, load_model, load_processor_states
+from components.stage.stage import exit_codes
+from components.train.settings import FOLDER
 
 
-def copy(source: Path, target: Path) -> None:
-    """Copy a file, whole or not at all."""
-    with replacing(target) as temporary:
-        shutil.copyfile(source, temporary)
+def export_pretrained(folder: Path, name: str, pretrained: Path) -> dict[str, Any]:
+    """Copy a model's folder, its encoders and tokenizers to `pretrained`.
 
-
-def keep(folder: Path, name: str, pretrained: Path) -> dict:
-    """Copy a model's folder, its encoders and its tokenizer to where settings may name them.
-
-    Args:
-        folder: the model's.
-        name: of the copies.
-        pretrained: the folder that they go to.
-
-    Returns:
-        The settings that name them, nested as in params.yaml.
-
-    Raises:
-        InputError: the folder holds no model of this version, or the name is none.
+    Return the settings that name the copies, nested as in params.yaml. Raise `InputError` if the
+    folder holds no model of this version, or the name is not valid.
     """
     if not re.fullmatch(FOLDER, name):
         raise InputError(
             f"--name: found {name!r}, expected letters, digits, _, . and -, the first a letter, a "
             "digit or _"
         )
-    model, _ = load_model(folder)
-    features = {}
-    for m in model.config.learnt:
+    model = load_model(folder)
+    states = load_processor_states(folder, model)
+    settings: dict[str, Any] = {"features": {}, "train": {"warm_start": name}}
+    for m in model.config.modalities:
         file = pretrained / m / f"{name}.safetensors"
         save_encoder(file, model.encoders[m], model.config.descriptions.get(m))
-        features[m] = {"pretrained": file.name}
-    settings: dict = {"features": features, "train": {"start": name}}
-    if "text" in features and "text" not in model.config.descriptions:  # else it brings its own
-        copy(folder / TOKENIZER, pretrained / f"text/{name}.json")
-        settings["preprocess"] = {"text": {"tokenizer": f"{name}.json"}}
-    for file in (CONFIG, TOKENIZER, WEIGHTS):  # a folder that has weights is complete
-        copy(folder / file, pretrained / "model" / name / file)
+        settings["features"][m] = {"pretrained": file.name}
+        if inputs := processing_of(m).export(states[m], pretrained / m, name):
+            settings.setdefault("preprocess", {})[m] = inputs
+    target = pretrained / "model" / name
+    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    # Weights come last, so that a folder with weights is complete.
+    for file in sorted(files, key=lambda path: path.name == WEIGHTS):
+        with replacing(target / file) as temporary:
+            shutil.copyfile(folder / file, temporary)
     return settings
 
 
 def main() -> None:
-    """Keep a model and print the settings that go on from it; exit code 2 for a mistake."""
+    """Export a model and print the settings that continue from it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, default=Path("models/synesthesia"), help="its folder")
     parser.add_argument("--name", required=True, help="of the copies, as champion")
     parser.add_argument("--pretrained", type=Path, default=Path("pretrained"), help="folder")
     arguments = parser.parse_args()
-    try:
-        settings = keep(arguments.model, arguments.name, arguments.pretrained)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    print(yaml.safe_dump(settings), end="")
+    with exit_codes():
+        settings = export_pretrained(arguments.model, arguments.name, arguments.pretrained)
+        print(yaml.safe_dump(settings), end="")
 
 
 if __name__ == "__main__":

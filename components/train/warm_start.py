@@ -1,85 +1,68 @@
-"""Training that starts from a model that was trained before, in place of fresh weights."""
+"""Warm start: training that starts from the weights of a trained model."""
 
 import logging
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from components.common.errors import InputError
-from components.common.files import read_json
-from components.modalities.registry import MODALITIES, Modality
-from components.model.folder import TOKENIZER, load_model
-from components.model.multimodal import ModelConfig, MultimodalModel
-from components.stage.section import Section
-from components.training.settings import OptimiserSettings
+from components.model.config import ModelConfig
+from components.model.folder import ProcessorStates, load_model, load_processor_states
+from components.model.multimodal import MultimodalModel
+from components.train.settings import TrainSettings
 
 log = logging.getLogger(__name__)
 
-# Settings that say nothing about what a weight means.
-LEARNING = {"dropout", "label_smoothing", "mirror", "pretrained", "tokenizer"}
-LEARNING |= OptimiserSettings.model_fields.keys()
-
-KEEP = (
+WAY_OUT = (
     "Run python -m components.train.export_pretrained --model FOLDER --name NAME and set what it "
-    "prints, or set null to start anew"
+    "prints, or set null to train from fresh weights"
 )
 
 
-def start_from(
-    folder: Path, model: MultimodalModel, tokenizer: Path, frozen: Set[Modality]
+def warm_start(
+    folder: Path, model: MultimodalModel, processors: ProcessorStates, train: TrainSettings
 ) -> None:
-    """Give a model the weights of another one, as far as they mean the same.
+    """Give a model, in place, the weights of the one in `folder` that have the same meaning.
 
-    Args:
-        folder: the other model, as the stage leaves one.
-        model: with the encoders and projections of the stages before; changed in place.
-        tokenizer: the file of that of its texts.
-        frozen: the modalities whose encoders stay as they are; those of the others are taken.
-
-    Raises:
-        InputError: there is no model of this version, it is built differently, or it has learnt
-            from other features than this one will.
+    The model has the encoders and projections of earlier stages. Raise `InputError` if there is no
+    model of this version in the folder, if it is built differently, or if it was trained on other
+    features than this one will be.
     """
     other = _load(folder)
-    known = [m for m in MODALITIES if m in other.config.learnt]
-    _check_form(folder, model.config, other.config, known)
-    strange = [f"encoder of {m}" for m in known if _strange(m, model, other, m in frozen)]
-    if "text" in known and read_json(tokenizer) != read_json(folder / TOKENIZER):
-        strange.append("tokenizer")
+    shared = [m for m in model.config.modalities if m in other.config.modalities]
+    _check_architecture(folder, model.config, other.config, shared)
+    other_states = load_processor_states(folder, other)
+    strange = [f"encoder of {m}" for m in shared if _differs(m, model, other, train.is_frozen(m))]
+    strange += [f"processor of {m}" for m in shared if processors[m] != other_states[m]]
     if strange:
         raise InputError(
-            f"train.start: {folder} has learnt with another {', another '.join(strange)} than "
-            f"there is now, and understands nothing without its own. {KEEP}"
+            f"train.warm_start: {folder} was trained with another {', another '.join(strange)} "
+            f"than there is now, and understands nothing without it. {WAY_OUT}"
         )
-    parts = ("encoders", "projections")
-    fresh = tuple(f"{part}.{m}." for part in parts for m in MODALITIES if m not in known)
-    heads, anew = _heads(model, other)
-    weights = {
-        name: value
-        for name, value in other.state_dict().items()
-        if not name.startswith(("heads.", *fresh))
-    } | heads
+    heads, fresh = _inherited_heads(model, other)
     own = model.state_dict()
+    taken = _shared_weights(other, shared)
+    weights = {n: w for n, w in taken if n in own and own[n].shape == w.shape} | heads
     model.load_state_dict(own | weights)
     log.info(
-        "train: starts from %s: %d of %d tensors are taken; anew: %s",
-        *(folder, len(weights), len(own), ", ".join(anew) or "nothing"),
+        "train: starts from %s: %d of %d tensors are taken; fresh: %s",
+        *(folder, len(weights), len(own), ", ".join(fresh) or "nothing"),
     )
 
 
 def _load(folder: Path) -> MultimodalModel:
     if not folder.is_dir():
-        raise InputError(f"train.start: {folder} does not exist. {KEEP}")
+        raise InputError(f"train.warm_start: {folder} does not exist. {WAY_OUT}")
     try:
-        return load_model(folder)[0]
+        return load_model(folder)
     except InputError as error:
-        raise InputError(f"train.start: {error}, or set null to start anew") from error
+        raise InputError(f"train.warm_start: {error}, or set null") from error
 
 
-def _strange(
-    modality: Modality, model: MultimodalModel, other: MultimodalModel, frozen: bool
-) -> bool:
-    """Whether features of a modality are not those that the other model has learnt from."""
+def _differs(modality: str, model: MultimodalModel, other: MultimodalModel, frozen: bool) -> bool:
+    """Return whether features of a modality are not those that the other model was trained on."""
     one, two = (each.config.descriptions.get(modality) for each in (model, other))
     if one != two:
         return True
@@ -87,42 +70,56 @@ def _strange(
     return frozen and not all(here[name].equal(there[name]) for name in here)
 
 
-def _heads(model: MultimodalModel, other: MultimodalModel) -> tuple[dict[str, Any], list[str]]:
-    """The tensors of heads that are taken, and which tasks and outputs start anew."""
-    tensors, anew = {}, []
-    for task, kind in model.kinds.items():
-        known = other.kinds.get(task)
-        if type(known) is not type(kind):
-            anew.append(f"task {task}")
+def _shared_weights(other: MultimodalModel, shared: Sequence[str]) -> list[tuple[str, Tensor]]:
+    """Return the weights of a model, without heads and without modalities that are not shared."""
+    unknown = [m for m in other.config.modalities if m not in shared]
+    skipped = ("heads.", *(f"{part}.{m}." for part in ("encoders", "projections") for m in unknown))
+    return [(n, w) for n, w in other.state_dict().items() if not n.startswith(skipped)]
+
+
+def _inherited_heads(
+    model: MultimodalModel, other: MultimodalModel
+) -> tuple[dict[str, Tensor], list[str]]:
+    """Return the tensors of heads that are taken, and which tasks and outputs are fresh."""
+    tensors: dict[str, Tensor] = {}
+    fresh: list[str] = []
+    for name, task in model.tasks.items():
+        known = other.tasks.get(name)
+        if known is None or type(known) is not type(task):
+            fresh.append(f"task {name}")
             continue
-        taught, fresh = other.heads[task].state_dict(), model.heads[task].state_dict()
-        inherited = kind.inherit(fresh, known, taught)
-        tensors |= {f"heads.{task}.{name}": value for name, value in inherited.items()}
-        new = len(set(kind.names) - set(known.names))
-        anew += [f"{new} of {len(kind.names)} outputs of {task}"] if new else []
-    return tensors, anew
+        trained, own = other.heads[name].state_dict(), model.heads[name].state_dict()
+        inherited = task.inherit(own, known, trained)
+        tensors |= {f"heads.{name}.{tensor}": value for tensor, value in inherited.items()}
+        new = len(set(task.output_names) - set(known.output_names))
+        fresh += [f"{new} of {task.outputs} outputs of {name}"] if new else []
+    return tensors, fresh
 
 
-def _check_form(
-    folder: Path, config: ModelConfig, other: ModelConfig, known: Sequence[Modality]
+def _check_architecture(
+    folder: Path, config: ModelConfig, other: ModelConfig, shared: Sequence[str]
 ) -> None:
-    """See that both are built alike, and read alike what the other one knows."""
-    wanted, found = _form(config, known), _form(other, known)
-    if odd := [key for key in wanted if wanted[key] != found[key]]:
-        listed = "; ".join(f"{key}: found {found[key]!r}, expected {wanted[key]!r}" for key in odd)
+    """See that both models are built alike, and read alike what both know."""
+    wanted, found = _architecture(config, shared), _architecture(other, shared)
+    if odd := [key for key in wanted if wanted[key] != found.get(key)]:
+        listed = "; ".join(
+            f"{key}: found {found.get(key)!r}, expected {wanted[key]!r}" for key in odd
+        )
         raise InputError(
-            f"train.start: {folder} is built differently from what params.yaml says: {listed}. Set "
-            "these keys to what was found, or train.start to null"
+            f"train.warm_start: {folder} is built differently from what params.yaml says: "
+            f"{listed}. Set these keys to what was found, or train.warm_start to null"
         )
 
 
-def _form(config: ModelConfig, modalities: Sequence[Modality]) -> dict[str, Any]:
-    """What decides the meaning of a model's weights, by its key in params.yaml."""
-    sections: dict[str, Section] = {"model": config.model}
+def _architecture(config: ModelConfig, modalities: Sequence[str]) -> Mapping[str, Any]:
+    """Return what decides the meaning of a model's weights, by its key in params.yaml."""
+    found: dict[str, Any] = {"align.embed_dim": config.embed_dim}
+    model = config.model.model_dump()
+    found |= {f"model.{key}": value for key, value in model.items() if key != "dropout"}
     for m in modalities:
-        sections[f"preprocess.{m}"] = getattr(config.preprocess, m)
-        sections[f"features.{m}"] = getattr(config.features, m)
-    form = {"align.width": config.aligned_width}
-    for key, section in sections.items():
-        form |= {f"{key}.{k}": v for k, v in section.model_dump().items() if k not in LEARNING}
-    return form
+        options = config.encoders[m]
+        inputs = config.inputs[m].model_dump(exclude=set(config.inputs[m].SOURCE_KEYS))
+        encoder = options.model_dump(exclude=set(options.LEARNING_KEYS))
+        found |= {f"preprocess.{m}.{key}": value for key, value in inputs.items()}
+        found |= {f"features.{m}.{key}": value for key, value in encoder.items()}
+    return found

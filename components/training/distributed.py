@@ -1,11 +1,11 @@
-"""Several processes train one model: each computes a part of every batch, and all make one step.
+"""Training in several processes: each computes a part of every batch, and all make one step.
 
-After each step weights, and buffers of real numbers, are the same in all of them, to the last bit.
-Nothing here does anything in a run of one process.
+After each step the weights and floating-point buffers are equal in all processes, to the last bit.
+In a run of one process these functions do nothing.
 """
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -17,46 +17,46 @@ from components.common.hashing import number_from
 SECONDS_TO_BE_ENDED = 30.0  # by the launcher, after another process has failed
 
 
-def count() -> int:
-    """How many processes train together."""
+def world_size() -> int:
+    """Return the number of processes."""
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this is: 0, 1, …"""
+    """Return the number of this process: 0, 1, …"""
     return dist.get_rank() if dist.is_initialized() else 0
 
 
-def first() -> bool:
-    """Whether this is the one that writes files and shows progress."""
+def is_main_process() -> bool:
+    """Return whether this process writes files and shows progress."""
     return rank() == 0
 
 
-def meet() -> None:
-    """Wait until all of them are here."""
-    if count() > 1:
+def barrier() -> None:
+    """Wait for all processes."""
+    if world_size() > 1:
         with _failing_quietly():
             dist.barrier()
 
 
 @contextmanager
-def own_chance(device: torch.device, *origin: int | str) -> Iterator[None]:
-    """What is drawn inside follows from `origin` and the process; what is drawn after it does not.
+def per_rank_generator(device: torch.device, *key: int | str) -> Iterator[None]:
+    """Seed the generators from `key` and the rank for the body, and restore them afterwards.
 
-    Then processes drop other places of their parts, and draw alike what concerns the whole batch.
+    Dropout then differs between processes, and what concerns the whole batch is drawn alike.
     """
-    if count() == 1:
+    if world_size() == 1:
         yield
         return
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices):
-        torch.manual_seed(number_from(*origin, rank()))
+        torch.manual_seed(number_from(*key, rank()))
         yield
 
 
-def add_up(tensors: list[Tensor]) -> None:
-    """Replace each tensor by its sum over all processes, which have tensors of the same shapes."""
-    if count() == 1:
+def all_reduce(tensors: Sequence[Tensor]) -> None:
+    """Replace each tensor by its sum over all processes."""
+    if world_size() == 1:
         return
     by_type: dict[torch.dtype, list[Tensor]] = {}
     for tensor in tensors:
@@ -70,13 +70,12 @@ def add_up(tensors: list[Tensor]) -> None:
             tensor.copy_(part.view_as(tensor))
 
 
-def merge(module: nn.Module, losses: dict[str, Tensor]) -> None:
-    """Gradients and losses become their sums over all processes, buffers their means.
+def sync_gradients(module: nn.Module, losses: dict[str, Tensor]) -> None:
+    """Replace gradients and losses by their sums over all processes, buffers by their means.
 
-    A weight that no process used keeps no gradient: the optimiser leaves it alone, as it does in
-    one process.
+    A weight that no process used keeps no gradient, so the optimizer skips it as in one process.
     """
-    if count() == 1:
+    if world_size() == 1:
         return
     weights = [p for p in module.parameters() if p.requires_grad]
     used = torch.tensor([float(p.grad is not None) for p in weights], device=weights[0].device)
@@ -85,18 +84,19 @@ def merge(module: nn.Module, losses: dict[str, Tensor]) -> None:
             weight.grad = torch.zeros_like(weight)
     buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
     for buffer in buffers:
-        buffer.div_(count())
-    add_up([used, *(p.grad for p in weights), *losses.values(), *buffers])
-    for weight, times in zip(weights, used.tolist(), strict=True):
-        if not times:
+        buffer.div_(world_size())
+    gradients = [p.grad for p in weights if p.grad is not None]
+    all_reduce([used, *gradients, *losses.values(), *buffers])
+    for weight, processes in zip(weights, used.tolist(), strict=True):
+        if not processes:
             weight.grad = None
 
 
 @contextmanager
 def _failing_quietly() -> Iterator[None]:
-    """Where another process has failed, let that be reported, and not that it is gone.
+    """Leave it to a process that failed to report why, rather than reporting that it is gone.
 
-    The launcher ends this process when it sees the other's end.
+    The launcher ends this process when it sees the end of the other.
     """
     try:
         yield

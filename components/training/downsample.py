@@ -1,13 +1,15 @@
-"""The log of steps, short enough to look at."""
+"""A log per step, made short enough to look at."""
 
 import pandas as pd
 
+TRAINED = "trained"  # series of the fraction of steps that trained each task
 
-def spans(table: pd.DataFrame, count: int) -> pd.DataFrame:
-    """A table as `STEPS` of at most `count` values a series and task: means over spans of steps.
 
-    `step` is then the first step of the span. Where a step does not train every task, the series
-    `steps` is added: which share of the steps of the span each task got.
+def downsample(table: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Return at most `count` values per series and task of a `STEPS` table: means over spans.
+
+    `step` becomes the first step of the span. Where a step does not train every task, the series
+    `trained` is added: the fraction of the steps of the span that trained each task.
     """
     if not len(table):
         return table
@@ -18,8 +20,8 @@ def spans(table: pd.DataFrame, count: int) -> pd.DataFrame:
     losses = table[table["series"] == "loss"]
     trained = losses.assign(step=first).groupby(["step", "task"], sort=False).size()
     total = losses.assign(first=first).groupby("first")["step"].nunique()
-    shares = trained / total.reindex(trained.index.get_level_values("step")).to_numpy()
-    if (shares == 1).all():
+    fractions = trained / total.reindex(trained.index.get_level_values("step")).to_numpy()
+    if (fractions == 1).all():
         return means
-    rows = shares.rename("value").reset_index().assign(series="steps")
+    rows = fractions.rename("value").reset_index().assign(series=TRAINED)
     return pd.concat([means, rows[means.columns]], ignore_index=True)

@@ -1,56 +1,45 @@
-"""Training ends when a metric of the validation split no longer improves."""
+"""Early stopping: training ends when a metric of the validation split no longer improves."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 from components.common.errors import InputError, nearest
+from components.training.run import Validation
+from components.training.settings import EarlyStoppingSettings
 
 Row = tuple[int, str, str, float]  # of the history: epoch, series, task, value
 
-SMALLER_IS_BETTER = {"absolute_error"}  # first word of a series; of all others more is better
 
+class EarlyStopping:
+    """Decides when training ends, and the weights of which epoch are kept.
 
-@dataclass(frozen=True)
-class Watch:
-    """The metric that decides when training ends, and which epoch's weights are kept.
-
-    Attributes:
-        metric: series/task, as `accuracy (all)/answer`.
-        patience: epochs without improvement after which training ends.
+    A resumed run restores `higher_is_better`, which `watch` finds out.
     """
 
-    metric: str
-    patience: int
+    def __init__(self, settings: EarlyStoppingSettings):
+        self._metric, self._patience = settings.metric, settings.patience
+        self.higher_is_better = True
 
-    def check(self, measured: Iterable[str]) -> None:
-        """See that the metric is among those that are measured.
-
-        Raises:
-            InputError: it is not.
-        """
-        measured = list(measured)
-        if self.metric not in measured:
+    def watch(self, validation: Validation) -> None:
+        """Find the metric among those that are validated; raise `InputError` if it is not there."""
+        known = {f"{m.name}/{task}": m for m, values in validation.items() for task in values}
+        if self._metric not in known:
             raise InputError(
-                f"train.early_stopping.metric: found {self.metric!r}, which is not measured. "
-                f"{nearest(self.metric, measured)}"
+                f"train.early_stopping.metric: found {self._metric!r}, which is not validated. "
+                f"{nearest(self._metric, list(known))}"
             )
+        self.higher_is_better = known[self._metric].higher_is_better
 
-    def best(self, history: Iterable[Row]) -> int:
-        """The epoch in which the metric was best, the first of equals."""
-        sign = -1 if self.metric.split()[0] in SMALLER_IS_BETTER else 1
+    def best_epoch(self, history: Iterable[Row]) -> int:
+        """Return the epoch in which the metric was best, the first of equals."""
+        sign = 1 if self.higher_is_better else -1
         values = {
             epoch: -math.inf if math.isnan(value) else sign * value
             for epoch, series, task, value in history
-            if name(series, task) == self.metric
+            if f"{series}/{task}" == self._metric
         }
         return max(values, key=values.__getitem__)
 
-    def over(self, history: list[Row]) -> bool:
-        """Whether the metric has not improved for `patience` epochs."""
-        return bool(history) and history[-1][0] - self.best(history) >= self.patience
-
-
-def name(series: str, task: str) -> str:
-    """The name of a metric, wherever one is shown or asked for."""
-    return f"{series}/{task}"
+    def is_over(self, history: Sequence[Row]) -> bool:
+        """Return whether the metric has not improved for `patience` epochs."""
+        return bool(history) and history[-1][0] - self.best_epoch(history) >= self._patience

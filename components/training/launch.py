@@ -1,6 +1,6 @@
-"""Start the processes that train together, and report what one of them fails with.
+"""Launch the processes of a distributed training, and report why one of them failed.
 
-`torchrun` starts them just as well: then nothing is launched here.
+`torchrun` can launch them as well; then nothing is launched here.
 """
 
 import ctypes
@@ -12,54 +12,48 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import distributed as dist
 from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
-from torch.distributed.elastic.multiprocessing.errors import (
-    ChildFailedError,
-    ProcessFailure,
-    record,
-)
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from components.common.errors import InputError
-from components.training import distributed as parallel
-from components.training.settings import TrainSettings
+from components.training import distributed
 
 DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
+Device = Literal["cpu", "cuda"]  # a GPU per process with `cuda`
 
-def together(work: Callable[[], None], module: str, settings: TrainSettings) -> None:
-    """Do `work` in so many processes of `module`, whose command line is this process's own.
+
+def launch(work: Callable[[], None], module: str, processes: int, device: Device) -> None:
+    """Run `work` in all processes; those launched run `module` with this process's command line.
 
     Raises:
         InputError: a process has raised it, or the machine has too few GPUs, or torchrun has
             started another number of processes.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:  # one of them
-        _take_part(work, settings)
-    elif settings.processes > 1:
-        device(settings)
-        _launch(module, settings.processes)
+        _take_part(work, processes, device)
+    elif processes > 1:
+        training_device(processes, device)
+        _launch(module, processes)
     else:
         work()
 
 
-def device(settings: TrainSettings) -> torch.device:
-    """Where this process trains.
-
-    Raises:
-        InputError: the machine has fewer GPUs than processes.
-    """
-    if settings.device == "cpu":
+def training_device(processes: int, device: Device) -> torch.device:
+    """Return the device of this process; raise `InputError` if there are fewer GPUs than needed."""
+    if device == "cpu":
         return torch.device("cpu")
-    if (found := torch.cuda.device_count()) < settings.processes:
+    if (found := torch.cuda.device_count()) < processes:
         raise InputError(
-            f"train.device: cuda takes a GPU for each of {settings.processes} processes, PyTorch "
-            f"found {found}. Set train.device to cpu, or train.processes to fewer"
+            f"train.device: cuda needs a GPU for each of {processes} processes, PyTorch found "
+            f"{found}. Set train.device to cpu, or lower train.processes"
         )
-    return torch.device("cuda", parallel.rank())
+    return torch.device("cuda", distributed.rank())
 
 
 def _launch(module: str, processes: int) -> None:
@@ -83,7 +77,7 @@ def _launch(module: str, processes: int) -> None:
         try:
             elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
         except ChildFailedError as error:
-            _report(*error.get_first_failure(), Path(folder))
+            _report(error, Path(folder))
         except SignalException as error:  # the processes are gone; now this one
             signal.signal(error.sigval, signal.SIG_DFL)
             os.kill(os.getpid(), error.sigval)
@@ -91,12 +85,14 @@ def _launch(module: str, processes: int) -> None:
             logging.disable(logging.NOTSET)
 
 
-def _report(number: int, failure: ProcessFailure, folder: Path) -> None:
-    """Fail as process `number` has failed."""
-    if isinstance(failure.message, dict):  # it has recorded an exception
+def _report(error: ChildFailedError, folder: Path) -> None:
+    """Fail in the way in which the first process failed."""
+    number, failure = error.get_first_failure()
+    message: Any = failure.message  # declared a string; of a recorded exception it is a mapping
+    if isinstance(message, dict):
         if failure.exitcode == 2:
-            raise InputError(failure.message["message"].removeprefix("InputError: "))
-        said = failure.message["extraInfo"]["py_callstack"]
+            raise InputError(message["message"].removeprefix("InputError: "))
+        said = message["extraInfo"]["py_callstack"]
     else:
         said = "".join(path.read_text() for path in folder.rglob(f"{number}/stderr.log"))
     print(
@@ -106,28 +102,28 @@ def _report(number: int, failure: ProcessFailure, folder: Path) -> None:
     raise SystemExit(1)
 
 
-def _take_part(work: Callable[[], None], settings: TrainSettings) -> None:
-    """Do the work as one of the processes; an error is recorded for who launched them to report."""
+def _take_part(work: Callable[[], None], processes: int, device: Device) -> None:
+    """Do the work as one of the processes; record an error for the launcher to report."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     try:
-        record(_joined)(work, settings)
+        record(_joined)(work, processes, device)
     except InputError:
         raise SystemExit(2) from None
     except Exception:
         raise SystemExit(1) from None
 
 
-def _joined(work: Callable[[], None], settings: TrainSettings) -> None:
-    if (started := int(os.environ["WORLD_SIZE"])) != settings.processes:
+def _joined(work: Callable[[], None], processes: int, device: Device) -> None:
+    if (started := int(os.environ["WORLD_SIZE"])) != processes:
         raise InputError(
-            f"torchrun has started {started} processes, train.processes is {settings.processes}. "
-            "The weights depend on it: set train.processes in params.yaml to the number started"
+            f"torchrun has started {started} processes, train.processes is {processes}. The "
+            "weights depend on it: set train.processes in params.yaml to the number started"
         )
-    if settings.device == "cuda":
+    if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group({"cpu": "gloo", "cuda": "nccl"}[settings.device])
-    if not parallel.first():
+    dist.init_process_group({"cpu": "gloo", "cuda": "nccl"}[device])
+    if not distributed.is_main_process():
         logging.getLogger().setLevel(logging.WARNING)
     try:
         work()

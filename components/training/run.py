@@ -1,104 +1,111 @@
-"""What one training run does, for the loop to do it."""
+"""A training run, as the loop sees it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from components.common.metrics import Metric
 from components.training.checkpoint import Checkpoint
-from components.training.settings import LoopSettings, OptimiserSettings
+from components.training.settings import LoopSettings, OptimizerSettings
 
-Measured = dict[str, dict[str, float]]  # series → task → value
-
-PLAIN = LoopSettings(
-    schedule="cosine",
-    average=0.0,
-    accumulate=1,
-    clip=None,
-    precision="float32",
-    early_stopping=None,
-)
+Losses = dict[str, Tensor]  # by task, scalars
+Validation = Mapping[Metric, Mapping[str, float]]  # metric → task → value
+StepValues = Mapping[str, Mapping[str, float | Tensor]]  # series → task → value
 
 
 @dataclass(frozen=True)
-class Share:
+class MicroBatch:
     """The part of a batch that is computed at once.
 
-    Attributes:
-        batch: what `Recipe.losses` takes.
-        weights: of each loss, such that the mean over all shares of a batch is the batch's loss;
-            of a batch in one share none, which means 1.
+    Each loss has a weight such that the mean over all micro-batches is the loss of the batch. A
+    batch that is not split has none, which means 1.
     """
 
-    batch: Any
+    batch: Any  # what `TrainingRun.losses` takes
     weights: Mapping[str, Tensor] = field(default_factory=dict)
 
-    def weighted(self, losses: dict[str, Tensor]) -> dict[str, Tensor]:
-        """This share's losses, weighted."""
+    def weighted(self, losses: Losses) -> Losses:
+        """Return the losses of this micro-batch, weighted."""
         if not self.weights:
             return losses
         return {task: loss * self.weights[task] for task, loss in losses.items()}
 
 
-def whole(batch: Any, count: int) -> list[Share]:
-    """A batch that is computed at once."""
-    if count != 1:
-        raise ValueError(f"{count} shares are asked of batches that cannot be shared out")
-    return [Share(batch)]
-
-
-def add(losses: dict[str, Tensor]) -> Tensor:
-    """The sum of the losses of all tasks."""
-    return torch.stack(list(losses.values())).sum()
-
-
 @dataclass
-class Recipe:
-    """What one training run does.
+class TrainingRun(ABC):
+    """What is trained, on what, towards what.
 
-    A step takes a batch and calls, in this order: `share` once; `losses` and `total` for each
-    share, which is the whole batch as a rule; `before_step`, `note` once.
-
-    Attributes:
-        module: everything that has weights or buffers: what learns, and whatever else must be as
-            it was when a run resumes.
-        batches: gives the batches of an epoch; draws from torch's global generator. A run that
-            resumes in mid-epoch calls it again, so it must not look at what steps change.
-        losses: gives the losses of a share by task: means over what can know each task.
-        measure: gives series → task → value after an epoch, with the module in evaluation mode.
-        options: epochs, learning rate, weight decay.
-        seed: all randomness of epoch e follows from (seed, e).
-        checkpoint: where to resume from.
-        label: the name of the run, in messages and among what its randomness follows from.
-        loop: how steps are made, and when the run ends.
-        share: shares a batch out in so many parts. What is drawn for the whole step (which
-            modalities are dropped, which tasks are trained) is drawn here.
-        rates: learning rates other than that of the options, by the part of the module.
-        total: from the losses what is minimised. It is a weighted sum of the losses plus what
-            does not depend on them (a · loss + b): then its mean over the shares is that of the
-            whole batch, and so is its gradient.
-        before_step: is called when the gradients of the whole batch are there, before they are
-            used.
-        after_epoch: is told what `measure` gave, in training mode, before the next epoch.
-        note: gives series → task → value after a step, for the log of steps; tensors are read
-            later, at once, so that no step waits for a device. The losses are in the log anyway,
-            as series `loss`.
+    Each step takes a batch and calls `micro_batches` once; `losses` and `total_loss` per
+    micro-batch; then `before_optimizer_step` and `step_values` once.
     """
 
-    module: nn.Module
-    batches: Callable[[], Iterable[Any]]
-    losses: Callable[[Any], dict[str, Tensor]]
-    measure: Callable[[], Measured]
-    options: OptimiserSettings
-    seed: int
-    checkpoint: Checkpoint
-    label: str
-    loop: LoopSettings = PLAIN
-    share: Callable[[Any, int], list[Share]] = whole
-    rates: Mapping[nn.Module, float] = field(default_factory=dict)
-    total: Callable[[dict[str, Tensor]], Tensor] = add
-    before_step: Callable[[], None] = lambda: None
-    after_epoch: Callable[[Measured], None] = lambda measured: None
-    note: Callable[[], dict[str, dict[str, float | Tensor]]] = dict
+    optimizer: OptimizerSettings
+    seed: int  # all randomness of an epoch follows from it, the label and the epoch
+    checkpoint: Checkpoint  # where to resume from
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """Name of the run, in messages and in the derivation of randomness."""
+
+    @property
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """Everything with weights or buffers that a resumed run must restore."""
+
+    @property
+    def loop(self) -> LoopSettings:
+        """How steps are made and when training ends."""
+        return LoopSettings()
+
+    @property
+    def learning_rates(self) -> Mapping[nn.Module, float]:
+        """Learning rates that differ from that of the optimizer settings, by part of the module."""
+        return {}
+
+    @abstractmethod
+    def batches(self) -> Iterable[Any]:
+        """Return the batches of an epoch, drawn from torch's global generator.
+
+        A run that resumes within an epoch calls it again, so steps must not change its result.
+        """
+
+    def micro_batches(self, batch: Any, count: int) -> Sequence[MicroBatch]:
+        """Split a batch into `count` micro-batches.
+
+        Whatever is drawn for the whole step (dropped modalities, trained tasks) is drawn here.
+        """
+        if count != 1:
+            raise ValueError(
+                f"batches of {self.label} cannot be split, found {count} micro-batches"
+            )
+        return [MicroBatch(batch)]
+
+    @abstractmethod
+    def losses(self, batch: Any) -> Losses:
+        """Return the losses of a micro-batch, each a mean over the samples that know the target."""
+
+    def total_loss(self, losses: Losses) -> Tensor:
+        """Return what is minimised, by default the sum of the losses.
+
+        It is linear in the losses, so its mean over micro-batches is that of the whole batch.
+        """
+        return torch.stack(list(losses.values())).sum()
+
+    def before_optimizer_step(self) -> None:
+        """Called when the gradients of the whole batch are complete."""
+
+    def step_values(self) -> StepValues:
+        """Return values to log per step besides the losses."""
+        return {}
+
+    @abstractmethod
+    def validate(self) -> Validation:
+        """Return metrics after an epoch, with the module in evaluation mode."""
+
+    def after_epoch(self, validation: Validation) -> None:
+        """Called in training mode with the metrics, before the next epoch."""

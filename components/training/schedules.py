@@ -1,57 +1,53 @@
-"""How the learning rate goes up and down, and the momentum with it."""
+"""Learning-rate schedules, with the momentum that goes with them."""
 
 import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 MOMENTUM = 0.9  # AdamW's first beta
-WARM_UP = 0.1  # share of the steps
+WARM_UP = 0.1  # fraction of the steps
 
-# As torch's OneCycleLR has them.
-RISE = 0.3  # share of the steps
-START, END = 1 / 25, 1 / 25e4  # of the rate, in parts of the highest
-HIGH, LOW = 0.95, 0.85  # momentum at the lowest and at the highest rate
+# As in torch's OneCycleLR.
+RISE = 0.3  # fraction of the steps
+START, END = 1 / 25, 1 / 25e4  # learning rates as fractions of the peak
+HIGH, LOW = 0.95, 0.85  # momentum at the lowest and at the highest learning rate
 
 
-class Pace(NamedTuple):
-    """What a step is made with.
+class SchedulePoint(NamedTuple):
+    """Values of a schedule at one step."""
 
-    Attributes:
-        rate: learning rate, in parts of the highest.
-        momentum: AdamW's first beta.
-    """
-
-    rate: float
+    learning_rate: float  # as a fraction of the peak
     momentum: float = MOMENTUM
 
 
-def cosine(progress: float, steps: int) -> Pace:
-    """Linear warm-up, then half a cosine to zero (Loshchilov & Hutter 2017).
+def cosine(progress: float, steps: int) -> SchedulePoint:
+    """Linear warm-up, then a cosine decay to zero (Loshchilov & Hutter 2017).
 
-    Args:
-        progress: of the run, 0 to 1.
-        steps: of the whole run.
+    `progress` of the run is from 0 to 1; `steps` are those of the whole run.
     """
     if progress < WARM_UP:
-        return Pace((progress + 1e-3) / (WARM_UP + 1e-3))
-    return Pace(_ease(1.0, 0.0, (progress - WARM_UP) / (1 - WARM_UP)))
+        return SchedulePoint((progress + 1e-3) / (WARM_UP + 1e-3))
+    return SchedulePoint(_cosine_between(1.0, 0.0, (progress - WARM_UP) / (1 - WARM_UP)))
 
 
-def one_cycle(progress: float, steps: int) -> Pace:
-    """Up by half a cosine, down to nearly zero by another; momentum the other way round.
+def one_cycle(progress: float, steps: int) -> SchedulePoint:
+    """One-cycle schedule (Smith & Topin 2018) as torch's OneCycleLR computes it.
 
-    Smith & Topin 2018, as torch's OneCycleLR computes it. Arguments as of `cosine`.
+    The learning rate rises and falls along half-cosines, momentum inversely.
     """
     step, top, last = progress * steps, RISE * steps - 1, steps - 1
     if step <= top:
-        return Pace(_ease(START, 1.0, step / top), _ease(HIGH, LOW, step / top))
-    done = (step - top) / (last - top)
-    return Pace(_ease(1.0, END, done), _ease(LOW, HIGH, done))
+        rates, momenta, fraction = (START, 1.0), (HIGH, LOW), step / top
+    else:
+        rates, momenta, fraction = (1.0, END), (LOW, HIGH), (step - top) / (last - top)
+    return SchedulePoint(_cosine_between(*rates, fraction), _cosine_between(*momenta, fraction))
 
 
-def _ease(start: float, end: float, done: float) -> float:
-    """From `start` to `end` along half a cosine; `done` 0 to 1."""
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * done))
+def _cosine_between(start: float, end: float, fraction: float) -> float:
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * fraction))
 
 
-SCHEDULES: dict[str, Callable[[float, int], Pace]] = {"cosine": cosine, "one_cycle": one_cycle}
+SCHEDULES: dict[str, Callable[[float, int], SchedulePoint]] = {
+    "cosine": cosine,
+    "one_cycle": one_cycle,
+}

@@ -1,129 +1,150 @@
-"""Which tasks a step trains."""
+"""Task sampling: which tasks each step trains."""
 
 import math
 from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from components.common.errors import InputError
-from components.tasks.settings import TaskSettings
-from components.tasks.task import Kind
-from components.training.run import Measured
-from components.training.settings import TrainSettings
+from components.stage.settings import OneOf, Section
 
-RESERVE = 0.1  # share of the steps that all tasks get alike, so that none is forgotten
-RECENT = 0.5  # weight of the newest validation in the running mean of a task's progress
-LEAST = 1e-3  # progress below it counts as this: its logarithm would be infinite
+UNIFORM_FRACTION = 0.1  # of the steps, dealt to all tasks alike, so that none is forgotten
+RECENT_WEIGHT = 0.5  # of the latest validation in the running mean of a task's progress
+MIN_PROGRESS = 1e-3  # lower progress counts as this: its logarithm would be infinite
 
 
-class Choice(nn.Module):
-    """Which tasks each step of an epoch trains.
+class TaskSamplerSettings(Section):
+    """Options of a sampler."""
 
-    Attributes:
-        tasks: in the order of everything that has one entry a task.
-        shares: float [tasks], the chance of each to be what a step trains; None if every step
-            trains all of them.
+    kind: str
+
+
+class TaskSampler(nn.Module):
+    """Chooses which tasks each step of an epoch trains.
+
+    `counts` are by task the training samples whose label is known.
     """
 
-    shares: Tensor | None
+    Settings: ClassVar[type[TaskSamplerSettings]]
+    # float [tasks], of each to be trained by a step; None if every step trains all tasks
+    probabilities: Tensor | None
 
-    def __init__(
-        self,
-        tasks: Mapping[str, TaskSettings],
-        kinds: Mapping[str, Kind],
-        counts: Mapping[str, int],  # of the training samples whose label is known
-        options: TrainSettings,
-    ):
+    def __init__(self, counts: Mapping[str, int], options: TaskSamplerSettings):
         super().__init__()
-        self.tasks = tuple(tasks)
-        self.counts = torch.tensor([float(counts[task]) for task in tasks])
-        self.register_buffer("shares", None)
+        self.tasks = tuple(counts)  # in the order of everything with one entry per task
+        self.counts = torch.tensor([float(count) for count in counts.values()])
+        self.register_buffer("probabilities", None)
 
-    def learn(self, measured: Measured) -> None:
-        """Take in what validation has measured after an epoch."""
+    def learn(self, progress: Mapping[str, float]) -> None:
+        """Take in by task the fraction of its goal that validation has measured after an epoch."""
 
     def draw(self, steps: int) -> list[str] | None:
-        """The one task that each step of an epoch trains; None if each trains all."""
-        if self.shares is None:
+        """Return the one task of each step of an epoch; None if each trains all tasks."""
+        if self.probabilities is None:
             return None
-        places = torch.multinomial(self.shares.cpu(), steps, replacement=True)
+        places = torch.multinomial(self.probabilities.cpu(), steps, replacement=True)
         return [self.tasks[place] for place in places.tolist()]
 
+    def _check_counts(self) -> None:
+        """Raise `InputError` if no task has a label, so that there is none to draw."""
+        if not self.counts.any():
+            raise InputError(
+                "no training sample has a label that its modalities can decide, so no step can "
+                "train a task. See the data report, and sufficient_modalities of the tasks"
+            )
 
-class All(Choice):
+
+class AllTasksSettings(TaskSamplerSettings):
+    """No options."""
+
+    kind: Literal["all"] = "all"
+
+
+class AllTasks(TaskSampler):
     """Every step trains every task."""
 
+    Settings = AllTasksSettings
 
-class BySize(Choice):
+
+class BySizeSettings(TaskSamplerSettings):
+    """Options of sampling by size."""
+
+    kind: Literal["size"] = "size"
+    # 1 draws tasks in proportion to their labels, higher ones more evenly
+    temperature: Annotated[float, Field(ge=1, le=1000)] = 2.0
+
+
+class BySize(TaskSampler):
     """A step trains one task, drawn in proportion to nᵢ^(1/T), nᵢ the number of its labels.
 
-    Sampling by temperature, as in Arivazhagan et al. 2019 (Massively multilingual neural machine
+    Temperature sampling, as in Arivazhagan et al. 2019 (Massively multilingual neural machine
     translation in the wild) and Raffel et al. 2020 (T5, temperature-scaled mixing).
-
-    T = 1 draws labels, whatever their task; the larger T, the more alike tasks of any size are.
     """
 
-    def __init__(self, tasks, kinds, counts, options):
-        """See `Choice`."""
-        super().__init__(tasks, kinds, counts, options)
-        _check(self.counts)
-        scaled = self.counts ** (1 / options.size_temperature)
-        self.shares = scaled / scaled.sum()
+    Settings = BySizeSettings
+
+    def __init__(self, counts: Mapping[str, int], options: BySizeSettings):
+        super().__init__(counts, options)
+        self._check_counts()
+        scaled = self.counts ** (1 / options.temperature)
+        self.probabilities = scaled / scaled.sum()
 
 
-class Lagging(Choice):
+class LaggingSettings(TaskSamplerSettings):
+    """Options of sampling by difficulty."""
+
+    kind: Literal["lagging"] = "lagging"
+    # γ: the higher, the more steps go to the tasks that are farthest behind
+    focus: Annotated[float, Field(ge=0, le=10)] = 1.0
+
+
+class Lagging(TaskSampler):
     """A step trains one task, drawn by how far validation says that it is from its goal.
 
-    Difficulty is that of Guo et al. 2018 (Dynamic task prioritization for multitask learning):
-    −(1 − κ̄)^γ log κ̄, a focal loss of κ̄, which is the running mean of the task's quality as a share
-    of its goal (`tasks.*.goal`; without one, perfection). There it is a factor of the loss, here
-    the chance of a step, as in the explicit schedules of Jean et al. 2019 (Adaptive scheduling for
-    multi-task learning): a task that is done gives its steps to the others, and one that falls back
-    gets them again. A task without labels to validate has the mean difficulty of the others.
+    The difficulty is that of Guo et al. 2018 (Dynamic task prioritization for multitask learning):
+    −(1 − κ̄)^γ log κ̄, a focal loss of κ̄, the running mean of the fraction of its goal that a task
+    has reached. There it is a factor of the loss, here the probability of a step, as in the
+    explicit schedules of Jean et al. 2019 (Adaptive scheduling for multi-task learning): a task
+    that has reached its goal leaves its steps to the others, and gets them back if it falls behind.
+    A task without labels to validate has the mean difficulty of the others.
     """
 
-    def __init__(self, tasks, kinds, counts, options):
-        """See `Choice`."""
-        super().__init__(tasks, kinds, counts, options)
-        _check(self.counts)
-        self.kinds, self.focus = dict(kinds), options.lagging_focus
-        self.goals = {name: task.goal for name, task in tasks.items()}
-        unknown = torch.full((len(self.tasks),), torch.nan)
-        self.register_buffer("progress", unknown)  # κ̄
-        self.shares = self._mixed(torch.zeros(len(self.tasks)))
+    Settings = LaggingSettings
+    progress: Tensor
+    probabilities: Tensor
 
-    def learn(self, measured: Measured) -> None:
-        """See `Choice`."""
-        for place, task in enumerate(self.tasks):
-            series = f"{self.kinds[task].QUALITY} (all)"
-            if task in measured.get(series, ()):
-                now = self.kinds[task].progress(measured[series][task], self.goals[task])
-                before = float(self.progress[place])
-                mean = now if math.isnan(before) else RECENT * now + (1 - RECENT) * before
-                self.progress[place] = mean
+    def __init__(self, counts: Mapping[str, int], options: LaggingSettings):
+        super().__init__(counts, options)
+        self._check_counts()
+        self.focus = options.focus
+        self.register_buffer("progress", torch.full((len(self.tasks),), torch.nan))  # κ̄
+        self.probabilities = self._mixed(torch.zeros(len(self.tasks)))
+
+    def learn(self, progress: Mapping[str, float]) -> None:
+        for task, now in progress.items():
+            place = self.tasks.index(task)
+            before = float(self.progress[place])
+            mean = RECENT_WEIGHT * now + (1 - RECENT_WEIGHT) * before
+            self.progress[place] = now if math.isnan(before) else mean
         if self.progress.isnan().all():
             return
-        reached = self.progress.cpu().clamp(min=LEAST)
+        reached = self.progress.cpu().clamp(min=MIN_PROGRESS)
         difficulty = -((1 - reached) ** self.focus) * reached.log()
-        self.shares.copy_(self._mixed(difficulty.nan_to_num(float(difficulty.nanmean()))))
+        difficulty = difficulty.nan_to_num(float(difficulty.nanmean()))
+        self.probabilities.copy_(self._mixed(difficulty))
 
     def _mixed(self, difficulty: Tensor) -> Tensor:
-        """Shares from difficulties [tasks]; a task without training labels has none."""
-        taught = (self.counts > 0).float()
-        alike, difficulty = taught / taught.sum(), difficulty * taught
+        """Return probabilities from difficulties [tasks]; a task without training labels gets 0."""
+        labelled = (self.counts > 0).float()
+        uniform, difficulty = labelled / labelled.sum(), difficulty * labelled
         if difficulty.sum() == 0:
-            return alike
-        return (1 - RESERVE) * difficulty / difficulty.sum() + RESERVE * alike
+            return uniform
+        by_difficulty = difficulty / difficulty.sum()
+        return (1 - UNIFORM_FRACTION) * by_difficulty + UNIFORM_FRACTION * uniform
 
 
-def _check(counts: Tensor) -> None:
-    """Refuse counts of labels among which no task can be drawn."""
-    if not counts.any():
-        raise InputError(
-            "no training sample has a label that its modalities can decide, so no step can train "
-            "a task. See the data report, and tasks.*.decided_by in params.yaml"
-        )
-
-
-CHOICES: dict[str, type[Choice]] = {"all": All, "size": BySize, "lagging": Lagging}
+SAMPLERS: dict[str, type[TaskSampler]] = {"all": AllTasks, "size": BySize, "lagging": Lagging}
+ONE_SAMPLER = OneOf({name: sampler.Settings for name, sampler in SAMPLERS.items()})

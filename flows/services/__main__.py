@@ -1,4 +1,4 @@
-"""Start, stop or look at PostgreSQL, MLflow and Prefect on loopback, with passwords.
+"""Start, stop or show PostgreSQL, MLflow and Prefect on loopback, with passwords.
 
 python -m flows.services start
 """
@@ -8,24 +8,24 @@ import sys
 from pathlib import Path
 
 from components.common.errors import InputError
-from flows.services.processes import ServiceFailed
+from flows.processes.process import ServiceFailed
 from flows.services.services import PORTS, Services
 
 FOLDER = Path("services")
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Do it; exit code 2 for a user's mistake, 1 for a service that does not start."""
+    """Run the command; exit code 2 for a mistake, 1 for a service that does not start."""
     parser = argparse.ArgumentParser(prog="python -m flows.services", description=__doc__)
     parser.add_argument("what", choices=["start", "stop", "status"])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="of their data, logs, secrets")
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of data, logs and secrets")
     for name, port in PORTS.items():
-        parser.add_argument(f"--{name}-port", type=int, help=f"default {port}; 0: any that is free")
+        parser.add_argument(f"--{name}-port", type=int, help=f"default {port}; 0: any free port")
     args = parser.parse_args(argv)
     services = Services(args.folder)
     try:
         if args.what == "stop":
-            print("\n".join(f"stopped {name}" for name in services.stop()) or "nothing ran")
+            print("\n".join(f"stopped {name}" for name in services.stop()) or "nothing was running")
             return 0
         if args.what == "start":
             asked = {name: getattr(args, f"{name}_port") for name in PORTS}

@@ -1,4 +1,4 @@
-"""A private PostgreSQL cluster in a folder, from the system's package."""
+"""A private PostgreSQL cluster in a folder, with the system's programs."""
 
 import os
 import pwd
@@ -9,63 +9,52 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.errors import InputError
-from flows.services.processes import Process, ServiceFailed
+from flows.processes.process import Process, ServiceFailed
 
 USER = "synesthesia"
-DEBIAN = Path("/usr/lib/postgresql")  # its package leaves the server's programs off PATH
-ACCOUNT = "postgres"  # made by the package
-FAST = signal.SIGINT  # as `pg_ctl stop --mode fast` sends
+DEBIAN = Path("/usr/lib/postgresql")  # the package does not put the server's programs on PATH
+ACCOUNT = "postgres"  # created by the package
+TRIES = 3  # the last processes of a killed cluster may hold its memory for a moment
+FAST = signal.SIGINT  # as sent by `pg_ctl stop --mode fast`
 
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """A cluster.
-
-    Attributes:
-        folder: holds the cluster's files and its log.
-        port: on loopback.
-        password: of its one user.
-    """
+    """A cluster on loopback with one user; its files and its log are in `folder`."""
 
     folder: Path
     port: int
     password: str
 
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
-
     def uri(self, database: str, driver: str = "postgresql") -> str:
-        """A database's address, with the password in it."""
+        """Return a database's address, password included."""
         return f"{driver}://{USER}:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def start(self) -> Process:
-        """Start the cluster, made first if it is not there, and wait until it answers.
+        """Start the cluster, created if need be, and wait until it answers.
 
-        Raises:
-            InputError: PostgreSQL is not installed, or its account cannot enter the folder.
-            ServiceFailed: it does not start.
+        Raises InputError if PostgreSQL is not installed or its account cannot enter the folder, and
+        ServiceFailed if it does not start.
         """
-        account = _account()
-        identity = {} if account is None else {"user": account.pw_uid, "group": account.pw_gid}
+        identity = _identity()
         data = self.folder / "cluster"
-        self._make(data, identity)
+        self._create_cluster(data, identity)
         options = ("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
         argv = [program("postgres"), "-D", data, "-p", str(self.port), *options]
-        # A killed cluster's last processes may hold its memory a moment longer.
-        for last in (False, False, True):
-            process = Process.start(argv, _plain(), self.log, data, **identity)
+        log, tries = self.folder / "log", 0
+        while True:
+            process = Process.start(argv, _plain(), log, data, **identity)
+            tries += 1
             try:
-                process.wait(self.answers, "PostgreSQL", self.log)
+                process.wait(self.answers, "PostgreSQL", log)
+                return process
             except ServiceFailed:
                 process.end(FAST)
-                if last:
+                if tries == TRIES:
                     raise
-            else:
-                return process
 
     def answers(self) -> bool:
-        """Whether it lets its user in."""
+        """Return whether it accepts connections."""
         import psycopg2
 
         try:
@@ -75,11 +64,11 @@ class PostgreSQL:
         return True
 
     def create(self, *databases: str) -> None:
-        """Make the databases that are not there."""
+        """Create the databases that do not exist."""
         import psycopg2
 
         connection = psycopg2.connect(self.uri("postgres"))
-        connection.autocommit = True  # a database cannot be made inside a transaction
+        connection.autocommit = True  # databases cannot be created inside a transaction
         with connection.cursor() as cursor:
             cursor.execute("SELECT datname FROM pg_database")
             known = {name for (name,) in cursor.fetchall()}
@@ -88,7 +77,7 @@ class PostgreSQL:
                     cursor.execute(f'CREATE DATABASE "{name}"')
         connection.close()
 
-    def _make(self, data: Path, identity: dict[str, int]) -> None:
+    def _create_cluster(self, data: Path, identity: dict[str, int]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
         if (data / "PG_VERSION").exists():
             return
@@ -109,7 +98,8 @@ class PostgreSQL:
             text=True,
             env=_plain(),
             cwd="/",
-            **identity,
+            user=identity.get("user"),
+            group=identity.get("group"),
         )
         password.unlink()
         if made.returncode:
@@ -117,39 +107,36 @@ class PostgreSQL:
             if "ermission denied" in made.stderr:
                 raise InputError(
                     f"the account {ACCOUNT}, as which PostgreSQL runs when root starts it, cannot "
-                    f"enter {self.folder}. Name a folder that it can enter: --folder /srv/services"
+                    f"enter {self.folder}. Name a folder that it can: --folder /srv/services"
                 )
-            raise ServiceFailed(f"initdb could not make {data}:\n{made.stderr}")
+            raise ServiceFailed(f"initdb could not create {data}:\n{made.stderr}")
 
 
 def program(name: str) -> str:
-    """The path of one of PostgreSQL's programs, of its newest version.
-
-    Raises:
-        InputError: it is not installed.
-    """
+    """Return the path of one of PostgreSQL's programs, of its newest version."""
     versions = sorted(DEBIAN.glob(f"*/bin/{name}"), key=lambda path: float(path.parts[-3]))
     if found := (str(versions[-1]) if versions else shutil.which(name)):
         return found
     raise InputError(
-        f"PostgreSQL's program {name!r} is neither in {DEBIAN}/*/bin nor on PATH. Install it, as "
-        "by: apt-get install postgresql"
+        f"PostgreSQL's program {name!r} is neither in {DEBIAN}/*/bin nor on PATH. Install it, for "
+        "example: apt-get install postgresql"
     )
 
 
-def _account() -> pwd.struct_passwd | None:
-    """As whom to run it: root is refused by PostgreSQL."""
+def _identity() -> dict[str, int]:
+    """Return the user and group to run it as: PostgreSQL refuses root."""
     if os.geteuid():
-        return None
+        return {}
     try:
-        return pwd.getpwnam(ACCOUNT)
+        account = pwd.getpwnam(ACCOUNT)
     except KeyError:
         raise InputError(
             f"PostgreSQL does not run as root, and there is no account {ACCOUNT!r} to run it as. "
             "Start the services as another user, or install Debian's package"
         ) from None
+    return {"user": account.pw_uid, "group": account.pw_gid}
 
 
 def _plain() -> dict[str, str]:
-    """An environment without variables of PostgreSQL's own."""
+    """Return the environment without PostgreSQL's variables."""
     return {name: value for name, value in os.environ.items() if not name.startswith("PG")}

@@ -1,4 +1,4 @@
-"""How MLflow's and Prefect's servers are started."""
+"""Commands and environments of MLflow's and Prefect's servers."""
 
 import sys
 import urllib.error
@@ -11,8 +11,8 @@ TELEMETRY_OFF = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
 }
-# Checking a password takes longer than most requests, so MLflow may remember it for a minute. Its
-# one process forgets it at once when it changes.
+# Checking a password takes longer than most requests, so MLflow caches the result for a minute. Its
+# only process drops it at once when a password changes.
 AUTH = """\
 [mlflow]
 default_permission = READ
@@ -23,18 +23,16 @@ auth_cache_ttl_seconds = 60
 
 
 def mlflow_command(port: int) -> list[str]:
-    """MLflow's server; where it keeps what stands in the environment of `mlflow_environment`."""
+    """Return the command of MLflow's server; `mlflow_environment` says where it stores data."""
     return [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
 
 
 def mlflow_environment(store: str, artifacts: Path | None = None) -> dict[str, str]:
-    """What MLflow's server reads from its environment; addresses hold passwords.
+    """Return the environment of MLflow's server, which serves the folder `artifacts`, if any.
 
-    Args:
-        store: address of the database.
-        artifacts: folder of the artifacts that the server hands out; None: clients reach them.
+    Addresses of stores contain passwords, so that they are no arguments of the command.
     """
-    # Its job runner would start seven more processes that nothing here needs.
+    # Its job runner would start seven more processes that are not needed here.
     environment = {"MLFLOW_BACKEND_STORE_URI": store, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     if artifacts:
         environment["MLFLOW_ARTIFACTS_DESTINATION"] = artifacts.resolve().as_uri()
@@ -42,12 +40,12 @@ def mlflow_environment(store: str, artifacts: Path | None = None) -> dict[str, s
 
 
 def prefect_command(port: int) -> list[str]:
-    """Prefect's server."""
+    """Return the command of Prefect's server."""
     return [sys.executable, "-m", "prefect", "server", "start", "--host", HOST, "--port", str(port)]
 
 
 def answers(url: str) -> bool:
-    """Whether a server says at `url` that it is well."""
+    """Return whether a server answers at `url`."""
     try:
         with urllib.request.urlopen(url, timeout=2):
             return True

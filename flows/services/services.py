@@ -1,4 +1,4 @@
-"""The three services of a folder: what is known of them, and in what order they start."""
+"""The three services of a folder: their records, and the order in which they start."""
 
 import json
 import os
@@ -11,8 +11,8 @@ from pathlib import Path
 
 from components.common.errors import InputError
 from components.common.files import replacing, write_json
+from flows.processes.process import Process
 from flows.services.postgresql import FAST, PostgreSQL
-from flows.services.processes import Process
 from flows.services.servers import (
     AUTH,
     HOST,
@@ -26,35 +26,34 @@ from flows.services.servers import (
 PORTS = {"postgresql": 5433, "mlflow": 5000, "prefect": 4200}  # 5432 may be the system's own
 MLFLOW_USER, PREFECT_USER = "admin", "admin"
 DATABASES = ("mlflow", "mlflow_users", "prefect")
+HEALTH = {"mlflow": "/health", "prefect": "/api/health"}
 SECRETS = ("postgresql", "mlflow", "prefect", "mlflow_forms")
 
 
 class Services:
-    """PostgreSQL, MLflow and Prefect whose data, logs and secrets are in `folder`."""
+    """PostgreSQL, MLflow and Prefect with data, logs and secrets in `folder`."""
 
     def __init__(self, folder: Path):
         self.folder = folder.resolve()
 
     def start(self, ports: dict[str, int] | None = None) -> None:
-        """Start what does not run; a cluster made before goes on with the same passwords.
+        """Start services that are not running; an existing cluster keeps its passwords.
 
-        Args:
-            ports: service → port; 0 is any that is free. Left out: as the last time, or `PORTS`.
-
-        Raises:
-            InputError: PostgreSQL is not installed, or a port is taken.
-            ServiceFailed: one does not start.
+        Port 0 is any free port; the default is that of the last time, or of `PORTS`. Raises
+        InputError if PostgreSQL is not installed or a port is taken, and ServiceFailed.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self._choose(ports or {})
         self._start_postgresql()
-        for name, health in (self._start_mlflow(), self._start_prefect()):
-            process = self.process(name)
-            process.wait(partial(answers, self.url(name) + health), name, self._log(name))
-        _private(self.folder / "environment", self.exports())
+        processes = {"mlflow": self._start_mlflow(), "prefect": self._start_prefect()}
+        for name, process in processes.items():
+            ready = partial(answers, self.url(name) + HEALTH[name])
+            process.wait(ready, name, self.folder / f"{name}.log")
+        lines = (f"export {name}='{value}'\n" for name, value in self.environment().items())
+        _private(self.folder / "environment", "".join(lines))
 
     def stop(self) -> list[str]:
-        """Stop exactly what `start` started, the database last; the names of what ran."""
+        """Stop what `start` started, the database last; return the names of running services."""
         stopped = []
         for name in reversed(PORTS):
             if process := self.process(name):
@@ -65,19 +64,19 @@ class Services:
         return stopped
 
     def process(self, name: str) -> Process | None:
-        """The process of a service that was started and not stopped; it may be dead."""
+        """Return the process of a service that was started and not stopped; it may be dead."""
         try:
             return Process(**json.loads(self._record(name).read_text()))
         except FileNotFoundError:
             return None
 
     def runs(self, name: str) -> bool:
-        """Whether a service's process is alive."""
+        """Return whether a service's process is alive."""
         process = self.process(name)
         return process is not None and process.runs()
 
     def environment(self) -> dict[str, str]:
-        """The variables with which MLflow's and Prefect's clients find the servers."""
+        """Return the variables by which clients of MLflow and Prefect find the servers."""
         return {
             "MLFLOW_TRACKING_URI": self.url("mlflow"),
             "MLFLOW_TRACKING_USERNAME": MLFLOW_USER,
@@ -86,44 +85,38 @@ class Services:
             "PREFECT_API_AUTH_STRING": self.prefect_login,
         }
 
-    def exports(self) -> str:
-        """The same for a shell."""
-        return "".join(f"export {name}='{value}'\n" for name, value in self.environment().items())
-
     def url(self, name: str) -> str:
-        """Where a person's browser finds a service."""
+        """Return the address of a service."""
         return f"http://{HOST}:{self.ports[name]}"
 
     def page(self) -> str:
-        """Which service runs where, and how to reach it."""
+        """Return which service runs where, and how to reach it."""
         if not self._ports_file.exists():
             return f"no services in {self.folder}. Start them: python -m flows.services start"
+        environment = os.path.relpath(self.folder / "environment")
+        mlflow_password = self.secrets["mlflow"]
         lines = [
             f"{name:<11} {HOST}:{self.ports[name]:<6} {'runs' if self.runs(name) else 'stopped'}"
             for name in PORTS
         ]
-        environment = os.path.relpath(self.folder / "environment")
-        return "\n".join(
-            [
-                *lines,
-                "",
-                f"MLflow      {self.url('mlflow')}   user {MLFLOW_USER}, password "
-                f"{self.secrets['mlflow']}",
-                f"Prefect     {self.url('prefect')}   password {self.prefect_login}",
-                f"this shell  . {environment}      (sets MLFLOW_TRACKING_URI, PREFECT_API_URL, "
-                "their passwords)",
-                f"logs        {os.path.relpath(self.folder)}/*.log",
-            ]
-        )
+        lines += [
+            "",
+            f"MLflow      {self.url('mlflow')}   user {MLFLOW_USER}, password {mlflow_password}",
+            f"Prefect     {self.url('prefect')}   password {self.prefect_login}",
+            f"this shell  . {environment}      (sets MLFLOW_TRACKING_URI, PREFECT_API_URL, "
+            "their passwords)",
+            f"logs        {os.path.relpath(self.folder)}/*.log",
+        ]
+        return "\n".join(lines)
 
     @property
     def prefect_login(self) -> str:
-        """What Prefect's page asks for as a password."""
+        """What Prefect's UI asks for as a password."""
         return f"{PREFECT_USER}:{self.secrets['prefect']}"
 
     @cached_property
     def secrets(self) -> dict[str, str]:
-        """Passwords, made at the first start; only their owner may read the file."""
+        """Passwords, created at the first start; only their owner may read the file."""
         path = self.folder / "secrets.json"
         if not path.exists():
             made = {name: secrets.token_urlsafe(24) for name in SECRETS}
@@ -146,12 +139,12 @@ class Services:
         running = {name for name in PORTS if self.runs(name)}
         if moved := [name for name in running if asked.get(name) not in (None, 0, known[name])]:
             raise InputError(
-                f"{', '.join(moved)} runs on another port than the one asked for. Stop it first: "
+                f"{', '.join(moved)} runs on another port than requested. Stop it first: "
                 "python -m flows.services stop"
             )
         chosen = dict(known)
         for name in PORTS.keys() - running:
-            self._end(name)  # what a killed one left may hold the port
+            self._end(name)  # leftovers of a killed process may hold the port
             chosen[name] = _free_port(name, asked.get(name, known[name]))
         write_json(self._ports_file, chosen)
 
@@ -164,7 +157,7 @@ class Services:
             self._keep("postgresql", self.database.start())
         self.database.create(*DATABASES)
 
-    def _start_mlflow(self) -> tuple[str, str]:
+    def _start_mlflow(self) -> Process:
         config = self.folder / "mlflow_users.ini"
         users = self.database.uri("mlflow_users").replace("%", "%%")
         _private(config, AUTH.format(users=users, user=MLFLOW_USER))
@@ -174,42 +167,39 @@ class Services:
             "MLFLOW_FLASK_SERVER_SECRET_KEY": self.secrets["mlflow_forms"],
         }
         command = [*mlflow_command(self.ports["mlflow"]), "--app-name", "basic-auth"]
-        return self._start("mlflow", [*command, "--workers", "1"], environment, "/health")
+        return self._start("mlflow", [*command, "--workers", "1"], environment)
 
-    def _start_prefect(self) -> tuple[str, str]:
+    def _start_prefect(self) -> Process:
         environment = TELEMETRY_OFF | {
             "PREFECT_HOME": str(self.folder / "prefect"),
             "PREFECT_SERVER_DATABASE_CONNECTION_URL": self.database.uri(
                 "prefect", "postgresql+asyncpg"
             ),
             "PREFECT_SERVER_API_AUTH_STRING": self.prefect_login,
-            "PREFECT_API_AUTH_STRING": self.prefect_login,  # its own services ask it
+            "PREFECT_API_AUTH_STRING": self.prefect_login,  # for its own services
             "PREFECT_UI_API_URL": f"{self.url('prefect')}/api",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         }
-        command = prefect_command(self.ports["prefect"])
-        return self._start("prefect", command, environment, "/api/health")
+        return self._start("prefect", prefect_command(self.ports["prefect"]), environment)
 
-    def _start(
-        self, name: str, command: list[str], more: dict[str, str], health: str
-    ) -> tuple[str, str]:
-        if not self.runs(name):
-            self._end(name)  # what one killed this instant left would answer in its place
-            inherited = {
-                key: value
-                for key, value in os.environ.items()
-                if not key.startswith(("MLFLOW_", "PREFECT_"))  # another server's, or a test's
-            }
-            path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-            environment = inherited | {"PATH": path} | more
-            self._keep(name, Process.start(command, environment, self._log(name), self.folder))
-        return name, health
+    def _start(self, name: str, command: list[str], more: dict[str, str]) -> Process:
+        process = self.process(name)
+        if process and process.runs():
+            return process
+        self._end(name)  # leftovers of a killed process would answer in its place
+        environment = {
+            key: value
+            for key, value in os.environ.items()
+            if not key.startswith(("MLFLOW_", "PREFECT_"))  # of another server, or of a test
+        }
+        environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+        log = self.folder / f"{name}.log"
+        process = Process.start(command, environment | more, log, self.folder)
+        self._keep(name, process)
+        return process
 
     def _keep(self, name: str, process: Process) -> None:
         write_json(self._record(name), asdict(process))
-
-    def _log(self, name: str) -> Path:
-        return self.folder / f"{name}.log"
 
     def _record(self, name: str) -> Path:
         return self.folder / f"{name}.json"
@@ -234,6 +224,6 @@ def _free_port(name: str, port: int) -> int:
         except OSError as error:
             raise InputError(
                 f"port {port} for {name} cannot be used: {error.strerror}. Name another, or 0 for "
-                f"any: --{name}-port 0"
+                f"any free port: --{name}-port 0"
             ) from error
         return probe.getsockname()[1]

@@ -3,17 +3,18 @@
 import pandas as pd
 import pytest
 import torch
-from components.modalities.registry import MODALITIES
 
-from components.align.relations import Pairs, Sharing, by_task, together
+from components.align.relations import Pairs, Relations, Sharing, by_sample, by_task
 from components.common.errors import InputError
-from components.tasks.settings import TaskSettings
-from tests.model.worlds import ids_of, make_assets, make_table
+from components.modalities.registry import MODALITIES
+from components.tasks.classification.settings import ClassificationSettings
+from components.tasks.retrieval.settings import RetrievalSettings
+from tests.support.tiny_model import ids_of, make_assets, make_table
 
 ASSETS = 8
 LEFT = torch.tensor([0, 0, 2, -1, 1, 2])
 RIGHT = torch.tensor([1, 1, 0, 2, -1, 3])
-TASK = TaskSettings(kind="retrieval", column="product", query="text", target="image", weight=0.5)
+TASK = RetrievalSettings(column="product", query="text", target="image", weight=0.5)
 
 
 def rows_of(table: pd.DataFrame) -> dict[str, torch.Tensor]:
@@ -21,8 +22,12 @@ def rows_of(table: pd.DataFrame) -> dict[str, torch.Tensor]:
     return {m: assets[m].rows(table[f"{m}_id"]) for m in MODALITIES}
 
 
+def pairs_of(table: pd.DataFrame) -> Relations:
+    return by_sample(table, rows_of(table), MODALITIES)
+
+
 def labelled(seed: int = 0, values: int = 6, missing: float = 0.3) -> pd.DataFrame:
-    """Random samples, a quarter of them without a product."""
+    """Return random samples, a quarter of them without a product."""
     g = torch.Generator().manual_seed(seed)
     numbers = torch.randint(0, values, (60,), generator=g).tolist()
     unknown = (torch.rand(60, generator=g) < 0.25).tolist()
@@ -30,29 +35,29 @@ def labelled(seed: int = 0, values: int = 6, missing: float = 0.3) -> pd.DataFra
     return make_table(60, ASSETS, seed, missing).assign(product=products)
 
 
-def carried(table: pd.DataFrame, modality: str) -> dict[int, set[str]]:
-    """The values of each asset, by its row."""
+def values_of(table: pd.DataFrame, modality: str) -> dict[int, set[str]]:
+    """Return the values of each asset, by its row."""
     found: dict[int, set[str]] = {}
     for asset, value in table[[f"{modality}_id", "product"]].dropna().itertuples(index=False):
         found.setdefault(ids_of(modality, ASSETS).index(asset), set()).add(value)
     return found
 
 
-def test_pairs_are_distinct_and_leave_out_who_has_no_partner():
-    assert Pairs.of(LEFT, RIGHT).rows.tolist() == [[0, 1], [2, 0], [2, 3]]
+def test_pairs_are_distinct_and_complete():
+    assert Pairs(LEFT, RIGHT).draw().tolist() == [[0, 1], [2, 0], [2, 3]]
 
 
-def test_the_matrix_says_of_each_two_assets_whether_they_are_a_pair():
-    pairs = Pairs.of(LEFT, RIGHT)
+def test_matrix_is_true_at_pairs():
+    pairs = Pairs(LEFT, RIGHT)
     left, right = torch.tensor([2, 0, 1]), torch.tensor([3, 1, 0, 2])
-    known = {tuple(row) for row in pairs.rows.tolist()}
+    known = {tuple(row) for row in pairs.draw().tolist()}
     expected = [[(a, b) in known for b in right.tolist()] for a in left.tolist()]
     assert pairs.matrix(left, right).tolist() == expected
 
 
-def test_pairs_are_found_in_every_split_alone():
+def test_pairs_are_those_of_a_split():
     table = make_table(60, ASSETS)
-    for relation in together(table, rows_of(table)).values():
+    for relation in pairs_of(table).values():
         a, b = relation.modalities
         for split, known in relation.splits.items():
             both = table.loc[table["split"] == split, [f"{a}_id", f"{b}_id"]].dropna()
@@ -60,25 +65,25 @@ def test_pairs_are_found_in_every_split_alone():
                 (ids_of(a, ASSETS).index(x), ids_of(b, ASSETS).index(y))
                 for x, y in both.itertuples(index=False)
             }
-            assert {tuple(row) for row in known.rows.tolist()} == expected
+            assert {tuple(row) for row in known.draw().tolist()} == expected
 
 
-def test_a_modality_without_assets_has_no_pairs():
+def test_modality_without_assets_has_no_pairs():
     table = make_table(60, ASSETS).assign(audio_id=pd.Series([None] * 60, dtype="str"))
-    found = together(table, rows_of(table))
+    found = pairs_of(table)
     assert len(found["image–text"].splits["test"].sides()[0])
     for name in ("image–audio", "text–audio"):
         assert [len(known.draw()) for known in found[name].splits.values()] == [0, 0, 0]
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-def test_assets_are_related_that_share_a_value_in_a_split(seed):
+def test_assets_that_share_a_value_are_related(seed):
     table = labelled(seed)
     (relation,) = by_task(table, rows_of(table), {"t": TASK}).values()
     assert relation.modalities == ("text", "image") and relation.weight == 0.5
     for split, known in relation.splits.items():
         part = table[table["split"] == split]
-        texts, images = carried(part, "text"), carried(part, "image")
+        texts, images = values_of(part, "text"), values_of(part, "image")
         assert any(len(values) > 1 for values in images.values())
         every = torch.arange(ASSETS)
         expected = [
@@ -91,14 +96,14 @@ def test_assets_are_related_that_share_a_value_in_a_split(seed):
         assert known.matrix(some, others).tolist() == picked
         queries, targets = known.sides()
         assert queries.tolist() == [i for i in range(ASSETS) if any(expected[i])]
-        assert targets.tolist() == sorted(images)  # those that no query asks for too
+        assert targets.tolist() == sorted(images)  # those without a query too
 
 
-def test_what_is_drawn_shares_a_value_and_leaves_no_asset_out():
+def test_drawn_pairs_share_a_value_and_have_every_asset():
     table = labelled()
     (relation,) = by_task(table, rows_of(table), {"t": TASK}).values()
     part = table[table["split"] == "train"]
-    texts, images = carried(part, "text"), carried(part, "image")
+    texts, images = values_of(part, "text"), values_of(part, "image")
     known = relation.splits["train"]
     torch.manual_seed(0)
     pairs = [tuple(row) for row in known.draw().tolist()]
@@ -114,45 +119,45 @@ def test_what_is_drawn_shares_a_value_and_leaves_no_asset_out():
     assert not known.draw().equal(torch.tensor(pairs))  # another time, other partners
 
 
-def test_of_one_value_the_fewer_assets_are_drawn_equally_often():
+def test_fewer_assets_are_drawn_equally_often():
     texts, images = torch.arange(6), torch.tensor([0, 1, -1, -1, -1, -1])
-    drawn = Sharing.of(texts, images, torch.zeros(6, dtype=torch.int64)).draw()
+    drawn = Sharing(texts, images, torch.zeros(6, dtype=torch.int64)).draw()
     assert sorted(drawn[:, 0].tolist()) == list(range(6))
     assert sorted(drawn[:, 1].tolist()) == [0, 0, 0, 1, 1, 1]
 
 
-def test_query_and_target_may_never_meet_in_a_sample():
+def test_query_and_target_may_lie_in_different_samples():
     table = labelled(missing=0.0)
     text = torch.arange(60) % 2 == 0
     table.loc[text.numpy(), "image_id"] = None
     table.loc[~text.numpy(), "text_id"] = None
     rows = rows_of(table)
-    pairs = together(table, rows)["image–text"].splits
+    pairs = pairs_of(table)["image–text"].splits
     assert not any(len(known.draw()) for known in pairs.values())
     (relation,) = by_task(table, rows, {"t": TASK}).values()
     assert all(len(known.draw()) for known in relation.splits.values())
 
 
-def test_a_column_of_the_pipeline_s_own_ids_can_be_what_is_shared():
+def test_asset_ids_can_be_the_shared_value():
     """With `image_id` an image is right for every text that it has a sample with."""
     table = make_table(60, ASSETS)
     task = TASK.model_copy(update={"column": "image_id"})
     rows = rows_of(table)
     (relation,) = by_task(table, rows, {"t": task}).values()
     every = torch.arange(ASSETS)
-    for split, pairs in together(table, rows)["image–text"].splits.items():
+    for split, pairs in pairs_of(table)["image–text"].splits.items():
         assert relation.splits[split].matrix(every, every).equal(pairs.matrix(every, every).T)
 
 
 @pytest.mark.parametrize("lost", ["product", "text_id", "image_id"])
-def test_a_task_without_anything_to_learn_is_the_user_s_mistake(lost):
+def test_task_without_pairs_is_refused(lost):
     table = labelled()
     table.loc[table["split"] == "train", lost] = None
     with pytest.raises(InputError, match="tasks.t: in the training split no text and no image"):
         by_task(table, rows_of(table), {"t": TASK})
 
 
-def test_other_kinds_of_task_relate_nothing():
+def test_other_kinds_relate_nothing():
     table = labelled()
-    other = TaskSettings(column="product", decided_by=(), weight=1.0)
+    other = ClassificationSettings(column="product")
     assert by_task(table, rows_of(table), {"t": other}) == {}

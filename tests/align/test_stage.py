@@ -1,58 +1,66 @@
 """The whole stage with either loss, from shard sets of features to retrieval metrics."""
 
-import sys
+from pathlib import Path
 
 import pytest
 import torch
-from components.modalities.registry import MODALITIES
 from safetensors.torch import load_file
 
-from components.align.__main__ import STAGE, work
-from components.align.contrast import LOSSES
+from components.align.__main__ import STAGE
+from components.align.contrastive import LOSSES
 from components.common.files import read_json
-from components.data.tables import HISTORY, SAMPLES, read_table, write_table
-from tests.model.worlds import make_assets, make_model, make_table, write_assets
-from tests.shrunk import small_params, write_params
+from components.common.metrics import Figures
+from components.data.samples import read_samples, samples_schema
+from components.data.tables import read_table, write_table
+from components.modalities.registry import MODALITIES
+from components.training.logs import HISTORY
+from tests.support.params import small_params, write_params
+from tests.support.tiny_model import make_assets, make_model, make_table, write_assets
 
-ASSETS = 8
+ASSETS, EPOCHS = 8, 30
 DIRECTIONS = {f"{a}→{b}" for a in MODALITIES for b in MODALITIES if a != b}
-FILES = ("projections", "embeddings", "metrics", "ranks", "history")
+INPUTS = ("samples", "features")
+OUTPUTS = ("projections", "embeddings", "metrics", "ranks", "history")
 
 
 @pytest.fixture(scope="module", params=LOSSES)
-def done(request, tmp_path_factory):
-    """The folder after the stage has run."""
+def done(request, tmp_path_factory) -> Path:
+    """Return the folder after the stage has run."""
     here = tmp_path_factory.mktemp(request.param)
-    params = {"align.loss": request.param, "align.epochs": 30, "align.learning_rate": 0.01}
+    params = {"align.loss": request.param, "align.epochs": EPOCHS, "align.learning_rate": 0.01}
     write_params(here / "params.yaml", small_params(params))
-    write_table(here / "samples", make_table(60, ASSETS), SAMPLES)
+    write_table(here / "samples", make_table(60, ASSETS), samples_schema(MODALITIES))
     torch.manual_seed(0)
     for m, assets in make_assets(ASSETS, make_model()).items():
         pooled = torch.randn_like(assets.tensors["pooled"])  # no two are alike
-        write_assets(here / m, here / "media" / m, m, assets.tensors | {"pooled": pooled})
+        tensors = assets.tensors | {"pooled": pooled}
+        write_assets(here / "features" / m, here / "media" / m, m, tensors)
     run(here)
     return here
 
 
-def run(here):
-    words = [w for name in (*STAGE.inputs, *STAGE.outputs) for w in (f"--{name}", str(here / name))]
+def run(here: Path) -> None:
+    words = ["--params", str(here / "params.yaml")]
+    for name in (*INPUTS, *OUTPUTS, "checkpoint"):
+        words += [f"--{name}", str(here / name)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["align", "--params", str(here / "params.yaml"), *words])
-        STAGE.run(work)
+        patch.chdir(here)
+        STAGE.main(words)
 
 
-def test_it_learns(done):
+def test_losses_fall(done):
     history = read_table(done / "history", HISTORY)
     losses = history[history["series"] == "loss"].pivot(index="epoch", columns="task")["value"]
-    assert (losses.iloc[-1] < losses.iloc[0]).all() and losses.shape == (30, 3)
+    assert (losses.iloc[-1] < losses.iloc[0]).all() and losses.shape == (EPOCHS, 3)
 
 
-def test_retrieval_in_all_six_directions_is_that_of_the_embeddings_it_leaves(done):
-    """Computed here from the embeddings' file and the samples, one query at a time."""
-    found, samples = read_json(done / "metrics"), read_table(done / "samples", SAMPLES)
+def test_recall_is_that_of_the_embeddings(done):
+    """In all six directions, from the embeddings and the samples, one query at a time."""
+    found, samples = read_json(done / "metrics"), read_samples(done / "samples", MODALITIES)
     embeddings, test = load_file(done / "embeddings"), samples[samples["split"] == "test"]
     ids = {m: make_assets(ASSETS)[m].ids for m in MODALITIES}
     assert set(found["recall_at_1"]) == set(found["recall_at_5"]) == DIRECTIONS
+    assert list(Figures(found).metrics) == ["recall_at_1", "recall_at_5"]
     for direction, recall in found["recall_at_1"].items():
         a, b = direction.split("→")
         pairs = set(test[[f"{a}_id", f"{b}_id"]].dropna().itertuples(index=False, name=None))
@@ -66,12 +74,16 @@ def test_retrieval_in_all_six_directions_is_that_of_the_embeddings_it_leaves(don
         assert recall == pytest.approx(hits / len(queries))
 
 
-def test_embeddings_are_of_length_one(done):
+def test_embeddings_have_length_one(done):
     for embeddings in load_file(done / "embeddings").values():
         torch.testing.assert_close(embeddings.norm(dim=1), torch.ones(ASSETS))
 
 
-def test_the_same_again_gives_the_same_bytes(done):
-    before = {name: (done / name).read_bytes() for name in FILES}
+def test_checkpoint_is_gone(done):
+    assert not (done / "checkpoint").exists()
+
+
+def test_second_run_gives_the_same_bytes(done):
+    before = {name: (done / name).read_bytes() for name in OUTPUTS}
     run(done)
-    assert {name: (done / name).read_bytes() for name in FILES} == before
+    assert {name: (done / name).read_bytes() for name in OUTPUTS} == before

@@ -14,7 +14,7 @@ import yaml
 
 from flows.services.services import Services
 from tests.browser.person import Person, chromium
-from tests.clone import Clone
+from tests.support.clone import Clone
 
 START_SECONDS = 120.0
 

@@ -5,7 +5,7 @@ import shutil
 import pytest
 
 from tests.browser.project import tell
-from tests.clone import REGISTER
+from tests.support.clone import REGISTER
 
 
 @pytest.fixture

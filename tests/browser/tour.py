@@ -10,9 +10,9 @@ import yaml
 
 from flows.services.services import Services
 from tests.browser.project import tell
-from tests.clone import Clone
-from tests.servers import ANY_PORTS
-from tests.shrunk import change, write_params
+from tests.support.clone import Clone
+from tests.support.params import change, write_params
+from tests.support.servers import ANY_PORTS
 
 PICTURES = Path("docs/tour")
 LONGER = 6  # epochs that the challenger learns longer than the champion

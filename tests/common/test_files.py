@@ -1,4 +1,4 @@
-"""A file is the old one or the new one, never a part of one."""
+"""Files appear whole or not at all."""
 
 import json
 import os
@@ -9,10 +9,11 @@ import sys
 import pytest
 
 from components.common.errors import InputError
-from components.common.files import read_json, replacing, write_bytes, write_json, write_text
-from tests.shrunk import ROOT, run_python
+from components.common.files import read_json, replacing, write_json, write_text
+from tests.support.params import ROOT
+from tests.support.process import run_python
 
-KILLED_IN_MID_WRITE = """
+KILLED = """
 import os, signal, sys
 from pathlib import Path
 from components.common.files import replacing
@@ -22,31 +23,31 @@ with replacing(Path(sys.argv[1])) as temporary, open(temporary, "wb") as file:
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
-WRITES_FOR_EVER = """
+ENDLESS = """
 import itertools, sys
 from pathlib import Path
-from components.common.files import write_bytes
-for letter in itertools.cycle([b"a", b"b"]):
-    write_bytes(Path(sys.argv[1]), letter * 1_000_000)
+from components.common.files import write_text
+for letter in itertools.cycle(["a", "b"]):
+    write_text(Path(sys.argv[1]), letter * 1_000_000)
 """
 
 
-def test_writes_into_folders_that_are_not_there_yet(tmp_path):
+def test_missing_folders_are_made(tmp_path):
     write_text(tmp_path / "a" / "b" / "text.txt", "naïve\n")
     assert (tmp_path / "a" / "b" / "text.txt").read_bytes() == "naïve\n".encode()
 
 
-def test_replaces_and_leaves_nothing_beside(tmp_path):
+def test_file_is_replaced_without_leftovers(tmp_path):
     path = tmp_path / "file"
-    write_bytes(path, b"old")
-    write_bytes(path, b"new")
+    write_text(path, "old")
+    write_text(path, "new")
     assert path.read_bytes() == b"new"
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_an_error_in_mid_write_leaves_the_old_file_and_nothing_beside(tmp_path):
+def test_error_in_mid_write_keeps_old_file(tmp_path):
     path = tmp_path / "file"
-    write_bytes(path, b"old")
+    write_text(path, "old")
     with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
         temporary.write_bytes(b"half of the new")
         raise ZeroDivisionError
@@ -54,7 +55,7 @@ def test_an_error_in_mid_write_leaves_the_old_file_and_nothing_beside(tmp_path):
     assert os.listdir(tmp_path) == ["file"]
 
 
-def test_a_value_that_is_not_json_leaves_the_old_file(tmp_path):
+def test_value_that_is_not_json_keeps_old_file(tmp_path):
     path = tmp_path / "file.json"
     write_json(path, {"a": 1})
     with pytest.raises(ValueError):
@@ -63,21 +64,21 @@ def test_a_value_that_is_not_json_leaves_the_old_file(tmp_path):
     assert os.listdir(tmp_path) == ["file.json"]
 
 
-def test_sigkill_in_mid_write_leaves_the_old_file_and_the_next_write_works(tmp_path):
+def test_sigkill_in_mid_write_keeps_old_file(tmp_path):
     path = tmp_path / "file"
-    write_bytes(path, b"old")
-    process = run_python("-c", KILLED_IN_MID_WRITE, str(path), cwd=tmp_path)
+    write_text(path, "old")
+    process = run_python("-c", KILLED, str(path), cwd=tmp_path)
     assert process.returncode == -signal.SIGKILL
     assert path.read_bytes() == b"old"
-    write_bytes(path, b"new")
+    write_text(path, "new")
     assert path.read_bytes() == b"new"
 
 
-def test_a_reader_beside_a_writer_sees_whole_files_only_and_so_does_who_comes_after(tmp_path):
+def test_concurrent_reader_sees_whole_files_only(tmp_path):
     path = tmp_path / "file"
-    write_bytes(path, b"a" * 1_000_000)
+    write_text(path, "a" * 1_000_000)
     writer = subprocess.Popen(
-        [sys.executable, "-c", WRITES_FOR_EVER, str(path)], env={**os.environ, "PYTHONPATH": ROOT}
+        [sys.executable, "-c", ENDLESS, str(path)], env={**os.environ, "PYTHONPATH": ROOT}
     )
     seen = set()
     try:
@@ -92,7 +93,7 @@ def test_a_reader_beside_a_writer_sees_whole_files_only_and_so_does_who_comes_af
     assert path.read_bytes() in (b"a" * 1_000_000, b"b" * 1_000_000)
 
 
-def test_json_comes_back_in_its_order(tmp_path):
+def test_json_keeps_order_of_keys(tmp_path):
     value = {"b": [1, 2.5, None], "a": {"ü": "→"}}
     write_json(tmp_path / "file.json", value)
     assert read_json(tmp_path / "file.json") == value
@@ -100,7 +101,7 @@ def test_json_comes_back_in_its_order(tmp_path):
 
 
 @pytest.mark.parametrize(("content", "message"), [(None, "is missing"), ("{", "is not JSON")])
-def test_a_json_file_that_cannot_be_read_is_named(tmp_path, content, message):
+def test_unreadable_json_file_is_named(tmp_path, content, message):
     path = tmp_path / "file.json"
     if content is not None:
         path.write_text(content)

@@ -1,4 +1,4 @@
-"""Shard sets are functions of their content, and are made again only where it changed."""
+"""Shard sets are functions of their content; only changed shards are made again."""
 
 import random
 from pathlib import Path
@@ -6,10 +6,17 @@ from pathlib import Path
 import pytest
 
 from components.common.errors import InputError
-from components.common.files import write_bytes
+from components.common.files import replacing
 from components.common.hashing import content_id
 from components.data import shards
-from components.data.shards import Asset, MediaWriter, media_of, read_index, read_media, transform
+from components.data.shards import (
+    Asset,
+    MediaWriter,
+    read_assets,
+    read_index,
+    read_media,
+    transform,
+)
 
 LABEL = "test"
 
@@ -23,7 +30,7 @@ ASSETS = [asset(number) for number in range(4000)]
 
 
 def write(folder: Path, assets: list[Asset]) -> list[str]:
-    """Write a media set; the names of its shards."""
+    """Write a media set and return the names of its shards."""
     writer = MediaWriter(folder)
     for item in assets:
         writer.add(item)
@@ -36,7 +43,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 class Convert:
-    """Upper-cases a shard's assets, and notes which shards it was asked for."""
+    """Writes the assets of a shard in upper case, and records its name."""
 
     def __init__(self, source: Path, log: Path):
         self.source, self.log = source, log
@@ -44,11 +51,12 @@ class Convert:
 
     def __call__(self, shard, path):
         (self.log / shard.name).touch()
-        write_bytes(path, b"\n".join(read_media(self.source, shard)).upper())
+        with replacing(path) as temporary:
+            temporary.write_bytes(b"\n".join(read_media(self.source, shard)).upper())
 
 
 class Fails(Convert):
-    """Like Convert, but stops at the third shard."""
+    """Like Convert, but fails at the third shard."""
 
     def __call__(self, shard, path):
         if len(list(self.log.iterdir())) == 2:
@@ -56,7 +64,7 @@ class Fails(Convert):
         super().__call__(shard, path)
 
 
-def test_assets_come_back_in_their_order(tmp_path):
+def test_assets_keep_their_order(tmp_path):
     write(tmp_path, ASSETS)
     found = [
         Asset(*pair)
@@ -66,18 +74,18 @@ def test_assets_come_back_in_their_order(tmp_path):
     assert found == ASSETS
 
 
-def test_wanted_assets_are_found_and_other_shards_not_read(tmp_path):
+def test_wanted_assets_are_read_from_their_shards_only(tmp_path):
     write(tmp_path, ASSETS)
     first, *_, last = read_index(tmp_path)
     for shard in read_index(tmp_path)[1:-1]:
         (tmp_path / f"{shard.name}.parquet").unlink()
     wanted = {first.asset_ids[1], last.asset_ids[0], content_id(b"not there")}
-    found = [Asset(*pair) for pair in media_of(tmp_path, wanted)]
+    found = [Asset(*pair) for pair in read_assets(tmp_path, wanted)]
     assert found == [asset for asset in ASSETS if asset.asset_id in wanted]
     assert len(found) == 2
 
 
-def test_contents_can_be_counted_and_read_again(tmp_path):
+def test_contents_can_be_read_again(tmp_path):
     write(tmp_path, ASSETS)
     contents = read_media(tmp_path, read_index(tmp_path)[0])
     once = list(contents)
@@ -85,7 +93,7 @@ def test_contents_can_be_counted_and_read_again(tmp_path):
     assert list(contents) == once == [item.content for item in ASSETS[: len(once)]]
 
 
-def test_shards_are_neither_tiny_nor_huge(tmp_path):
+def test_size_of_shards_is_bounded(tmp_path):
     write(tmp_path, ASSETS)
     sizes = [len(shard.asset_ids) for shard in read_index(tmp_path)]
     assert len(sizes) > 5
@@ -94,7 +102,7 @@ def test_shards_are_neither_tiny_nor_huge(tmp_path):
 
 @pytest.mark.parametrize("place", [0, 1500, 3999])
 @pytest.mark.parametrize("what", ["insert", "remove"])
-def test_one_asset_changes_only_the_shards_nearby(tmp_path, place, what):
+def test_one_asset_changes_only_nearby_shards(tmp_path, place, what):
     before = write(tmp_path / "before", ASSETS)
     new = [asset(-1)] if what == "insert" else []
     after = write(tmp_path / "after", [*ASSETS[:place], *new, *ASSETS[place + (not new) :]])
@@ -108,7 +116,7 @@ def test_one_asset_changes_only_the_shards_nearby(tmp_path, place, what):
     assert before[:containing] == after[:containing]
 
 
-def test_names_follow_from_the_assets_and_their_order(tmp_path):
+def test_names_depend_on_assets_and_their_order(tmp_path):
     few = ASSETS[:10]
     name = write(tmp_path / "a", few)
     assert write(tmp_path / "b", few) == name
@@ -116,9 +124,7 @@ def test_names_follow_from_the_assets_and_their_order(tmp_path):
     assert write(tmp_path / "d", few[:9]) != name
 
 
-def test_a_shard_holds_no_more_bytes_than_the_limit_unless_one_asset_alone_does(
-    tmp_path, monkeypatch
-):
+def test_bytes_of_shard_are_bounded_unless_one_asset_exceeds_them(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "CHUNK_BYTES", 100)
     contents = [b"x" * 60, b"y" * 30, b"z" * 30, b"w" * 500, b"v"]
     write(tmp_path, [Asset(content_id(content), content) for content in contents])
@@ -126,11 +132,11 @@ def test_a_shard_holds_no_more_bytes_than_the_limit_unless_one_asset_alone_does(
     assert found == [contents[:2], contents[2:3], contents[3:4], contents[4:]]
 
 
-def test_a_set_without_assets_is_finished_and_empty(tmp_path):
+def test_empty_set_is_finished(tmp_path):
     assert write(tmp_path / "set", []) == []
 
 
-def test_incremental_gives_the_bytes_of_fresh_and_stale_shards_go(tmp_path):
+def test_incremental_set_equals_fresh(tmp_path):
     random.Random(0).shuffle(changed := ASSETS[:2000])
     write(tmp_path / "grown", ASSETS)
     write(tmp_path / "grown", changed)
@@ -138,7 +144,7 @@ def test_incremental_gives_the_bytes_of_fresh_and_stale_shards_go(tmp_path):
     assert files(tmp_path / "grown") == files(tmp_path / "fresh")
 
 
-def test_shards_that_are_there_are_not_written_again(tmp_path):
+def test_existing_shards_are_not_written_again(tmp_path):
     write(tmp_path, ASSETS)
     before = {path.name: path.stat().st_ino for path in tmp_path.glob("[0-9a-f]*")}
     write(tmp_path, [*ASSETS, asset(-1)])
@@ -147,7 +153,7 @@ def test_shards_that_are_there_are_not_written_again(tmp_path):
     assert len(before.items() & after.items()) >= len(before) - 1
 
 
-def test_a_set_without_index_is_unfinished_and_can_be_continued(tmp_path):
+def test_set_without_index_is_continued(tmp_path):
     writer = MediaWriter(tmp_path / "set")
     for item in ASSETS:
         writer.add(item)  # and killed before close
@@ -159,19 +165,19 @@ def test_a_set_without_index_is_unfinished_and_can_be_continued(tmp_path):
     assert files(tmp_path / "set") == files(tmp_path / "fresh")
 
 
-def test_two_workers_make_the_bytes_of_one(tmp_path):
+def test_parallel_transform_equals_serial(tmp_path):
     write(tmp_path / "source", ASSETS)
     made = {}
     for workers in (1, 2):
         target = tmp_path / f"by {workers}"
         convert = Convert(tmp_path / "source", tmp_path / f"log {workers}")
-        count = transform(tmp_path / "source", target, convert, ["recipe"], workers, LABEL)
+        count = transform(tmp_path / "source", target, convert, ["key"], workers, LABEL)
         assert count == len(read_index(tmp_path / "source"))
         made[workers] = files(target)
     assert made[1] == made[2]
 
 
-def test_transform_keeps_the_assets_and_their_order(tmp_path):
+def test_transform_keeps_assets_and_order(tmp_path):
     write(tmp_path / "source", ASSETS)
     convert = Convert(tmp_path / "source", tmp_path / "log")
     transform(tmp_path / "source", tmp_path / "target", convert, [], 1, LABEL)
@@ -181,7 +187,7 @@ def test_transform_keeps_the_assets_and_their_order(tmp_path):
     assert first == b"\n".join(read_media(tmp_path / "source", old[0])).upper()
 
 
-def test_transform_makes_only_what_is_missing_and_the_result_is_the_same_as_fresh(tmp_path):
+def test_incremental_transform_equals_fresh(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     write(source, ASSETS)
     transform(source, target, Convert(source, tmp_path / "first"), ["r"], 1, LABEL)
@@ -194,7 +200,7 @@ def test_transform_makes_only_what_is_missing_and_the_result_is_the_same_as_fres
     assert files(target) == files(tmp_path / "fresh")
 
 
-def test_another_recipe_makes_every_shard_again(tmp_path):
+def test_other_cache_key_makes_every_shard_again(tmp_path):
     source, target = tmp_path / "source", tmp_path / "target"
     write(source, ASSETS)
     count = transform(source, target, Convert(source, tmp_path / "log"), ["a"], 1, LABEL)
@@ -204,7 +210,7 @@ def test_another_recipe_makes_every_shard_again(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_interrupted_transform_is_unfinished_and_continues(tmp_path, workers):
+def test_interrupted_transform_continues(tmp_path, workers):
     source, target = tmp_path / "source", tmp_path / "target"
     write(source, ASSETS)
     with pytest.raises(ZeroDivisionError):

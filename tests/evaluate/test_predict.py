@@ -1,18 +1,19 @@
-"""Predictions for every sample, subset and task that can be asked, and for no other."""
+"""Predictions for every sample, subset of modalities and task that the subset can decide."""
 
 import json
 
 import pandas as pd
 import pytest
 import torch
-from components.modalities.registry import MODALITIES
 
-from components.data.tables import PREDICTIONS, SAMPLES, read_table, write_table
+from components.data.samples import asset_column, read_samples, samples_schema
+from components.data.tables import read_table, write_table
 from components.evaluate import predict as module
-from components.evaluate.__main__ import fullest
-from components.evaluate.measure import metrics
+from components.evaluate.measure import by_task, metrics_by_task, most_modalities
 from components.evaluate.predict import predict, subsets
-from tests.model.worlds import (
+from components.modalities.registry import MODALITIES
+from components.tasks.metrics import PREDICTIONS
+from tests.support.tiny_model import (
     CLASSES,
     EVERY_TASK,
     TASKS,
@@ -44,77 +45,86 @@ def predictions(model, table):
     return predict(model, table, make_assets(ASSETS), TASKS)
 
 
+def modalities_of(row) -> list[str]:
+    """Return the modalities that a sample has."""
+    return [m for m in MODALITIES if pd.notna(getattr(row, asset_column(m)))]
+
+
 def test_subsets_start_small_and_end_with_all():
-    found = list(subsets())
+    found = list(subsets(MODALITIES))
     assert len(found) == len(set(found)) == 7
     assert [len(s) for s in found] == [1, 1, 1, 2, 2, 2, 3]
     assert found[-1] == MODALITIES
+    assert list(subsets(("text", "audio"))) == [("text",), ("audio",), ("text", "audio")]
 
 
-def test_every_question_that_can_be_asked_is_asked_once(predictions, table):
+def test_every_decidable_prediction_is_made_once(predictions, table):
     expected = set()
     for row in table.itertuples():
-        here = {m for m in MODALITIES if pd.notna(getattr(row, f"{m}_id"))}
-        for subset in subsets():
+        present = set(modalities_of(row))
+        for subset in subsets(MODALITIES):
             for task, options in TASKS.items():
-                decided = not options.decided_by or set(options.decided_by) & set(subset)
-                if set(subset) <= here and decided and pd.notna(getattr(row, options.column)):
+                sufficient = options.sufficient_modalities
+                decided = not sufficient or set(sufficient) & set(subset)
+                if set(subset) <= present and decided and pd.notna(getattr(row, options.column)):
                     expected.add((row.sample_id, "+".join(subset), task))
-    found = list(
-        zip(predictions["sample_id"], predictions["subset"], predictions["task"], strict=True)
-    )
+    keys = (predictions[column] for column in ("sample_id", "subset", "task"))
+    found = list(zip(*keys, strict=True))
     assert set(found) == expected
     assert len(found) == len(expected)
 
 
-def test_targets_are_the_table_s_and_predictions_are_classes(predictions, table, tmp_path):
+def test_targets_are_the_labels_and_predictions_are_classes(predictions, table):
+    PREDICTIONS.validate(predictions)
     labels = table.set_index("sample_id")
     for row in predictions.itertuples():
         assert row.target == labels.loc[row.sample_id, TASKS[row.task].column]
         assert row.prediction in CLASSES[row.task]
-    write_table(tmp_path / "p.parquet", predictions, PREDICTIONS)
 
 
-def test_a_prediction_is_what_the_model_says_of_the_sample_alone(model, predictions, table):
+def test_prediction_equals_that_of_the_sample_alone(model, predictions, table):
     inputs = make_inputs(ASSETS)
     samples = table.set_index("sample_id")
     for row in predictions.sample(25, random_state=0).itertuples():
         given = {}
         for m in row.subset.split("+"):
-            place = ids_of(m, ASSETS).index(samples.loc[row.sample_id, f"{m}_id"])
+            place = ids_of(m, ASSETS).index(samples.loc[row.sample_id, asset_column(m)])
             given[m] = {name: value[place : place + 1] for name, value in inputs[m].items()}
         rows = {m: torch.tensor([0 if m in given else -1]) for m in MODALITIES}
         with torch.no_grad():
-            shares = model(model.encode(given), rows)[row.task].softmax(1)[0]
-        assert CLASSES[row.task][int(shares.argmax())] == row.prediction
-        assert float(shares.max()) == pytest.approx(row.confidence, abs=1e-5)
+            probabilities = model(model.encode(given), rows)[row.task].softmax(1)[0]
+        assert CLASSES[row.task][int(probabilities.argmax())] == row.prediction
+        assert float(probabilities.max()) == pytest.approx(row.confidence, abs=1e-5)
 
 
-@pytest.mark.parametrize("size", [1, 7])
-def test_the_batch_size_changes_no_answer(model, predictions, table, monkeypatch, size):
-    monkeypatch.setattr(module, "BATCH", size)
+def test_batch_size_changes_no_prediction(model, predictions, table, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_SIZE", 7)
     again = predict(model, table, make_assets(ASSETS), TASKS)
     keys = ["sample_id", "subset", "task"]
     one, other = (t.sort_values(keys).reset_index(drop=True) for t in (predictions, again))
     pd.testing.assert_frame_equal(one, other, rtol=1e-4)
 
 
-def test_the_fullest_prediction_of_a_sample_is_from_all_it_has(predictions, table):
-    best = fullest(predictions)
+def test_prediction_from_the_most_modalities_uses_all_of_a_sample(predictions, table):
+    best = most_modalities(predictions)
     assert not best.duplicated(["sample_id", "task"]).any()
-    samples = table.set_index("sample_id")
-    for row in best.itertuples():
-        here = [m for m in MODALITIES if pd.notna(samples.loc[row.sample_id, f"{m}_id"])]
-        assert row.subset == "+".join(here)
+    present = {row.sample_id: "+".join(modalities_of(row)) for row in table.itertuples()}
+    assert (best["subset"] == best["sample_id"].map(present)).all()
 
 
-def test_samples_that_all_lack_a_modality(model):
+def test_samples_may_all_lack_a_modality(model):
     table = make_table(6, ASSETS, missing=0.0).assign(audio_id=pd.Series([None] * 6, dtype="str"))
     found = predict(model, table, make_assets(ASSETS), TASKS)
     assert set(found["subset"]) == {"image", "text", "image+text"}
 
 
-def test_no_label_at_all_is_an_empty_table(model, tmp_path):
+def test_model_of_fewer_modalities_ignores_the_others():
+    model = make_model(modalities=("image", "text"))
+    found = predict(model, make_table(12, ASSETS), make_assets(ASSETS), TASKS)
+    assert set(found["subset"]) == {"image", "text", "image+text"}
+
+
+def test_no_label_gives_an_empty_table(model):
     table = make_table(3, ASSETS)
     table[list(CLASSES)] = None
     found = predict(model, table, make_assets(ASSETS), TASKS)
@@ -125,8 +135,8 @@ def test_tasks_of_every_kind_are_in_one_table(tmp_path):
     table = label_every_task(make_table(30, ASSETS), ASSETS)
     table.loc[:4, "size"] = float("nan")
     table.at[7, "reply"] = ("nobody knows",) * 10  # an answer that training never had
-    write_table(tmp_path / "s.parquet", table, SAMPLES)
-    table = read_table(tmp_path / "s.parquet", SAMPLES)  # lists come back as arrays
+    write_table(tmp_path / "s.parquet", table, samples_schema(MODALITIES))
+    table = read_samples(tmp_path / "s.parquet", MODALITIES)  # lists come back as arrays
     model = make_model(every=True)
     found = predict(model, table, make_assets(ASSETS), EVERY_TASK)
     write_table(tmp_path / "p.parquet", found, PREDICTIONS)
@@ -140,9 +150,10 @@ def test_tasks_of_every_kind_are_in_one_table(tmp_path):
     row = tags.iloc[0]
     label = table.set_index("sample_id").loc[row["sample_id"], "tags"]
     assert json.loads(row["target"]) == list(label) and len(json.loads(row["prediction"])) == 3
-    assert json.loads(found[found["task"] == "reply"].iloc[0]["target"]).count("dunno") == 3
-    assert "0007" in set(found.loc[found["task"] == "reply", "sample_id"])
-    measured = metrics(found, model.kinds)
+    replies = found[found["task"] == "reply"]
+    assert json.loads(replies.iloc[0]["target"]).count("dunno") == 3
+    assert "0007" in set(replies["sample_id"])
+    measured = by_task(found, metrics_by_task(model))
     assert {name: set(tasks) for name, tasks in measured.items()} == {
         "accuracy": {"answer"},
         "f1": {"tags"},
@@ -154,7 +165,7 @@ def test_tasks_of_every_kind_are_in_one_table(tmp_path):
         "rouge_l": {"caption"},
         "cider": {"caption"},
     }
+    assert len(measured["vqa_accuracy"]["reply"]) == 7
     captions = found[found["task"] == "caption"]
     assert all("image" in subset or "text" in subset for subset in captions["subset"])
     assert captions["confidence"].between(0, 1).all()
-    assert len(measured["vqa_accuracy"]["reply"]) == 7

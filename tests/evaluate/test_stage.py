@@ -1,123 +1,141 @@
 """The whole stage, on a model with a task of every kind."""
 
-import sys
+from dataclasses import fields
+from pathlib import Path
 
 import pandas as pd
 import pytest
 import torch
-from components.modalities.registry import MODALITIES
 from safetensors.torch import save_file
+from torch import Tensor
 
 from components.common.files import read_json, write_json
-from components.data.tables import (
-    HISTORY,
-    PREDICTIONS,
-    RANKS,
-    SAMPLES,
-    STEPS,
-    read_table,
-    write_table,
-)
-from components.evaluate.__main__ import STAGE, work
-from components.modalities.text.processing import train_tokenizer
+from components.common.metrics import DEFINITIONS, SLICES, Figures
+from components.data.samples import asset_column, read_samples, samples_schema
+from components.data.tables import read_table, write_table
+from components.evaluate.__main__ import STAGE, EvaluateArguments
+from components.evaluate.measure import CEILING
+from components.evaluate.zero_shot import ACCURACY, MAJORITY
+from components.modalities.registry import MODALITIES
 from components.model.folder import save_model
-from components.tasks.settings import TaskSettings
-from tests.model.worlds import (
+from components.stage.arguments import option_name
+from components.tasks.metrics import PREDICTIONS
+from components.tasks.retrieval.metrics import RANKS
+from components.tasks.retrieval.settings import RetrievalSettings
+from components.training.logs import HISTORY, STEPS
+from tests.support.params import small_params, write_params
+from tests.support.tiny_model import (
     EVERY_TASK,
-    EVERY_VOCABULARY,
     ids_of,
     label_every_task,
     make_assets,
     make_inputs,
     make_model,
+    make_processors,
     make_table,
     write_assets,
 )
-from tests.shrunk import small_params, small_settings, write_params
 
 ASSETS = 10
 PROMPTS = {"answer": {"templates": ["it is {}", "{}!"], "words": {"b": "bee"}}}
-FIND = TaskSettings(kind="retrieval", column="place", query="text", target="image", weight=1.0)
+FIND = RetrievalSettings(column="place", query="text", target="image")
 
 
-def embeddings_of(model) -> dict[str, torch.Tensor]:
-    """Where the model puts the assets, as the align stage would write it."""
+def embeddings_of(model) -> dict[str, Tensor]:
+    """Return the embeddings of all assets, as the align stage would write them."""
     assets = make_assets(ASSETS, model)
     with torch.no_grad():
         return {m: model.projections.embed(m, assets[m].tensors["pooled"]) for m in MODALITIES}
 
 
-@pytest.fixture(scope="module")
-def done(tmp_path_factory):
-    """The folder after the stage has run."""
-    here = tmp_path_factory.mktemp("evaluate")
+def write_inputs(folder: Path) -> None:
+    """Write what the stage reads: each file and folder has the name of its option."""
     tasks = {
-        name: task.model_dump(mode="json", exclude_none=True)
-        for name, task in (EVERY_TASK | {"find": FIND}).items()
+        name: task.model_dump(mode="json") for name, task in (EVERY_TASK | {"find": FIND}).items()
     }
     changes = {"tasks": tasks, "ingest.slices": ["place"], "evaluate.prompts": PROMPTS}
-    write_params(here / "params.yaml", small_params(changes))
-    tokenizer = train_tokenizer(["is it red?"], small_settings().preprocess.text)
+    write_params(folder / "params", small_params(changes))
     model = make_model(every=True)
-    save_model(here / "model", model, tokenizer.to_str())
-    save_file(model.encoders["text"].state_dict(), here / "text-encoder")
-    save_file(model.projections.state_dict(), here / "projections")
-    save_file(embeddings_of(model), here / "embeddings")
+    save_model(folder / "model", model, make_processors())
+    (folder / "encoders").mkdir()
+    save_file(model.encoder("text").state_dict(), folder / "encoders/text.safetensors")
+    save_file(model.projections.state_dict(), folder / "projections")
+    save_file(embeddings_of(model), folder / "embeddings")
     table = label_every_task(make_table(60, ASSETS), ASSETS).assign(place=["hill", "sea"] * 30)
-    write_table(here / "samples", table, SAMPLES)
+    write_table(folder / "samples", table, samples_schema(MODALITIES))
     rows = [(0, "f1 (all)", "tags", 0.5), (0, "loss", "tags", 0.7)]
     history = pd.DataFrame(rows, columns=list(HISTORY.columns))
-    write_table(here / "histories/train.csv", history, HISTORY)
+    write_table(folder / "histories/train.csv", history, HISTORY)
     rows = [(step, "loss", "tags", 0.7) for step in range(3)]
-    write_table(here / "steps", pd.DataFrame(rows, columns=list(STEPS.columns)), STEPS)
-    write_json(here / "retrieval", {"recall_at_1": {}, "recall_at_5": {}})
+    write_table(folder / "steps", pd.DataFrame(rows, columns=list(STEPS.columns)), STEPS)
+    write_json(folder / "retrieval", {"recall_at_1": {}, "recall_at_5": {}})
     ranks = {"task": "find", "asset_id": ids_of("text", ASSETS), "rank": [1] * 4 + [6] * 6}
-    write_table(here / "ranks", pd.DataFrame(ranks).assign(targets=ASSETS), RANKS)
+    write_table(folder / "ranks", pd.DataFrame(ranks).assign(targets=ASSETS), RANKS)
     for m in MODALITIES:
-        write_assets(here / f"{m}-tensors", here / "media" / m, m, make_inputs(ASSETS)[m])
-    words = [w for name in (*STAGE.inputs, *STAGE.outputs) for w in (f"--{name}", str(here / name))]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["evaluate", "--params", str(here / "params.yaml"), *words])
-        STAGE.run(work)
-    return here
+        write_assets(folder / "tensors" / m, folder / "media" / m, m, make_inputs(ASSETS)[m])
 
 
-def test_metrics_of_every_task_are_there_for_every_subset_that_can_be_asked(done):
-    metrics = read_json(done / "metrics")
-    assert next(iter(metrics)) == "accuracy" and list(metrics)[-2:] == ["ceiling", "slices"]
-    assert {task for name in metrics for task in metrics[name]} == {*EVERY_TASK, "find"}
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A folder after the stage has run in it."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    write_inputs(folder)
+    options = [(option_name(item), str(folder / item.name)) for item in fields(EvaluateArguments)]
+    STAGE.main([word for option in options for word in option])
+    return folder
+
+
+@pytest.fixture(scope="module")
+def metrics(folder) -> dict:
+    return read_json(folder / "metrics")
+
+
+def test_every_task_has_metrics_for_every_decidable_subset(folder, metrics):
+    assert next(iter(metrics)) == "accuracy" and list(metrics)[-3:] == [
+        CEILING,
+        SLICES,
+        DEFINITIONS,
+    ]
+    assert {t for _, tasks in Figures(metrics).tables() for t in tasks} == {*EVERY_TASK, "find"}
     assert metrics["recall_at_5"]["find"] == {"text→image": 0.4}
     assert metrics["median_rank"]["find"] == {"text→image": 6.0}
     assert len(metrics["vqa_accuracy"]["reply"]) == 7
-    assert set(metrics["ceiling"]) == set(metrics["accuracy"]) == {"answer"}
+    assert set(metrics[CEILING]) == set(metrics["accuracy"]) == {"answer"}
     assert set(metrics["f1"]["tags"]) == {"image", "image+text", "image+audio", "image+text+audio"}
-    assert set(metrics["slices"]["size"]["place"]) == {"hill", "sea"}
-    rows = read_table(done / "predictions", PREDICTIONS)
+    assert set(metrics[SLICES]["size"]["place"]) == {"hill", "sea"}
+    rows = read_table(folder / "predictions", PREDICTIONS)
     rows = rows[(rows["task"] == "size") & (rows["subset"] == "text")].astype({"target": float})
     expected = (rows["target"] - rows["prediction"].astype(float)).abs().mean()
     assert metrics["mean_absolute_error"]["size"]["text"] == pytest.approx(expected)
 
 
-def test_classes_are_told_by_prompts_from_every_modality(done):
-    metrics = read_json(done / "metrics")
-    samples = read_table(done / "samples", SAMPLES)
+def test_every_task_has_a_primary_metric(metrics):
+    figures = Figures(metrics)
+    assert {task: figures.primary(task).name for task in (*EVERY_TASK, "find")} == {
+        **{"answer": "accuracy", "tags": "f1", "size": "mean_absolute_error"},
+        **{"reply": "vqa_accuracy", "caption": "rouge_l", "find": "recall_at_1"},
+    }
+    assert not figures.metric("slices/size/place/sea/image").higher_is_better
+
+
+def test_prompts_classify_every_modality(folder, metrics):
+    samples = read_samples(folder / "samples", MODALITIES)
     for m in MODALITIES:
-        answers = samples.loc[(samples["split"] == "test") & samples[f"{m}_id"].notna(), "answer"]
-        most = answers.value_counts(normalize=True).max()
-        assert metrics["zero_shot_chance"]["answer"][m] == pytest.approx(most)
-    assert set(metrics["zero_shot_accuracy"]) == {"answer"}
-    assert list(metrics["zero_shot_accuracy"]["answer"]) == list(MODALITIES)
+        given = samples[asset_column(m)].notna()
+        answers = samples.loc[(samples["split"] == "test") & given, "answer"]
+        majority = answers.value_counts(normalize=True).max()
+        assert metrics[MAJORITY]["answer"][m] == pytest.approx(majority)
+    assert set(metrics[ACCURACY.name]) == {"answer"}
+    assert list(metrics[ACCURACY.name]["answer"]) == list(MODALITIES)
 
 
-def test_the_report_and_the_plots_show_every_task(done):
-    page = (done / "report").read_text()
-    for task in (*EVERY_VOCABULARY, "find"):
+def test_report_and_plots_show_every_task(folder):
+    page = (folder / "report").read_text()
+    for task in (*EVERY_TASK, "find"):
         assert f"<td>{task}</td>" in page
     assert "<h2>Zero-shot classification by prompts</h2>" in page
     assert page.count("<td>it is {}; {}!</td>") == len(MODALITIES)
-    assert {path.name for path in (done / "plots").iterdir()} == {
-        "accuracy_by_modalities.png", "history_train.png", "steps_train.png",
-        "confusion_answer.png", "precision_tags.png", "predicted_size.png", "answers_reply.png",
-        "likeness_caption.png",
-        "found_find.png",
-    }  # fmt: skip
+    assert {path.stem for path in (folder / "plots").iterdir()} == {
+        *("accuracy_by_modalities", "history_train", "steps_train", "confusion_answer"),
+        *("precision_tags", "predicted_size", "answers_reply", "rouge_caption", "ranks_find"),
+    }

@@ -1,8 +1,9 @@
-"""An encoder from a file is taken as it is, or the file is refused."""
+"""Weights from a file are taken as they are, or the file is refused."""
 
-import argparse
 import logging
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,23 +11,21 @@ from safetensors.torch import load_file, save_file
 
 from components.common.errors import InputError
 from components.common.hashing import content_id
-from components.config.command import View
 from components.data import shards
 from components.data.shards import Asset, MediaWriter
-from components.data.tables import HISTORY, read_table
-from components.features import audio, image, teach, text
-from components.modalities.encoders import build_encoder
-from components.modalities.registry import MODALITIES
-from components.preprocess import audio as preprocess_audio
-from components.preprocess import image as preprocess_image
-from components.preprocess import text as preprocess_text
-from tests.shrunk import png, small_settings, wav
+from components.data.tables import read_table
+from components.features import __main__ as features
+from components.features.pretrained import load_weights
+from components.layers.features import Encoder
+from components.modalities.registry import MODALITIES, encoders_of
+from components.modalities.text.processing import train_tokenizer
+from components.preprocess import __main__ as preprocess
+from components.train.settings import TrainStageSettings
+from components.training.logs import HISTORY
+from tests.support.media import png, wav
+from tests.support.params import small_settings
 
-STAGES = {
-    "image": (preprocess_image, image),
-    "text": (preprocess_text, text),
-    "audio": (preprocess_audio, audio),
-}
+SETTINGS: Any = small_settings(TrainStageSettings)
 CONTENTS = {
     "image": lambda seed: png(seed, size=(20, 30)),
     "text": lambda seed: f"is shape {seed} red?".encode(),
@@ -40,54 +39,70 @@ COUNT = 14
 
 
 @pytest.fixture(autouse=True)
-def shards_that_end_where_their_content_says(monkeypatch):
-    """With 8 shards or so of a handful of assets."""
+def small_shards(monkeypatch):
+    """Cut about 8 shards of a handful of assets."""
     monkeypatch.setattr(shards, "ends_chunk", lambda asset_id, count: int(asset_id[:8], 16) % 2)
+
+
+def build(m: str) -> Encoder:
+    return encoders_of(m).build(SETTINGS.preprocess[m], SETTINGS.features[m], None)
 
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory) -> Path:
-    """A folder with an encoder of each modality and a tokenizer."""
-    folder, settings = tmp_path_factory.mktemp("given") / "pretrained", small_settings()
+    """Return a folder with an encoder of each modality and a tokenizer."""
+    folder = tmp_path_factory.mktemp("given") / "pretrained"
     torch.manual_seed(0)
-    for modality in MODALITIES:
-        (folder / modality).mkdir(parents=True)
-        encoder = build_encoder(modality, settings.preprocess, settings.features)
-        save_file(encoder.state_dict(), folder / modality / "mine.safetensors")
-    words = (CONTENTS["text"](seed).decode() for seed in range(COUNT))
-    tokenizer = preprocess_text.train_tokenizer(words, settings.preprocess.text)
+    for m in MODALITIES:
+        (folder / m).mkdir(parents=True)
+        save_file(build(m).state_dict(), folder / m / "mine.safetensors")
+    texts = (CONTENTS["text"](seed).decode() for seed in range(COUNT))
+    tokenizer = train_tokenizer(texts, SETTINGS.preprocess["text"].vocab_size)
     tokenizer.save(str(folder / "text/tokenizer.json"))
     return folder
 
 
-def run(modality: str, folder: Path, pretrained: Path, seeds, **changes) -> dict[str, bytes]:
-    """Run both stages of a modality in a folder; the files that they leave."""
+def run(
+    m: str, folder: Path, pretrained: Path, seeds: Iterable[int], **changes
+) -> dict[str, bytes]:
+    """Run both stages of a modality in a folder; return the files that they leave."""
     writer = MediaWriter(folder / "media")
     for seed in seeds:
-        content = CONTENTS[modality](seed)
+        content = CONTENTS[m](seed)
         writer.add(Asset(content_id(content), content))
     writer.close()
-    left = folder / "left"
-    arguments = argparse.Namespace(
-        media=folder / "media",
-        tensors=left / "tensors",
-        tokenizer=left / "tokenizer.json",
-        samples=folder / "is not read",
-        vocabulary=folder / "is not read",
-        pretrained=pretrained / modality,
-        features=left / "features",
-        encoder=left / "encoder.safetensors",
-        history=left / "history.csv",
-        checkpoint=left / "checkpoint",
+    left, unread = folder / "left", folder / "is not read"
+    changes = NAMED | changes
+    preprocess.main(
+        preprocess.PreprocessArguments(
+            modality=m,
+            media=folder / "media",
+            pretrained=pretrained / m,
+            tensors=left / "tensors",
+            processor=left / "processor.json",
+        ),
+        small_settings(preprocess.settings_for(m), changes),
     )
-    settings = small_settings(NAMED | changes)
-    for module in STAGES[modality]:
-        module.work(arguments, View(settings, module.STAGE.params))
+    features.main(
+        features.FeaturesArguments(
+            modality=m,
+            tensors=left / "tensors",
+            samples=unread,
+            vocabulary=unread,
+            pretrained=pretrained / m,
+            texts=unread,
+            features=left / "features",
+            encoder=left / "encoder.safetensors",
+            history=left / "history.csv",
+            checkpoint=left / "checkpoint",
+        ),
+        small_settings(features.settings_for(m), changes),
+    )
     return {p.relative_to(left).as_posix(): p.read_bytes() for p in left.rglob("*.*")}
 
 
 def computed(caplog) -> list[int]:
-    """How many shards each stage computed since the last time, as the log says."""
+    """Return how many shards each stage has computed since the last call, as the log says."""
     lines = [record.message for record in caplog.records if "shards computed" in record.message]
     caplog.clear()
     return [int(line.split()[1]) for line in lines]
@@ -104,36 +119,35 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_only_changed_shards_are_computed_and_a_clean_run_leaves_the_same_bytes(
-    tmp_path, caplog, pretrained, modality, order
-):
+@pytest.mark.parametrize(
+    ("m", "order"),
+    [*((m, "spread") for m in MODALITIES), ("image", "appended"), ("audio", "removed")],
+)
+def test_incremental_equals_clean(tmp_path, caplog, pretrained, m, order):
+    """And only changed shards are computed."""
     caplog.set_level(logging.INFO)
-    before = run(modality, tmp_path / "grown", pretrained, range(COUNT))
+    before = run(m, tmp_path / "grown", pretrained, range(COUNT))
     all_of_them = len(shards_in(before, "tensors"))
     assert computed(caplog) == [all_of_them] * 2 and all_of_them > 3
-    grown = run(modality, tmp_path / "grown", pretrained, ORDERS[order])
+    grown = run(m, tmp_path / "grown", pretrained, ORDERS[order])
     changed = [len(shards_in(grown, s) - shards_in(before, s)) for s in ("tensors", "features")]
     assert computed(caplog) == changed
     assert changed[0] == changed[1] < all_of_them
-    assert changed[0] or order == "removed"  # what goes may be a shard of its own
-    assert grown == run(modality, tmp_path / "clean", pretrained, ORDERS[order])
+    assert changed[0] or order == "removed"  # what is removed may be a whole shard
+    assert grown == run(m, tmp_path / "clean", pretrained, ORDERS[order])
 
 
-@pytest.mark.parametrize("modality", MODALITIES)
-def test_the_weights_are_those_of_the_file_and_nothing_is_trained(
-    tmp_path, caplog, pretrained, modality
-):
+@pytest.mark.parametrize("m", MODALITIES)
+def test_weights_of_file_are_not_trained(tmp_path, caplog, pretrained, m):
     caplog.set_level(logging.INFO)
-    left = run(modality, tmp_path, pretrained, range(COUNT))
-    file = pretrained / modality / "mine.safetensors"
+    left = run(m, tmp_path, pretrained, range(COUNT))
+    file = pretrained / m / "mine.safetensors"
     assert left["encoder.safetensors"] == file.read_bytes()
     assert read_table(tmp_path / "left/history.csv", HISTORY).empty
     assert f"nothing is trained: the encoder is {file}, taken as it is" in caplog.text
 
 
-def test_the_file_s_name_and_how_it_was_taught_encode_nothing_again(tmp_path, caplog, pretrained):
+def test_file_name_and_training_settings_encode_nothing_again(tmp_path, caplog, pretrained):
     caplog.set_level(logging.INFO)
     run("audio", tmp_path, pretrained, range(COUNT))
     computed(caplog)
@@ -145,7 +159,7 @@ def test_the_file_s_name_and_how_it_was_taught_encode_nothing_again(tmp_path, ca
 
 
 @pytest.mark.parametrize("change", [{"features.text.heads": 4}, {"threads": 2}])
-def test_what_the_weights_do_not_show_encodes_every_asset_again(
+def test_settings_that_weights_do_not_show_encode_all_again(
     tmp_path, pretrained, monkeypatch, change
 ):
     monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
@@ -175,26 +189,22 @@ def damaged(weights: dict, how: str) -> dict:
         ("half", r"tensor position: found torch.float16 \[16, 8\], expected torch.float32 \["),
     ],
 )
-def test_a_file_that_does_not_fit_is_refused_with_the_first_tensor_that_does_not(
-    tmp_path, pretrained, how, message
-):
+def test_first_unfit_tensor_is_named(tmp_path, pretrained, how, message):
     path = tmp_path / "mine.safetensors"
     save_file(damaged(load_file(pretrained / "text/mine.safetensors"), how), path)
-    encoder = build_encoder("text", small_settings().preprocess, small_settings().features)
     with pytest.raises(InputError, match=rf"features.text.pretrained: {path} .*{message}"):
-        teach.take(encoder, path, "text")
+        load_weights(build("text"), path, "text")
 
 
-def test_an_encoder_of_another_width_is_refused(tmp_path, pretrained):
+def test_encoder_of_another_width_is_refused(tmp_path, pretrained):
     with pytest.raises(InputError, match=r"tensor stages.0.0.weight: found .*\[2, 3, 3, 3\], exp"):
         run("image", tmp_path, pretrained, range(3), **{"features.image.width": 16})
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no weights", bytes(8), b"\xff" * 8 + b"{}"])
-def test_a_file_that_holds_no_tensors_is_refused(tmp_path, content):
+def test_file_without_tensors_is_refused(tmp_path, content):
     path = tmp_path / "mine.safetensors"
     if content is not None:
         path.write_bytes(content)
-    encoder = build_encoder("image", small_settings().preprocess, small_settings().features)
     with pytest.raises(InputError, match=r"features.image.pretrained: .*mine.safetensors .*read"):
-        teach.take(encoder, path, "image")
+        load_weights(build("image"), path, "image")

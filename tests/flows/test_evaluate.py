@@ -1,34 +1,22 @@
-"""The weekly exam and the judgement of challengers, against stores of either kind."""
+"""Evaluation of registered models, and whether a challenger still has to be judged."""
 
 from threading import Event
 
 import pytest
 
 from components.common.errors import InputError
-from flows.gates import Gate
-from flows.promote import PARAMS, Decision, Desk
-from tests.shrunk import small_params, write_params
+from flows.promotion.gates import Gate
+from flows.promotion.promotion import Decision
+from flows.promotion.registered_model import RegisteredModel
+from tests.flows.registry import EVERY_STORE, Registered
 
-FIGURES = {"metrics/accuracy/answer/image+text": 0.5, "size_bytes": 12}
+FIGURES = {"accuracy/answer/image+text": 0.5, "size_bytes": 12}
 
 
 @pytest.fixture
-def desk(store) -> Desk:
-    """With an empty registry of its own."""
-    write_params(PARAMS, small_params({"register.model": f"model-{store.unique}"}))
-    return Desk()
-
-
-def register(desk: Desk, **aliases: str) -> None:
-    """Versions 1 and 2, each with a run, and aliases of them."""
-    client = desk.mlflow.MlflowClient()
-    client.create_registered_model(desk.model)
-    experiment = client.create_experiment(desk.model)
-    for _ in range(2):
-        run = client.create_run(experiment)
-        client.create_model_version(desk.model, f"runs:/{run.info.run_id}/model", run.info.run_id)
-    for alias, version in aliases.items():
-        client.set_registered_model_alias(desk.model, alias, version)
+def registered(store) -> Registered:
+    """A registered model with two versions and no aliases."""
+    return Registered.create(f"model-{store.unique}", versions=2)
 
 
 @pytest.mark.parametrize(
@@ -39,71 +27,76 @@ def register(desk: Desk, **aliases: str) -> None:
         ({"challenger": "2"}, [("challenger", "2")]),
     ],
 )
-def test_who_is_examined(desk, aliases, found):
+def test_champion_and_challenger_are_candidates(registered, aliases, found):
     from flows.evaluate import candidates
 
-    register(desk, **aliases)
+    for alias, version in aliases.items():
+        registered.set_alias(alias, version)
     assert list(candidates().items()) == found
 
 
-def test_nobody_to_examine(desk, prefect_api):
+def test_no_candidate_is_refused(registered, prefect_api):
     from flows.evaluate import candidates, evaluate
 
-    register(desk)
-    with pytest.raises(InputError, match="is champion or challenger. Make a model first"):
+    message = "has the alias champion or challenger. Make a model first"
+    with pytest.raises(InputError, match=message):
+        candidates()
+    registered.client.delete_registered_model(registered.name)
+    with pytest.raises(InputError, match="MLflow has no registered model"):
         candidates()
     assert evaluate(return_state=True).name == "Invalid"
 
 
-def test_figures_are_logged_once_an_exam(desk):
-    from flows.evaluate import record
+@pytest.mark.parametrize("database", EVERY_STORE, indirect=True)
+def test_figures_are_logged_once_per_evaluation(registered):
+    from flows.evaluate import log_figures
 
-    register(desk)
-    client = desk.mlflow.MlflowClient()
-    run_id = client.get_model_version(desk.model, "1").run_id
-    for exam, size in (("a", 12), ("a", 12), ("b", 13)):
-        record(desk, "1", "full", exam, FIGURES | {"size_bytes": size})
-    history = client.get_metric_history(run_id, "exam/full/size_bytes")
+    client, model = registered.client, RegisteredModel()
+    run_id = client.get_model_version(registered.name, "1").run_id
+    for fingerprint, size in (("a", 12), ("a", 12), ("b", 13)):
+        log_figures(model, "1", "full", fingerprint, FIGURES | {"size_bytes": size})
+    history = client.get_metric_history(run_id, "evaluation/full/size_bytes")
     assert [(metric.step, metric.value) for metric in history] == [(0, 12), (1, 13)]
     metrics = client.get_run(run_id).data.metrics
-    assert metrics["exam/full/metrics/accuracy/answer/image_text"] == 0.5
-    assert client.get_model_version(desk.model, "1").tags["exam.full"] == "b"
+    assert metrics["evaluation/full/accuracy/answer/image_text"] == 0.5
+    assert registered.tags("1")["evaluation.full"] == "b"
 
 
-def test_a_challenger_waits_until_it_was_judged(desk, monkeypatch):
+def test_challenger_is_undecided_until_judged(registered, monkeypatch):
     import flows.retrain
 
-    assert not flows.retrain.undecided()  # there is none
-    register(desk, champion="1", challenger="2")
-    assert flows.retrain.undecided()
+    assert not flows.retrain.is_undecided()  # there is none
+    registered.set_alias("champion", "1")
+    registered.set_alias("challenger", "2")
+    assert flows.retrain.is_undecided()
     passed = Decision("2", "1", True, [Gate("minimum", 0.5, "≥ 0.4", True)])
     monkeypatch.setattr(flows.retrain, "promote", lambda dry, stopping: passed)
     assert flows.retrain.judge.fn(True, Event()) is passed
-    tags = desk.mlflow.MlflowClient().get_model_version(desk.model, "2").tags
-    assert tags["gate"].startswith("waits for a person since ")
-    assert not flows.retrain.undecided()
-    assert desk.log.champion() == "1"
+    assert registered.tags("2")["gate"].startswith("waiting for a person since ")
+    assert not flows.retrain.is_undecided()
+    assert registered.champion == "1"
 
 
-def test_a_champion_is_not_judged_again(desk):
-    from flows.retrain import undecided
+def test_champion_is_not_undecided(registered):
+    from flows.retrain import is_undecided
 
-    register(desk, champion="2", challenger="2")
-    assert not undecided()
+    registered.set_alias("champion", "2")
+    registered.set_alias("challenger", "2")
+    assert not is_undecided()
 
 
 def test_pages():
-    from flows.evaluate import exam_page, robustness_page
+    from flows.evaluate import evaluation_page, robustness_page
 
     group = "robustness/image/answer/image+text"
     clean = {f"{group}/clean": 0.9, f"{group}/corrupted": 0.45, f"{group}/relative": 0.5}
-    exams = {"champion": {**FIGURES, **clean}, "challenger": {"size_bytes": 14}}
-    assert exam_page(exams).splitlines() == [
+    figures = {"champion": {**FIGURES, **clean}, "challenger": {"size_bytes": 14}}
+    assert evaluation_page(figures).splitlines() == [
         "| figure | champion | challenger |",
         "| --- | --- | --- |",
-        "| metrics/accuracy/answer/image+text | 0.5 | – |",
+        "| accuracy/answer/image+text | 0.5 | – |",
         "| size_bytes | 12 | 14 |",
     ]
-    assert robustness_page(exams).splitlines()[2:] == [
+    assert robustness_page(figures).splitlines()[2:] == [
         "| image/answer/image+text | 0.9 | 0.45 | 0.5 | – | – | – |"
     ]

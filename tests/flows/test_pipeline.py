@@ -9,14 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import assert_none_alive, finish, wait_for
+from tests.flows.registry import EVERY_STORE
+from tests.flows.toy import LINGER, ORDER, finish, wait_for
 
-ALL = {"source", "left", "right", "join", "aside", "report"}
+ALL = set(ORDER)
+MODULE = ("-m", "flows.pipeline")
 
 
 @pytest.fixture
 def main():
-    """The shell's entry, in this process."""
+    """Call the shell's entry in this process."""
     from flows.pipeline import main
 
     handler = signal.getsignal(signal.SIGINT)
@@ -24,7 +26,8 @@ def main():
     signal.signal(signal.SIGINT, handler)
 
 
-def test_independent_stages_overlap_and_leave_what_plain_repro_leaves(toy, reproduced, run):
+@pytest.mark.parametrize("database", EVERY_STORE, indirect=True)
+def test_overlapping_stages_leave_bytes_of_repro(toy, reproduced, run):
     toy.hook("left", "wait_for right.started; wait_for right.done")
     toy.hook("right", "wait_for left.started")
     state, outcomes = run()
@@ -35,14 +38,14 @@ def test_independent_stages_overlap_and_leave_what_plain_repro_leaves(toy, repro
     toy.assert_nothing_to_do()
 
 
-def test_workers_limits_what_runs_side_by_side(toy, run):
+def test_workers_limit_concurrency(toy, run):
     only_one = 'mkdir "$TOY_HOOKS/busy"; sleep 0.2; rmdir "$TOY_HOOKS/busy"'
     for name in ALL:
         toy.hook(name, only_one)
     assert run(workers=1)[0].is_completed()
 
 
-def test_only_the_changed_branch_runs(done, run):
+def test_only_changed_branch_runs(done, run):
     done.set("1e-5", "3e-5")
     state, outcomes = run()
     assert done.ran() == ["right", "join"]
@@ -54,20 +57,20 @@ def test_only_the_changed_branch_runs(done, run):
     assert state.message == "4 up to date, 2 ran"
 
 
-def test_run_cache_is_reported(done, run):
+def test_restored_output_is_reported(done, run):
     (done.path / "right.txt").unlink()
     outcomes = run(targets=["right"])[1]
     assert outcomes["right"] == ("restored", "output right.txt missing")
     assert done.ran() == []
 
 
-def test_force(done, run):
+def test_force_runs_everything(done, run):
     assert set(run(force=True)[1].values()) == {("ran", "forced")}
     assert set(done.ran()) == ALL
     done.assert_nothing_to_do()
 
 
-def test_failure_stops_what_depends_on_it_and_nothing_else(toy, run):
+def test_failure_stops_only_dependents(toy, run):
     toy.hook("left", "wait_for right.started; exit 5")
     toy.hook("right", "sleep 0.5")
     state, outcomes = run()
@@ -79,21 +82,21 @@ def test_failure_stops_what_depends_on_it_and_nothing_else(toy, run):
     assert set(toy.ran()) == {"source", "left", "right", "aside"}
 
 
-def test_retry_mends_a_passing_failure(toy, run):
+def test_transient_failure_is_retried(toy, run):
     toy.hook("source", '[ -e "$TOY_HOOKS/tried" ] || { touch "$TOY_HOOKS/tried"; exit 75; }')
     state, _ = run(targets=["source"], retries=2, retry_seconds=0.1)
     assert state.is_completed()
     assert toy.ran() == ["source", "source"]
 
 
-def test_what_will_not_pass_is_not_tried_again(toy, run):
+def test_permanent_failure_is_not_retried(toy, run):
     toy.hook("source", "exit 1")
     state, _ = run(targets=["source"], retries=2, retry_seconds=0.1)
     assert state.is_failed() and state.name == "Failed"
     assert toy.ran() == ["source"]
 
 
-def test_a_users_mistake_is_not_tried_again(toy, run):
+def test_mistake_is_not_retried(toy, run):
     toy.hook("source", "exit 2")
     state, outcomes = run(targets=["left"], retries=3)
     assert state.is_failed() and state.name == "Invalid"
@@ -101,21 +104,21 @@ def test_a_users_mistake_is_not_tried_again(toy, run):
     assert toy.ran() == ["source"]
 
 
-def test_unknown_target_of_a_deployed_flow(toy, run):
+def test_unknown_target_is_invalid(toy, run):
     state, outcomes = run(targets=["jion"])
     assert state.is_failed() and state.name == "Invalid"
-    assert "did you mean 'join'" in state.message
+    assert "Did you mean 'join'" in state.message
     assert outcomes == {}
 
 
-def test_time_limit(toy, run):
+def test_time_limit_kills_stage(toy, run):
     toy.hook("source", "sleep 100")
     outcomes = run(targets=["source"], stage_timeout_seconds=0.5)[1]
     assert outcomes["source"] == ("failed", "source: killed after 0.5 seconds")
-    assert_none_alive(toy)
+    toy.assert_none_alive()
 
 
-def test_outputs_are_pushed_to_the_remote(toy, run, tmp_path):
+def test_outputs_are_pushed(toy, run, tmp_path):
     toy.dvc("remote", "add", "-q", "--default", "far", str(tmp_path / "far"))
     state, _ = run(push=True)
     assert state.is_completed()
@@ -124,14 +127,14 @@ def test_outputs_are_pushed_to_the_remote(toy, run, tmp_path):
     assert state.message == f"6 ran; {len(pushed)} files pushed"
 
 
-def test_without_a_remote_to_push_to_nothing_runs(toy, run):
+def test_push_without_remote_runs_nothing(toy, run):
     state, outcomes = run(push=True)
     assert (state.name, outcomes) == ("Invalid", {})
     assert "DVC has no default remote" in state.message
     assert toy.ran() == []
 
 
-def test_prefect_shows_stages_as_tasks_with_reasons_and_output(done, run):
+def test_stages_are_tasks_with_reasons_and_output(done, run):
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import LogFilter, TaskRunFilter
     from prefect.client.schemas.sorting import LogSort, TaskRunSort
@@ -174,35 +177,35 @@ def test_main_prints_a_table(done, main, prefect_api, caplog):
     assert " ran " in rows["right"] and rows["right"].endswith("params.yaml: right.rate changed")
 
 
-def test_main_unknown_target(toy, main, prefect_api, capfd):
+def test_main_suggests_nearest_target(toy, main, prefect_api, capfd):
     assert main("--target", "lefft") == 2
     output = "".join(capfd.readouterr())
-    assert "did you mean 'left'" in output
+    assert "Did you mean 'left'" in output
     assert "Traceback" not in output
 
 
 @pytest.mark.parametrize(("stage_code", "code"), [(2, 2), (7, 1)])
-def test_main_exit_code(toy, main, prefect_api, caplog, stage_code, code):
-    toy.hook("source", f"echo what to mend; exit {stage_code}")
+def test_main_exit_code_is_kind_of_failure(toy, main, prefect_api, caplog, stage_code, code):
+    toy.hook("source", f"echo what to change; exit {stage_code}")
     assert main("--target", "source", "--timeout", "60") == code
-    assert "what to mend" in caplog.text
+    assert "what to change" in caplog.text
     assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_server_that_refuses_the_login(toy, shell):
-    refused(toy, shell(PREFECT_API_AUTH_STRING="admin:else"), 2, "Set PREFECT_API_AUTH_STRING")
+def test_refused_login_is_a_mistake(toy, prefect_api):
+    process = toy.start(*MODULE, PREFECT_API_AUTH_STRING="admin:else")
+    assert_ended(toy, process, 2, "Set PREFECT_API_AUTH_STRING")
 
 
-@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
-def test_a_server_that_is_not_there(toy, shell):
+def test_absent_server_may_pass(toy, prefect_api):
     with socket.create_server(("127.0.0.1", 0)) as free:
         api = f"http://127.0.0.1:{free.getsockname()[1]}/api"
-    refused(toy, shell(PREFECT_API_URL=api), 75, "try again")
+    assert_ended(toy, toy.start(*MODULE, PREFECT_API_URL=api), 75, "try again")
 
 
-def refused(toy, process, code: int, message: str) -> None:
-    """It ended with a code and a message, and nothing ran."""
+def assert_ended(toy, process, code: int, message: str) -> None:
+    """Assert that a process ended with a code and a message, and that nothing ran."""
     found, output = finish(process)
     assert (found, message in output, "Traceback" in output) == (code, True, False), output
     assert toy.ran() == []
@@ -212,7 +215,7 @@ def refused(toy, process, code: int, message: str) -> None:
     "argument",
     ["--workers=0", "--timeout=-1", "--retry-seconds=0", "--retries=-1", "--retries=x"],
 )
-def test_main_bad_argument(toy, main, argument):
+def test_main_refuses_bad_numbers(toy, main, argument):
     with pytest.raises(SystemExit) as stop:
         main(argument)
     assert stop.value.code == 2
@@ -225,34 +228,35 @@ def test_main_help(main, capfd):
     assert "--retries" in capfd.readouterr().out
 
 
-@pytest.mark.parametrize("thread", ["main", "other"])
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_signal_leaves_no_stage_alive_and_no_retry(toy, reproduced, shell, name, thread):
-    toy.hook("source", "sleep 1000 & wait_for never")
-    process = shell("--target", "left", "--retries", "3")
+@pytest.mark.parametrize(
+    ("name", "thread"), [("SIGINT", "main"), ("SIGINT", "other"), ("SIGTERM", "other")]
+)
+def test_signal_ends_stages_without_retry(toy, reproduced, prefect_api, name, thread):
+    toy.hook("source", LINGER)
+    process = toy.start(*MODULE, "--target", "left", "--retries", "3")
     wait_for(toy.hooks / "source.started")
-    if thread == "other":  # the kernel may choose any, or choose main just before it falls asleep
+    if thread == "other":  # the kernel may choose any, or main just before it falls asleep
         time.sleep(1)
     threads = {int(entry.name) for entry in Path(f"/proc/{process.pid}/task").iterdir()}
     chosen = process.pid if thread == "main" else max(threads - {process.pid})
     assert ctypes.CDLL(None).tgkill(process.pid, chosen, getattr(signal, name)) == 0
     code, _ = finish(process)
     assert code != 0
-    assert_none_alive(toy)
+    toy.assert_none_alive()
     assert toy.ran() == ["source"]
-    toy.dvc("repro", "-q")
+    toy.reproduce()
     assert toy.tracked()["dvc.lock"] == (reproduced / "dvc.lock").read_bytes()
 
 
-def test_kill_leaves_what_plain_repro_finishes(toy, reproduced, shell):
+def test_killed_flow_is_finished_by_repro(toy, reproduced, prefect_api):
     toy.hook("left", "sleep 1000 & mkdir left; echo half > left/a; wait_for never")
-    process = shell("--workers", "4")
+    process = toy.start(*MODULE, "--workers", "4")
     wait_for(toy.hooks / "left.started")
     wait_for(toy.hooks / "right.done")
     process.kill()
     finish(process)
-    assert_none_alive(toy)
-    toy.dvc("repro", "-q")
+    toy.assert_none_alive()
+    toy.reproduce()
     assert toy.tracked() == {name: (reproduced / name).read_bytes() for name in toy.tracked()}
     assert (toy.path / "left" / "a").read_bytes() == (reproduced / "left" / "a").read_bytes()
     toy.assert_nothing_to_do()

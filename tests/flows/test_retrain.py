@@ -1,9 +1,8 @@
 """Retraining on the toy project: what is fetched, run, judged, committed and pushed, and when.
 
-How real models are judged and kept is in tests/test_retrain.py.
+Real models are judged and exported in tests/pipeline/test_promoted.py.
 """
 
-import os
 import shutil
 import subprocess
 import sys
@@ -12,13 +11,13 @@ from pathlib import Path
 import pytest
 from dvc.repo import Repo
 
-from flows.gates import Gate
-from flows.promote import Decision
-from tests.clone import IDENTITY
-from tests.shrunk import small_params, small_settings, write_params
+from flows.promotion.gates import Gate
+from flows.promotion.promotion import Decision
+from flows.settings import FlowSettings
+from tests.support.clone import IDENTITY
+from tests.support.params import small_params, small_settings, write_params
 
 PASSED = Decision("2", "1", True, [Gate("minimum", 0.5, "≥ 0.4", True)])
-BY_HAND = "promote it: python -m flows.promote --version"
 FIRST = Decision("1", None, True, PASSED.gates)
 SAME = Decision("1", "1", True)
 REFUSED = Decision("2", "1", False, [Gate("minimum", 0.3, "≥ 0.4", False)])
@@ -26,9 +25,7 @@ REFUSED = Decision("2", "1", False, [Gate("minimum", 0.3, "≥ 0.4", False)])
 
 @pytest.fixture
 def settings(tmp_path, monkeypatch):
-    """Set keys of the section `operate`; the toy's own params.yaml is no configuration of ours."""
-    import flows.retrain
-
+    """Set keys of the section `operate`, in a file beside the toy's own params.yaml."""
     path = tmp_path / "settings.yaml"
 
     def change(**operate):
@@ -36,26 +33,27 @@ def settings(tmp_path, monkeypatch):
         write_params(path, small_params({"ingest.root": "source", **keys}))
 
     change()
-    monkeypatch.setattr(flows.retrain, "PARAMS", path)
+    monkeypatch.setattr("flows.settings.PARAMS", path)
     return change
 
 
 @pytest.fixture
 def judged(monkeypatch) -> list[bool]:
-    """Whether a person was to be asked, a value each time that a model was judged; it passes."""
+    """Per model that was judged, whether a person was to be asked; every model passes."""
     import flows.retrain
 
     asked: list[bool] = []
     monkeypatch.setattr(flows.retrain, "judge", lambda ask, cancelled: asked.append(ask) or PASSED)
-    monkeypatch.setattr(flows.retrain, "undecided", lambda: False)
+    monkeypatch.setattr(flows.retrain, "is_undecided", lambda: False)
     return asked
 
 
 @pytest.fixture
-def run(prefect_api, settings, judged):
-    """Run the flow in this process and give its state."""
+def run(prefect_api, settings, judged, empty_store, monkeypatch):
+    """Run the flow in this process and return its state; MLflow's store is empty."""
     from flows.retrain import retrain
 
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{empty_store}")
     return lambda: retrain(return_state=True)
 
 
@@ -67,16 +65,14 @@ def git(*words: str) -> str:
 
 @pytest.fixture
 def remote(tmp_path, monkeypatch) -> Path:
-    """An empty folder, to be made DVC's remote."""
-    import flows.remote
-
-    monkeypatch.setattr(flows.remote, "FIRST_WAIT_SECONDS", 0)
+    """An empty folder, to become DVC's remote."""
+    monkeypatch.setattr("flows.dvc.remote.FIRST_WAIT_SECONDS", 0)
     (tmp_path / "remote").mkdir()
     return tmp_path / "remote"
 
 
 @pytest.mark.parametrize("promote", ["automatic", "ask"])
-def test_something_new_is_learnt_and_judged(done, run, judged, settings, promote):
+def test_change_is_run_and_judged(done, run, judged, settings, promote):
     settings(promote=promote)
     done.set("1e-5", "3e-5")
     state = run()
@@ -84,18 +80,16 @@ def test_something_new_is_learnt_and_judged(done, run, judged, settings, promote
     assert done.ran() == ["right", "join"]
 
 
-def test_nothing_new_nothing_runs(done, run, judged):
+def test_nothing_new_runs_nothing(done, run, judged):
     state = run()
     assert (state.name, state.is_completed()) == ("Nothing new", True)
     assert (done.ran(), judged) == ([], [])
 
 
-def test_a_model_that_no_gate_was_asked_about_is_judged_though_nothing_is_new(
-    done, run, judged, monkeypatch
-):
+def test_undecided_challenger_is_judged(done, run, judged, monkeypatch):
     import flows.retrain
 
-    monkeypatch.setattr(flows.retrain, "undecided", lambda: True)
+    monkeypatch.setattr(flows.retrain, "is_undecided", lambda: True)
     assert run().name == "Promoted"
     assert (done.ran(), judged) == ([], [False])
 
@@ -116,36 +110,36 @@ def test_a_model_that_no_gate_was_asked_about_is_judged_though_nothing_is_new(
         (SAME, False, "Nothing new", "version 1 is the champion already"),
     ],
 )
-def test_what_came_of_a_model_is_said(decision, ask, name, said):
+def test_outcome_and_verdict(decision, ask, name, said):
     from flows.retrain import outcome, verdict
 
     assert (outcome(decision, ask), verdict(decision, ask)) == (name, said)
 
 
-def test_a_pipeline_that_fails_is_not_judged(toy, run, judged, settings):
+def test_failed_pipeline_is_not_judged(toy, run, judged, settings):
     toy.hook("right", "exit 2")
     state = run()
     assert (state.name, state.is_failed(), judged) == ("Invalid", True, [])
     assert state.message.startswith("pipeline: ")
 
 
-def test_retries_and_time_limit_are_those_of_the_settings():
+def test_patience_is_that_of_settings():
     from flows.retrain import patience
 
-    settings = small_settings({"operate.retries": 3, "operate.stage_hours": 0.5})
+    settings = small_settings(FlowSettings, {"operate.retries": 3, "operate.stage_hours": 0.5})
     assert patience(settings) == {"retries": 3, "stage_timeout_seconds": 1800}
-    unlimited = small_settings({"operate.stage_hours": None})
+    unlimited = small_settings(FlowSettings, {"operate.stage_hours": None})
     assert patience(unlimited)["stage_timeout_seconds"] is None
 
 
-def test_bad_settings_are_named(done, run, settings):
+def test_invalid_settings_are_named(done, run, settings):
     settings(retrain="every night")
     state = run()
     assert state.name == "Invalid" and "operate.retrain" in state.message
 
 
 def with_data(toy) -> None:
-    """Let the first stage read a folder, as the stage ingest does."""
+    """Let the first stage read a folder, as ingest does."""
     path = toy.path / "dvc.yaml"
     path.write_text(path.read_text().replace("deps: [raw.txt, step.sh]", "deps: [source, step.sh]"))
     step = toy.path / "step.sh"
@@ -154,7 +148,7 @@ def with_data(toy) -> None:
     (toy.path / "source" / "raw.csv").write_text("b\na\n")
 
 
-def test_dropped_files_are_learnt_from_once(toy, run, judged, settings):
+def test_dropped_files_are_used_once(toy, run, judged, settings):
     with_data(toy)
     settings(fetch="drop", drop="incoming")
     assert run().name == "Promoted"
@@ -168,7 +162,7 @@ def test_dropped_files_are_learnt_from_once(toy, run, judged, settings):
     assert (toy.ran(), len(judged)) == ([], 2)
 
 
-def test_a_conflict_in_the_drop_folder_is_named_and_nothing_runs(toy, run, settings):
+def test_conflict_in_drop_folder_runs_nothing(toy, run, settings):
     with_data(toy)
     settings(fetch="drop", drop="incoming")
     (toy.path / "incoming").mkdir()
@@ -190,9 +184,7 @@ def test_imported_data_is_updated(toy, run, settings, tmp_path):
     assert run().name == "Nothing new"
 
 
-def test_outputs_are_pushed_and_another_clone_has_nothing_to_do(
-    toy, run, settings, remote, tmp_path, monkeypatch
-):
+def test_clone_of_pushed_run_has_nothing_to_do(toy, run, settings, remote, tmp_path, monkeypatch):
     with_data(toy)
     toy.dvc("remote", "add", "-q", "--default", "far", str(remote))
     toy.dvc("add", "-q", "source")
@@ -223,8 +215,8 @@ def test_outputs_are_pushed_and_another_clone_has_nothing_to_do(
         assert repo.reproduce() == []
 
 
-def test_a_push_that_fails_is_tried_again_and_by_the_next_run_too(toy, run, settings, remote):
-    import flows.remote
+def test_failed_push_is_retried_by_next_run(toy, run, settings, remote):
+    from flows.dvc import remote as module
 
     settings(push=True)
     toy.dvc("remote", "add", "-q", "--default", "far", str(remote / "blocked/far"))
@@ -236,28 +228,28 @@ def test_a_push_that_fails_is_tried_again_and_by_the_next_run_too(toy, run, sett
     assert run().name == "Nothing new"
     assert toy.ran() == []
     assert any((remote / "blocked/far").rglob("*"))
-    assert flows.remote.push.retries == flows.remote.TRIES_AGAIN
+    assert module.push.retries == module.RETRIES
 
 
-def test_push_without_a_remote_is_refused_before_anything_runs(toy, run, settings):
+def test_push_without_remote_runs_nothing(toy, run, settings):
     settings(push=True)
     state = run()
-    assert state.name == "Invalid" and "DVC has no default remote. Name one" in state.message
+    assert state.name == "Invalid" and "DVC has no default remote. Add one" in state.message
     assert toy.ran() == []
 
 
-def test_commit_of_edited_code_is_refused_before_anything_runs(toy, run, settings):
+def test_edited_code_runs_nothing(toy, run, settings):
     settings(commit="retrained")
     git("add", "-A")
     git("commit", "-qm", "toy")
     step = toy.path / "step.sh"
     step.write_text(step.read_text() + "# edited\n")
     state = run()
-    assert state.name == "Invalid" and "step.sh: edited and in no commit" in state.message
+    assert state.name == "Invalid" and "step.sh: edited and not committed" in state.message
     assert toy.ran() == []
 
 
-def test_the_page_of_a_decision():
+def test_decision_page():
     from flows.retrain import decision_page
 
     page = decision_page(REFUSED, ask=False)
@@ -265,11 +257,10 @@ def test_the_page_of_a_decision():
     assert page.splitlines()[-1] == "| **fail** | minimum | 0.3 | – | ≥ 0.4 | – |"
 
 
-def test_shell(done, prefect_api, settings, judged, capsys):
+def test_exit_codes_of_shell(done, run, settings, capsys):
     from flows.retrain import main
 
     assert main() == 0
     assert "Nothing new: nothing changed since the last run" in capsys.readouterr().out
     settings(push=True)
     assert main() == 2
-    assert os.environ["TOY_HOOKS"]

@@ -2,29 +2,25 @@
 
 import pytest
 
-from flows.heartbeats import NAME
-from tests.flows.conftest import Toy, at_work, wait_for
-from tests.flows.serving import (
-    NEVER,
-    cancel,
-    deployment,
-    ended,
-    eventually,
-    operated,
-    started,
-)
-from tests.shrunk import ROOT, change, run_python, shipped, write_params
+from flows.prefect.heartbeats import NAME
+from tests.flows.deployments import NEVER, cancel, deployment, final_state, started
+from tests.flows.toy import LINGER, Toy, eventually, wait_for
+from tests.support.params import ROOT, change, shipped, write_params
+from tests.support.process import assert_refused, run_python
 
 LIMITS = {"retries": 1, "stage_timeout_seconds": 86400, "push": False}  # as shipped
 
 
 @pytest.fixture
 def project(new_toy, template) -> Toy:
-    return operated(new_toy(template, "served"))
+    """A toy project with the shipped settings, which is not the working directory."""
+    made = new_toy(template, "served")
+    made.use_shipped_settings(retrain=NEVER)
+    return made
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # others have no scheduler
-def test_one_process_serves_what_is_asked_for_and_what_is_due(project, client):
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # a temporary server has none
+def test_process_serves_requested_and_scheduled_runs(project, client):
     from prefect.client.schemas.filters import (
         FlowRunFilter,
         FlowRunFilterDeploymentId,
@@ -43,8 +39,8 @@ def test_one_process_serves_what_is_asked_for_and_what_is_due(project, client):
         served = deployment(client, "pipeline/pipeline")
         assert served.parameters == LIMITS
         assert len(client.read_automations_by_name(NAME)) == 1
-        asked = client.create_flow_run_from_deployment(served.id, parameters={"retries": 0})
-        assert eventually(lambda: ended(client, asked)).name == "Completed"
+        requested = client.create_flow_run_from_deployment(served.id, parameters={"retries": 0})
+        assert eventually(lambda: final_state(client, requested)).name == "Completed"
         assert project.dvc("status", "-q") == ""
 
         client.create_deployment_schedules(served.id, [(IntervalSchedule(interval=5), True)])
@@ -61,7 +57,7 @@ def test_one_process_serves_what_is_asked_for_and_what_is_due(project, client):
         assert eventually(due)[0].state.message == "6 up to date"
 
 
-def test_of_two_retrainings_the_second_is_cancelled(project, client):
+def test_second_of_two_retrainings_is_cancelled(project, client):
     project.hook("source", "wait_for go; exit 2")
     with started(project, "flows.serve", TOY_HOOKS=str(project.hooks)):
         eventually(lambda: deployment(client, "evaluate/evaluate"))
@@ -69,16 +65,14 @@ def test_of_two_retrainings_the_second_is_cancelled(project, client):
         first = client.create_flow_run_from_deployment(served.id)
         eventually((project.hooks / "source.started").exists)
         second = client.create_flow_run_from_deployment(served.id)
-        assert eventually(lambda: ended(client, second)).is_cancelled()
+        assert eventually(lambda: final_state(client, second)).is_cancelled()
         (project.hooks / "go").touch()
-        state = eventually(lambda: ended(client, first))
+        state = eventually(lambda: final_state(client, first))
         assert (state.name, state.message.split(":")[0]) == ("Invalid", "pipeline")
 
 
-def test_a_worker_of_a_pool_runs_what_prefect_yaml_names_and_ends_what_is_cancelled(
-    project, client
-):
-    """The crons and time limits are those of params.yaml."""
+def test_worker_runs_deployments_of_prefect_yaml(project, client):
+    """With the crons and time limits of params.yaml; a cancelled run ends."""
     from prefect.client.schemas.actions import WorkPoolCreate
 
     crons = {"operate.retrain": "7 3 * * 1", "operate.evaluate": None}
@@ -100,40 +94,39 @@ def test_a_worker_of_a_pool_runs_what_prefect_yaml_names_and_ends_what_is_cancel
     assert served.parameters == LIMITS | {"stage_timeout_seconds": 1800}
     assert served.job_variables == {"env": {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}}
     assert len(client.read_automations_by_name(NAME)) == 1
-    project.hook("source", "sleep 1000 & wait_for never")
+    project.hook("source", LINGER)
     cancelled = client.create_flow_run_from_deployment(served.id, parameters={"retries": 3})
     words = ("prefect", "worker", "start", "--pool", "synesthesia")
     with started(project, *words, TOY_HOOKS=str(project.hooks)):
         wait_for(project.hooks / "source.started")
-        assert at_work(project, "step.sh source", "sleep")
-        cancel(client, cancelled.id)
-        assert eventually(lambda: ended(client, cancelled)).name == "Cancelled"
-        eventually(lambda: not at_work(project, "step.sh source", "sleep"))
+        assert project.processes("step.sh source", "sleep")
+        cancel(client, cancelled)
+        assert eventually(lambda: final_state(client, cancelled)).name == "Cancelled"
+        eventually(lambda: not project.processes("step.sh source", "sleep"))
         assert "source" in (ran := project.ran()) and len(ran) == len(set(ran))
 
         project.hook("source", "")
         run = client.create_flow_run_from_deployment(served.id)
-        assert eventually(lambda: ended(client, run)).name == "Completed"
+        assert eventually(lambda: final_state(client, run)).name == "Completed"
     assert project.dvc("status", "-q") == ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("url", "message"),
     [
         ("", "PREFECT_API_URL is not set"),
-        ("http://127.0.0.1:9/api", "no server of Prefect's answers at http://127.0.0.1:9/api"),
+        ("http://127.0.0.1:9/api", "no Prefect server answers at http://127.0.0.1:9/api"),
     ],
 )
-def test_without_a_server_it_is_said_how_to_start_one(project, url, message):
+def test_missing_server_says_how_to_start_one(project, url, message):
     done = run_python("-m", "flows.serve", cwd=project.path, PREFECT_API_URL=url)
-    assert done.returncode == 2
-    assert message in done.stderr and "make services" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert_refused(done, message)
+    assert "make services" in done.stderr
 
 
-def test_a_block_that_is_not_there_is_named(project, prefect_api):
+def test_missing_block_is_named(project, prefect_api):
     params = change(shipped(), {"operate.notify": "slack-webhook/nobody"})
     write_params(project.path / "params.yaml", params)
     done = run_python("-m", "flows.serve", cwd=project.path)
-    assert done.returncode == 2
-    assert "operate.notify: Prefect has no block 'slack-webhook/nobody'" in done.stderr
+    assert_refused(done, "operate.notify: Prefect has no block 'slack-webhook/nobody'")

@@ -7,20 +7,23 @@ import time
 import pandas as pd
 import yaml
 
-from components.data.tables import QUARANTINE, SAMPLES, read_table
-from tests.clone import TRACKED
-from tests.shrunk import small_params
-from tests.stages import STAGES
+from components.data.samples import asset_column, read_samples
+from components.data.tables import read_table
+from components.ingest.quarantine import QUARANTINE
+from components.modalities.registry import MODALITIES
+from tests.support.clone import TRACKED
+from tests.support.params import small_params
+from tests.support.stages import STAGES
 
 AUDIO = {"preprocess_audio", "features_audio", "align", "train", "evaluate", "register"}
 
 
-def test_the_small_settings_run_everything(done):
+def test_every_stage_runs(done):
     lock = yaml.safe_load(done.read("dvc.lock"))
     assert list(lock["stages"]) == list(STAGES)
 
 
-def test_afterwards_nothing_is_left_to_do(done):
+def test_nothing_is_left_to_do(done):
     before = done.read("dvc.lock")
     assert json.loads(done.run("dvc", "status", "--json")) == {}
     assert "up to date" in done.run("dvc", "repro")
@@ -28,14 +31,14 @@ def test_afterwards_nothing_is_left_to_do(done):
     assert not list((done.path / "work").glob("*"))
 
 
-def test_only_results_that_belong_to_git_are_new_to_it(done):
+def test_git_sees_tracked_results_only(done):
     names = {line[3:] for line in done.git("status", "--porcelain", "-uall").splitlines()}
     ignored = {name for name in names if name.startswith("mlruns")}
     assert names - ignored <= {*TRACKED, ".gitignore", "data/.gitignore", "models/.gitignore"}
     assert set(TRACKED) <= names
 
 
-def test_nothing_that_is_tracked_names_this_machine_or_the_time(pair):
+def test_tracked_files_name_neither_machine_nor_time(pair):
     made, _ = pair
     for path in [*TRACKED, "reports/registration.json"]:
         text = made.read(path).decode()
@@ -43,12 +46,12 @@ def test_nothing_that_is_tracked_names_this_machine_or_the_time(pair):
             assert secret not in text, path
 
 
-def test_every_sample_s_assets_are_there_and_no_split_shares_an_image(done):
-    samples = read_table(done.path / "data/samples.parquet", SAMPLES)
+def test_samples_have_their_assets_and_splits_share_none(done):
+    samples = read_samples(done.path / "data/samples.parquet", MODALITIES)
     read_table(done.path / "data/quarantine.parquet", QUARANTINE)
-    for m in ("image", "text", "audio"):
+    for m in MODALITIES:
         index = pd.read_parquet(done.path / f"data/media/{m}/index.parquet")
-        assert set(samples[f"{m}_id"].dropna()) == set(index["asset_id"])
+        assert set(samples[asset_column(m)].dropna()) == set(index["asset_id"])
         tensors = pd.read_parquet(done.path / f"data/tensors/{m}/index.parquet")
         features = pd.read_parquet(done.path / f"data/features/{m}/index.parquet")
         assert list(index["asset_id"]) == list(tensors["asset_id"]) == list(features["asset_id"])
@@ -56,29 +59,29 @@ def test_every_sample_s_assets_are_there_and_no_split_shares_an_image(done):
     assert set(samples["split"]) == {"train", "validation", "test"}
 
 
-def test_the_flow_leaves_the_very_same(pair):
+def test_flow_leaves_the_same_bytes(pair):
     done, flown = pair
     for name in (*TRACKED, "reports/registration.json", ".gitignore"):
         assert flown.read(name) == done.read(name), name
     assert json.loads(flown.run("dvc", "status", "--json")) == {}
 
 
-def test_a_change_to_one_modality_runs_its_branch_and_what_follows_only(again):
+def test_change_runs_its_branch_only(again):
     assert again.changed() == set()
-    again.set(**{"preprocess.audio.mels": 24})
+    again.set(**{"preprocess.audio.n_mels": 24})
     assert again.changed() == AUDIO
     again.set(**{"features.image.epochs": 3})
     assert again.changed() == {"features_image", "align", "train", "evaluate", "register"}
     again.set(**{"model.fusion": "concat"})
     assert again.changed() == {"train", "evaluate", "register"}
     again.set()
-    code = again.path / "components/model/processors/text.py"
+    code = again.path / "components/modalities/text/processing.py"
     code.write_text(code.read_text() + "\n# an edit\n")
     rest = {"preprocess_image", "features_image", "preprocess_audio", "features_audio"}
     assert again.changed() == set(STAGES) - {"ingest"} - rest
 
 
-def test_a_typo_in_the_settings_stops_it_before_any_work(again):
+def test_misspelt_setting_runs_nothing(again):
     params = small_params()
     params["train"]["epoch"] = params["train"].pop("epochs")
     (again.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))

@@ -1,1 +1,1 @@
-"""Readers, one a source; `components.ingest.__main__.SOURCES` names them."""
+"""Sources of data: one module per source."""

@@ -1,16 +1,16 @@
-"""What readers of files share: safe paths, text in UTF-8, names of splits, and clear errors."""
+"""Helpers of readers of files: safe paths, UTF-8 text, names of splits, clear errors."""
 
 import codecs
 import difflib
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 
-from components.common.errors import InputError
-from components.data.tables import Split
-from components.ingest.record import BadRow, Media
+from components.common.errors import InputError, listed
+from components.data.samples import Split
+from components.ingest.records import Media, RowError
 
 SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("train", "training", "restval"), "train"),
@@ -18,44 +18,24 @@ SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[/\\]")  # Windows' paths too
-SHOWN = 10  # names that an error lists
-SHORT = 80  # characters of a value that an error shows
-
-
-class RowError(Exception):
-    """Why no record can be made of a row: asset, reason and detail as of a `BadRow`."""
-
-    def __init__(self, asset: str | None, reason: str, detail: str):
-        super().__init__(detail)
-        self.asset, self.reason, self.detail = asset, reason, detail
-
-    def at(self, line: str) -> BadRow:
-        """The bad row at a place of the source."""
-        return BadRow(line, self.asset, self.reason, self.detail)
+Folder = Callable[[str], Media]  # the file that a row names by its path from a folder
+MAX_SHOWN = 80  # characters of a value in an error message
 
 
 def short(value: object) -> str:
-    """A value as an error shows it."""
-    text = repr(value[: SHORT + 1] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= SHORT else f"{text[:SHORT]}…"
+    """Return a value as an error message shows it."""
+    text = repr(value[: MAX_SHOWN + 1] if isinstance(value, str | bytes) else value)
+    return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
 def media_file(root: Path, name: str, folder: str = "") -> Media:
-    """The media file that a row names by its path from a folder. Whether it is there shows later.
+    """Return the media file, which may not exist, that a row names; its key is its path from root.
 
-    Args:
-        root: without symbolic links, as `Path.resolve` gives it; the file is below it.
-        name: with slashes, as `images/cat.png`.
-        folder: its path from the root; empty for the root itself.
-
-    Returns:
-        The file, whose key is its path from the root.
-
-    Raises:
-        RowError: `path_invalid`, `path_backslash`, `path_absolute` or `path_outside`.
+    `root` has no symbolic links; `name` starts at `folder`, whose path starts at the root. Raises
+    `RowError`: `path_invalid`, `path_backslash`, `path_absolute` or `path_outside`.
     """
     if "\0" in name or not name.strip() or not is_unicode(name):
-        raise RowError(None, "path_invalid", f"the path {short(name)} can name no file")
+        raise RowError(None, "path_invalid", f"the path {short(name)} cannot name a file")
     if ABSOLUTE.match(name):
         detail = f"the path {short(name)} is absolute, expected one below ingest.root"
         raise RowError(name, "path_absolute", detail)
@@ -71,13 +51,13 @@ def media_file(root: Path, name: str, folder: str = "") -> Media:
 
 
 def read_file(path: str) -> bytes:
-    """The bytes of a file; for a path a row, where pathlib would keep every part of each."""
+    """Return the bytes of a file. Unlike pathlib it caches no path; there is one per row."""
     with open(path, "rb") as stream:
         return stream.read()
 
 
 def lies_below(root: Path, path: str | Path) -> bool:
-    """Whether `path`, symbolic links followed, is in `root`, which has none."""
+    """Return whether `path`, symbolic links followed, is in `root`, which has none."""
     folder, name = os.path.split(path)
     plain = name not in (".", "..") and not os.path.islink(path)
     real = f"{_real_folder(folder)}/{name}" if plain else os.path.realpath(path)
@@ -90,15 +70,9 @@ def _real_folder(folder: str) -> str:
 
 
 def source_path(root: Path, name: str, setting: str) -> Path:
-    """The file or folder in the root, or the root itself, that a setting names.
+    """Return the file or folder in `root` (without symbolic links), or the root, of a setting.
 
-    Args:
-        root: without symbolic links.
-        name: the path from the root.
-        setting: its key in params.yaml.
-
-    Raises:
-        InputError: it lies elsewhere, or there is none; names the nearest one.
+    Raises `InputError` if it lies elsewhere, or there is none, and names the nearest one.
     """
     path = root / name
     if os.path.isabs(name) or not (path == root or lies_below(root, path)):
@@ -111,34 +85,62 @@ def source_path(root: Path, name: str, setting: str) -> Path:
     return path
 
 
+def folder(root: Path, name: str, setting: str) -> Folder:
+    """Return the folder that a setting names; raise `InputError` unless it is below the root."""
+    root = root.resolve()
+    if not source_path(root, name, setting).is_dir():
+        raise InputError(
+            f"{setting}: {name} below ingest.root ({root}) is a file, expected a folder"
+        )
+    return partial(media_file, root, folder=name)
+
+
+def file(root: Path, name: str, setting: str) -> Path:
+    """Return the file that a setting names; raise `InputError` unless it is below the root."""
+    path = source_path(root.resolve(), name, setting)
+    if not path.is_file():
+        raise InputError(
+            f"{setting}: {name} below ingest.root ({root}) is a folder, expected a file"
+        )
+    return path
+
+
+def optional_file(root: Path, name: str | None, setting: str) -> Path | None:
+    """Return the same, or None if the setting is left out."""
+    return None if name is None else file(root, name, setting)
+
+
+def refuse_same_name(files: list[Path]) -> None:
+    """Raise `InputError` if files of two folders have the same name: ids of rows start with it."""
+    seen: dict[str, Path] = {}
+    for path in files:
+        if path.name in seen:
+            raise InputError(
+                f"{path} and {seen[path.name]} have the same name, which the ids of their rows "
+                "start with. Rename one of them"
+            )
+        seen[path.name] = path
+
+
 def surroundings(path: Path) -> str:
-    """What lies where `path` should be: the nearest name and a few others."""
+    """Return what is where `path` should be: the nearest name and a few others."""
     folder = next(parent for parent in path.parents if parent.is_dir())
     missing = path.relative_to(folder).parts[0]
     names = sorted(entry.name for entry in folder.iterdir())
-    return f"{nearest(missing, names)}{folder} holds {listed(names)}"
+    return f"{did_you_mean(missing, names)}{folder} holds {listed(names)}"
 
 
-def nearest(word: str, names: Iterable[str]) -> str:
-    """A question with the name that is most like `word`; nothing if none is like it."""
+def did_you_mean(word: str, names: Iterable[str]) -> str:
+    """Return a question with the name most similar to `word`; empty if none is similar."""
     near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
     return f"Did you mean {near[0]!r}? " if near else ""
 
 
-def listed(names: list[str]) -> str:
-    """The first names, and how many more there are."""
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}" if names else "nothing"
-
-
 def lines(path: Path) -> Iterator[tuple[int, str]]:
-    r"""The lines of a text file with their numbers, from 1; each ends in \n, the last one maybe.
+    r"""Yield the lines of a text file with their numbers from 1; each but the last ends in \n.
 
-    A byte-order mark is left out, and \r\n becomes \n. A line that is not UTF-8 is passed on with
-    surrogates in the place of its bad bytes: see `is_unicode`.
-
-    Raises:
-        InputError: the file is UTF-16.
+    A byte-order mark is removed, and \r\n becomes \n. Bytes that are not UTF-8 become surrogates:
+    see `is_unicode`. Raises `InputError` for UTF-16.
     """
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
@@ -151,7 +153,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def is_unicode(text: str) -> bool:
-    """Whether UTF-8 can hold a text: whether it has no lone surrogates."""
+    """Return whether UTF-8 can encode a text, that is, it has no lone surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -160,14 +162,8 @@ def is_unicode(text: str) -> bool:
 
 
 def known_split(word: str, asset: str) -> Split:
-    """The split that a word of the field `asset` means.
-
-    Raises:
-        RowError: `split_unknown`.
-    """
-    split = SPLIT_NAMES.get(word.strip().casefold())
-    if split is None:
-        names = ", ".join(SPLIT_NAMES)
-        detail = f"{asset!r} holds {short(word)}, expected one of: {names}"
-        raise RowError(asset, "split_unknown", detail)
-    return split
+    """Return the split that a word of the field `asset` means, or raise `RowError`."""
+    if split := SPLIT_NAMES.get(word.strip().casefold()):
+        return split
+    detail = f"{asset!r} holds {short(word)}, expected one of: {', '.join(SPLIT_NAMES)}"
+    raise RowError(asset, "split_unknown", detail)

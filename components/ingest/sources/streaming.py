@@ -1,84 +1,25 @@
-"""What the readers of published data sets share: JSON as a stream, and look-ups on disk."""
+"""Helpers of readers of published data sets: JSON as a stream, and look-ups on disk."""
 
 import codecs
 import json
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import ijson
 
 from components.common.errors import InputError
-from components.ingest.record import Media
-from components.ingest.sources.files import RowError, media_file, short, source_path
+from components.ingest.records import Record, RowError, Rows
+from components.ingest.sources.files import is_unicode, short
 
 CHUNK = 16_384  # bytes of JSON whose elements are in memory together
 
 
-@dataclass(frozen=True)
-class Folder:
-    """A folder below the root whose files the rows of a source name.
+def json_items(path: Path, key: str, required: bool = True) -> Iterator[tuple[str, Any]]:
+    """Yield the elements of the list `key` of the JSON object in a file, each with its place.
 
-    Attributes:
-        root: the root, without symbolic links.
-        name: the folder's path from the root, `.` for the root itself.
-    """
-
-    root: Path
-    name: str
-
-    def media(self, name: str) -> Media:
-        """The file that a row names: see `media_file`."""
-        return media_file(self.root, name, self.name)
-
-
-def folder(root: Path, name: str, setting: str) -> Folder:
-    """The folder below the root that a setting names.
-
-    Raises:
-        InputError: it lies elsewhere, or there is none.
-    """
-    root = root.resolve()
-    if not source_path(root, name, setting).is_dir():
-        raise InputError(f"{setting}: {name} below ingest.root ({root}) is a file, no folder")
-    return Folder(root, name)
-
-
-def file(root: Path, name: str, setting: str) -> Path:
-    """The file below the root that a setting names.
-
-    Raises:
-        InputError: it lies elsewhere, or there is none.
-    """
-    path = source_path(root.resolve(), name, setting)
-    if not path.is_file():
-        raise InputError(f"{setting}: {name} below ingest.root ({root}) is a folder, no file")
-    return path
-
-
-def refuse_same_name(files: list[Path]) -> None:
-    """Refuse files of one name in several folders, since the ids of their rows start with it.
-
-    Raises:
-        InputError: two files have the same name.
-    """
-    seen: dict[str, Path] = {}
-    for path in files:
-        if path.name in seen:
-            raise InputError(
-                f"{path} and {seen[path.name]} have the same name, which the ids of their rows "
-                "start with. Rename one of them"
-            )
-        seen[path.name] = path
-
-
-def items(path: Path, key: str, required: bool = True) -> Iterator[tuple[str, Any]]:
-    """The elements of the list `key` of the JSON object in a file, one by one, each with its place.
-
-    Raises:
-        InputError: the file is not JSON, or `required` and it has no such list or an empty one.
+    Raises `InputError` if it is not JSON, or if the list is `required` and missing or empty.
     """
     number = -1
     with open(path, "rb") as stream:
@@ -91,11 +32,11 @@ def items(path: Path, key: str, required: bool = True) -> Iterator[tuple[str, An
         except (ijson.JSONError, UnicodeDecodeError) as error:
             raise InputError(
                 f"{path} is not JSON, by what is found in its first {stream.tell()} bytes: "
-                f"{_first_line(error)}. Fetch the file again"
+                f"{_first_line(error)}. Download the file again"
             ) from error
     if required and number < 0:
         raise InputError(
-            f"{path}: found no element in a list {key!r}, expected a JSON object with one. "
+            f"{path}: found no element in a list {key!r}, expected a JSON object with that list. "
             "Check that the setting names the right file"
         )
 
@@ -107,28 +48,39 @@ def _first_line(error: Exception) -> str:
     return message.splitlines()[0]
 
 
-def identity(item: Any, field: str) -> str:
-    """A field that is an id, a whole number or a string, as a string.
+def each_item(
+    path: Path,
+    key: str,
+    take: Callable[[str, Any], Record | None],
+    id_field: str | None = None,
+    required: bool = True,
+) -> Rows:
+    """Call `take` with a row id and an element of the list `key`, one by one.
 
-    Raises:
-        RowError: it is missing or something else.
+    Yield the records that it returns, and a bad row for each `RowError` that it raises. The row id
+    is the element's place, or made from its field `id_field`; `required` as for `json_items`.
     """
+    for place, item in json_items(path, key, required):
+        row_id = row_id_of(path, item, id_field, place) if id_field else place
+        try:
+            if record := take(row_id, item):
+                yield record
+        except RowError as error:
+            yield error.at(row_id)
+
+
+def identity(item: Any, field: str) -> str:
+    """Return an id, a whole number or a string, as a string; raise `RowError` if it is neither."""
     value = present(item, field)
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise _invalid(field, value, "a whole number or a string")
-    try:
-        str(value).encode()
-    except UnicodeEncodeError as error:
-        raise _invalid(field, value, "UTF-8") from error
+    if not is_unicode(str(value)):
+        raise _invalid(field, value, "UTF-8")
     return str(value)
 
 
 def string(item: Any, field: str) -> str:
-    """A field that is a string.
-
-    Raises:
-        RowError: it is missing or something else.
-    """
+    """Return a field that is a string; raise `RowError` if it is missing or something else."""
     value = present(item, field)
     if not isinstance(value, str):
         raise _invalid(field, value, "a string")
@@ -136,11 +88,7 @@ def string(item: Any, field: str) -> str:
 
 
 def present(item: Any, field: str) -> Any:
-    """A field that is there and not null.
-
-    Raises:
-        RowError: it is not, or the item has no fields.
-    """
+    """Return a field; raise `RowError` if it is missing or null, or the item has no fields."""
     if not isinstance(item, dict):
         raise RowError(None, "row_malformed", f"found {short(item)}, expected an object")
     if item.get(field) is None:
@@ -154,8 +102,8 @@ def _invalid(field: str, value: Any, expected: str) -> RowError:
     )
 
 
-def line_of(path: Path, item: Any, field: str, place: str) -> str:
-    """The file's name and the item's id, or its place if it has none."""
+def row_id_of(path: Path, item: Any, field: str, place: str) -> str:
+    """Return the file's name and the item's id, or its place if it has none."""
     try:
         return f"{path.name}:{identity(item, field)}"
     except RowError:
@@ -170,11 +118,11 @@ class Lookup:
 
     def __init__(self):
         self._database = sqlite3.connect("")
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute(
-            "CREATE TABLE entries (number INTEGER PRIMARY KEY, key TEXT, value TEXT, taken INTEGER)"
+        self._database.executescript(
+            "PRAGMA journal_mode = OFF;"
+            "CREATE TABLE entries (number INTEGER PRIMARY KEY, key TEXT, value TEXT, taken INT);"
+            "CREATE INDEX by_key ON entries (key);"
         )
-        self._database.execute("CREATE INDEX by_key ON entries (key)")
 
     def close(self) -> None:
         """Delete the database."""
@@ -187,21 +135,17 @@ class Lookup:
         )
 
     def get(self, key: str) -> list[Any]:
-        """The values of a key in the order added."""
-        found = self._database.execute(
-            "SELECT value FROM entries WHERE key = ? ORDER BY number", (key,)
-        )
-        return [json.loads(value) for (value,) in found]
+        """Return the values of a key in the order added."""
+        query = "SELECT value FROM entries WHERE key = ? ORDER BY number"
+        return [json.loads(value) for (value,) in self._database.execute(query, (key,))]
 
     def take(self, key: str) -> list[Any]:
-        """The same, and `rest` will leave them out."""
+        """Return the same, and leave them out of `rest`."""
         self._database.execute("UPDATE entries SET taken = 1 WHERE key = ? AND NOT taken", (key,))
         return self.get(key)
 
     def rest(self) -> Iterator[tuple[str, Any]]:
-        """Every key and value that was not taken, in the order added."""
-        found = self._database.execute(
-            "SELECT key, value FROM entries WHERE NOT taken ORDER BY number"
-        )
-        for key, value in found:
+        """Yield every key and value that was not taken, in the order added."""
+        query = "SELECT key, value FROM entries WHERE NOT taken ORDER BY number"
+        for key, value in self._database.execute(query):
             yield key, json.loads(value)

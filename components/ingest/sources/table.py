@@ -1,97 +1,97 @@
-"""Tables: CSV, JSON Lines and Parquet files whose columns `params.yaml` maps."""
+"""Tables: CSV, JSON Lines and Parquet files, whose columns the settings map."""
 
 import csv
 import json
 import math
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from itertools import islice
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pydantic import Field
 
-from components.common.errors import InputError
-from components.data.tables import Split
-from components.ingest.record import BadRow, Media, Record, Rows, Value
-from components.ingest.settings import ColumnSettings, TableSettings
+from components.common.errors import InputError, listed
+from components.data.samples import Split
+from components.ingest.records import BadRow, Media, Record, RowError, Rows, Value
 from components.ingest.sources.files import (
-    RowError,
+    did_you_mean,
     is_unicode,
     known_split,
     lies_below,
     lines,
-    listed,
     media_file,
-    nearest,
     short,
     surroundings,
 )
-from components.modalities.registry import MODALITIES
+from components.ingest.sources.source import Source, SourceContext, SourceSettings
+from components.modalities.registry import MODALITIES, ModalityName, modality
 
-ROLES = ("id", *MODALITIES, "split")
 LARGEST_CELL = 2**24  # characters of a CSV cell; a quote that is never closed ends there
 BATCH = 64  # rows of a columnar file that are Python objects at once
 EXACT = 2**53  # whole numbers up to it are floats without loss
 
 
+class ColumnSettings(SourceSettings):
+    """What the columns of a source's files are: those of modalities hold texts or files."""
+
+    columns: Annotated[dict[ModalityName, str], Field(min_length=1)]
+    id: str | None = None  # column of the ids of rows
+    split: str | None = None  # column of splits
+
+    def mapped(self) -> dict[str, str]:
+        """Return setting → column, without settings that are left out."""
+        named = {f"columns.{m}": column for m, column in self.columns.items()}
+        others = {"id": self.id, "split": self.split}
+        return named | {key: column for key, column in others.items() if column}
+
+
+class TableSettings(ColumnSettings):
+    """Options of tables."""
+
+    kind: Literal["table"] = "table"
+    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]  # globs below the root
+
+
 @dataclass(frozen=True)
 class Row:
-    """One row of a file, nothing in it checked.
+    """One row of a file, unchecked."""
 
-    Attributes:
-        place: the file, and the line or row in it.
-        cells: values by column; a `RowError` in the place of one that cannot be read.
-    """
-
-    place: str
-    cells: Mapping[str, Any]
+    place: str  # the file, and the line or row in it
+    cells: Mapping[str, Any]  # by column; a `RowError` if it cannot be read
 
 
 class File(Protocol):
-    """A file with rows.
-
-    Attributes:
-        path: where it lies.
-        name: its path from the root.
-        columns: all its columns; none if it has no row that can be read.
-        values: those of them that a record can hold as a value.
-    """
+    """A file with rows."""
 
     path: Path
-    name: str
-    columns: tuple[str, ...]
-    values: tuple[str, ...]
+    name: str  # its path from the root
+    columns: tuple[str, ...]  # none if no row can be read
+    values: tuple[str, ...]  # columns that a record can hold as values
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row | BadRow]:
-        """Every row, with those of `columns` that the file has."""
+        """Yield every row, with at least those of `columns` that the file has."""
+        ...
 
 
-def read(settings: TableSettings, root: Path) -> Rows:
-    """Every row of the files that match, the files sorted by their paths.
+def read(settings: TableSettings, context: SourceContext) -> Rows:
+    """Return every row of the matching files, sorted by path.
 
-    Raises:
-        InputError: no file matches, a file cannot be read, or it lacks a column that is mapped.
+    Raises `InputError` if no file matches, one cannot be read, or one lacks a mapped column.
     """
-    root = root.resolve()
+    root = context.root.resolve()
     paths = {path for pattern in settings.files for path in _matches(root, pattern)}
-    files = [
-        open_table(path, path.relative_to(root).as_posix(), "ingest.table.files")
-        for path in sorted(paths)
-    ]
-    return records([(file, None) for file in files], settings, root, "ingest.table")
+    return records([(_open(path, root), None) for path in sorted(paths)], settings, root)
 
 
 def _matches(root: Path, pattern: str) -> list[Path]:
-    """The files that a glob matches.
-
-    Raises:
-        InputError: there are none, or one lies elsewhere than below the root.
-    """
-    setting = "ingest.table.files"
+    """Return the files that a glob matches; raise `InputError` if none, or one outside the root."""
+    setting = "ingest.source.files"
     if not pattern or Path(pattern).is_absolute() or ".." in Path(pattern).parts:
         raise InputError(
             f"{setting}: found {pattern!r}, expected a path below ingest.root ({root}), such as "
@@ -110,23 +110,14 @@ def _matches(root: Path, pattern: str) -> list[Path]:
     return found
 
 
-def open_table(path: Path, name: str, setting: str) -> File:
-    """A table, its format chosen by its suffix.
-
-    Args:
-        path: where it lies.
-        name: its path from the root, which the places of its rows start with.
-        setting: the key in params.yaml that led to it.
-
-    Raises:
-        InputError: the suffix is unknown, or the file cannot be read.
-    """
+def _open(path: Path, root: Path) -> File:
+    """Open a table; its suffix decides its format."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(
-            f"{setting}: {path} is no table that can be read, expected a name that ends in one "
+            f"ingest.source.files: {path} has an unknown format, expected a name that ends in one "
             f"of: {', '.join(FORMATS)}"
         )
-    return FORMATS[path.suffix.lower()](path, name)
+    return FORMATS[path.suffix.lower()](path, path.relative_to(root).as_posix())
 
 
 class Csv:
@@ -136,26 +127,22 @@ class Csv:
         self.path, self.name, self._delimiter = path, name, delimiter
         _, header = next(self._records(), (0, csv.Error("the file is empty")))
         if isinstance(header, csv.Error) or not is_unicode("".join(header)):
-            found = header if isinstance(header, csv.Error) else "it is not UTF-8"
-            raise InputError(f"{path}: found no header with the names of the columns: {found}")
+            reason = header if isinstance(header, csv.Error) else "it is not UTF-8"
+            raise InputError(f"{path}: no header with the names of the columns: {reason}")
         self._header = header
         self.columns = self.values = tuple(filter(None, header))
-        _refuse_twins(self)
+        _refuse_duplicate_columns(self)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row | BadRow]:
-        """Every row but blank lines; its place is its first line."""
-        wanted = [(n, column) for n, column in enumerate(self._header) if column in set(columns)]
-        records = self._records()
-        next(records)
-        for number, cells in records:
+        """Yield every row except blank lines; its place is its first line."""
+        for number, cells in islice(self._records(), 1, None):
             place = f"{self.name}:{number}"
             try:
-                self._check(cells)
-                yield Row(place, {column: cells[n] for n, column in wanted})
+                yield Row(place, dict(zip(self._header, self._checked(cells), strict=True)))
             except RowError as error:
                 yield error.at(place)
 
-    def _check(self, cells: list[str] | csv.Error) -> None:
+    def _checked(self, cells: list[str] | csv.Error) -> list[str]:
         if isinstance(cells, csv.Error):
             raise RowError(None, "row_malformed", f"the row cannot be read: {cells}")
         if not is_unicode("".join(cells)):
@@ -163,12 +150,13 @@ class Csv:
         if len(cells) != len(self._header):
             detail = f"found {len(cells)} cells, expected {len(self._header)} as in the header"
             raise RowError(None, "row_malformed", detail)
+        return cells
 
     def _records(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
-        """The cells of each record with its first line's number; an error if it is malformed.
+        """Yield the cells of each record with its first line's number; an error if malformed.
 
-        A malformed record is its first line alone: a quote too many does not swallow the rows
-        below it.
+        A malformed record is its first line alone, so that an extra quote does not swallow the
+        rows below it.
         """
         csv.field_size_limit(LARGEST_CELL)
         source = _Lines(self.path)
@@ -188,7 +176,7 @@ class Csv:
 
 
 class _Lines:
-    """The lines of a file; those taken for a record that turns out to be none are given back."""
+    """Lines of a file, which can be given back if they turn out not to be part of a record."""
 
     def __init__(self, path: Path):
         self._lines = lines(path)
@@ -203,30 +191,23 @@ class _Lines:
         return self.taken[-1][1]
 
     def give_back(self) -> None:
-        """Let all lines taken but the first be taken again."""
+        """Return all taken lines but the first."""
         self._waiting.extendleft(reversed(self.taken[1:]))
 
 
 class JsonLines:
-    """One JSON object a line; a key that a line lacks is empty there."""
+    """One JSON object per line; a key that a line lacks is empty there."""
 
     def __init__(self, path: Path, name: str):
         self.path, self.name = path, name
         keys: dict[str, None] = {}
-        for row in self._objects():
+        for row in self.rows():
             if isinstance(row, Row):
                 keys |= dict.fromkeys(row.cells)
         self.columns = self.values = tuple(keys)
 
-    def rows(self, columns: Iterable[str]) -> Iterator[Row | BadRow]:
-        """Every row but blank lines; its place is its line."""
-        wanted = set(columns)
-        for row in self._objects():
-            if isinstance(row, Row):
-                row = Row(row.place, {k: v for k, v in row.cells.items() if k in wanted})
-            yield row
-
-    def _objects(self) -> Iterator[Row | BadRow]:
+    def rows(self, columns: Iterable[str] = ()) -> Iterator[Row | BadRow]:
+        """Yield every row except blank lines; its place is its line."""
         for number, line in lines(self.path):
             if not line.isspace():
                 place = f"{self.name}:{number}"
@@ -237,11 +218,7 @@ class JsonLines:
 
 
 def _json_object(line: str) -> dict[str, Any]:
-    """The object in a line.
-
-    Raises:
-        RowError: there is none.
-    """
+    """Return the object in a line; raise `RowError` if it does not hold one."""
     if not is_unicode(line):
         raise RowError(None, "row_not_utf8", "the line is not UTF-8")
     try:
@@ -255,32 +232,55 @@ def _json_object(line: str) -> dict[str, Any]:
     return found
 
 
-class Parquet:
-    """Parquet; a list, a number or Hugging Face's structs of media are fine in a cell."""
+class Columnar:
+    """A file of Arrow record batches; cells may be lists or Hugging Face's structs of media."""
+
+    def __init__(self, path: Path, name: str, schema: pa.Schema, features: Mapping[str, Any]):
+        self.path, self.name = path, name
+        self.columns = tuple(schema.names)
+        self.values = tuple(field.name for field in schema if not _holds_bytes(field.type))
+        self._classes = _class_names(_features(schema, path)) | _class_names(features)
+
+    def wanted(self, columns: Iterable[str]) -> list[str]:
+        """Return those of `columns` that the file has, in its order."""
+        return [column for column in self.columns if column in set(columns)]
+
+    def batch_rows(self, batch: pa.RecordBatch, first: int) -> Iterator[Row]:
+        """Yield the rows of a batch, numbered from `first`; class labels become their names."""
+        for start in range(0, batch.num_rows, BATCH):
+            piece, columns = batch.slice(start, BATCH), {}
+            for column in piece.schema.names:
+                columns[column] = _cells(piece.column(column))
+                if names := self._classes.get(column):
+                    columns[column] = [_label(column, value, names) for value in columns[column]]
+            for row in range(piece.num_rows):
+                cells = {column: values[row] for column, values in columns.items()}
+                yield Row(f"{self.name}:{first + start + row}", cells)
+
+
+class Parquet(Columnar):
+    """Parquet."""
 
     def __init__(self, path: Path, name: str):
-        self.path, self.name = path, name
         try:
-            with pq.ParquetFile(path) as file:
-                schema = file.schema_arrow
+            schema = pq.read_schema(path)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(f"{path} is not Parquet: {error}. Fetch or write it again") from error
-        self._classes = class_names(schema_features(schema, path))
-        self.columns = tuple(schema.names)
-        self.values = value_columns(schema)
-        _refuse_twins(self)
+            raise InputError(
+                f"{path} is not Parquet: {error}. Download or save it again"
+            ) from error
+        super().__init__(path, name, schema, {})
+        _refuse_duplicate_columns(self)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row | BadRow]:
-        """Every row; its place is its number from 0, as pandas counts."""
-        wanted = [column for column in self.columns if column in set(columns)]
-        first = 0
+        """Yield every row; its place is its number from 0, as pandas counts."""
+        wanted, first = self.wanted(columns), 0
         with pq.ParquetFile(self.path) as file:
             for group in range(file.num_row_groups):
                 number = first
                 first += file.metadata.row_group(group).num_rows
                 try:
                     for batch in file.iter_batches(BATCH, row_groups=[group], columns=wanted):
-                        yield from batch_rows(batch, self._classes, self.name, number)
+                        yield from self.batch_rows(batch, number)
                         number += batch.num_rows
                 except (pa.ArrowException, OSError) as error:
                     detail = f"the row group cannot be read: {error}"
@@ -297,14 +297,9 @@ FORMATS = {
 }
 
 
-def _refuse_twins(file: File) -> None:
+def _refuse_duplicate_columns(file: File) -> None:
     if twins := sorted({name for name in file.columns if file.columns.count(name) > 1}):
         raise InputError(f"{file.path} has two columns of one name: {listed(twins)}. Rename one")
-
-
-def value_columns(schema: pa.Schema) -> tuple[str, ...]:
-    """The columns that a record can hold as a value: those without bytes."""
-    return tuple(field.name for field in schema if not _holds_bytes(field.type))
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
@@ -313,24 +308,20 @@ def _holds_bytes(kind: pa.DataType) -> bool:
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
 
 
-def schema_features(schema: pa.Schema, path: Path) -> dict[str, Any]:
-    """What `datasets` wrote into a schema about its columns; nothing if it did not write it.
-
-    Raises:
-        InputError: what it wrote is not JSON.
-    """
+def _features(schema: pa.Schema, path: Path) -> dict[str, Any]:
+    """Return what `datasets` stored in a schema about its columns; empty if it did not write it."""
     content = (schema.metadata or {}).get(b"huggingface", b"{}")
     try:
         return json.loads(content).get("info", {}).get("features") or {}
     except (ValueError, AttributeError) as error:
         raise InputError(
             f"{path}: the metadata 'huggingface' of its schema cannot be read: {error}. "
-            "Write the file again"
+            "Save the file again"
         ) from error
 
 
-def class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The names of the classes of every column of class labels, or of lists of them."""
+def _class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return the class names of every column of class labels, or of lists of them."""
     found = {}
     for column, feature in features.items():
         while isinstance(feature, list) or (isinstance(feature, dict) and "feature" in feature):
@@ -340,24 +331,10 @@ def class_names(features: Mapping[str, Any]) -> dict[str, list[str]]:
     return found
 
 
-def batch_rows(
-    batch: pa.RecordBatch, classes: Mapping[str, list[str]], name: str, first: int
-) -> Iterator[Row]:
-    """The rows of a batch, numbered from `first`; class labels become their names."""
-    columns = {}
-    for column in batch.schema.names:
-        columns[column] = _cells(batch.column(column))
-        if names := classes.get(column):
-            columns[column] = [_label(column, value, names) for value in columns[column]]
-    for row in range(batch.num_rows):
-        cells = {column: values[row] for column, values in columns.items()}
-        yield Row(f"{name}:{first + row}", cells)
-
-
 def _cells(column: pa.Array) -> list[Any]:
     try:
         return column.to_pylist()
-    except (ValueError, OverflowError):  # strings that are not UTF-8, dates that no calendar has
+    except (ValueError, OverflowError):  # invalid UTF-8, impossible dates
         return [_cell(scalar) for scalar in column]
 
 
@@ -369,7 +346,7 @@ def _cell(scalar: pa.Scalar) -> Any:
 
 
 def _label(column: str, value: Any, names: list[str]) -> Any:
-    """The name of a class; -1 is an unknown one."""
+    """Return the name of a class; None for -1, which is unknown."""
     if isinstance(value, list):
         return [_label(column, item, names) for item in value]
     if not isinstance(value, int) or value == -1:
@@ -381,62 +358,51 @@ def _label(column: str, value: Any, names: list[str]) -> Any:
 
 
 def records(
-    files: list[tuple[File, Split | None]], settings: ColumnSettings, root: Path, setting: str
+    files: Sequence[tuple[File, Split | None]], settings: ColumnSettings, root: Path
 ) -> Rows:
-    """The rows of files as records; columns that are not mapped are passed on as values.
+    """Return the rows of files as records; columns that are not mapped become values.
 
-    Args:
-        files: each with the split that its rows are in, unless a column says it.
-        settings: what the columns are.
-        root: without symbolic links; paths in the rows start there.
-        setting: the key of `settings` in params.yaml.
-
-    Raises:
-        InputError: a file lacks a column that is mapped; before any row is read.
+    Each file comes with the split of its rows, unless a column says it. Paths in the rows start at
+    `root`, which has no symbolic links. Raises `InputError`, before any row is read, if a file
+    lacks a column that is mapped.
     """
     for file, _ in files:
-        _check_columns(file, settings, setting)
-    mapped = {column for role in ROLES if (column := getattr(settings, role))}
+        for setting, column in settings.mapped().items():
+            if file.columns and column not in file.columns:
+                raise InputError(
+                    f"ingest.source.{setting}: {file.path} has no column {column!r}. "
+                    f"{did_you_mean(column, file.columns)}It has: {', '.join(file.columns)}"
+                )
+    mapped = set(settings.mapped().values())
     values = dict.fromkeys(c for file, _ in files for c in file.values if c not in mapped)
     return (
-        row if isinstance(row, BadRow) else to_record(row, split, settings, list(values), root)
+        row if isinstance(row, BadRow) else _record(row, split, settings, list(values), root)
         for file, split in files
         for row in file.rows([*mapped, *values])
     )
 
 
-def _check_columns(file: File, settings: ColumnSettings, setting: str) -> None:
-    for role in ROLES:
-        column = getattr(settings, role)
-        if column and file.columns and column not in file.columns:
-            raise InputError(
-                f"{setting}.{role}: {file.path} has no column {column!r}. "
-                f"{nearest(column, file.columns)}It has: {', '.join(file.columns)}"
-            )
-
-
-def to_record(
+def _record(
     row: Row, split: Split | None, settings: ColumnSettings, values: list[str], root: Path
 ) -> Record | BadRow:
-    """A row as a record, or why there is none."""
-    cells, line = row.cells, row.place
+    """Return a row as a record, or why it cannot be one."""
+    cells, row_id = row.cells, row.place
     try:
-        line = _text("id", cells.get(settings.id)) or row.place
+        row_id = _text("id", settings.id and cells.get(settings.id)) or row.place
         media = {}
-        for modality in MODALITIES:
-            column = getattr(settings, modality)
-            make = _text_media if modality == "text" else partial(_file_media, row.place, root)
+        for m in MODALITIES:
+            column = settings.columns.get(m)
+            make = _text_media if modality(m).is_inline else partial(_file_media, row.place, root)
             if column and (found := make(column, cells.get(column))):
-                media[modality] = found
+                media[m] = found
         if not media:
-            columns = [column for m in MODALITIES if (column := getattr(settings, m))]
-            raise RowError(None, "row_empty", f"nothing is in {', '.join(columns)}")
+            raise RowError(None, "row_empty", f"empty: {', '.join(settings.columns.values())}")
         if settings.split:
             word = _text(settings.split, cells.get(settings.split))
             split = known_split(word, settings.split) if word else None
-        return Record(line, split, media, {c: _value(cells.get(c)) for c in values})
+        return Record(row_id, split, media, {c: _value(cells.get(c)) for c in values})
     except RowError as error:
-        return error.at(line)
+        return error.at(row_id)
 
 
 def _text_media(column: str, value: Any) -> Media | None:
@@ -445,7 +411,7 @@ def _text_media(column: str, value: Any) -> Media | None:
 
 
 def _file_media(place: str, root: Path, column: str, value: Any) -> Media | None:
-    """A media file by its path, its bytes, or Hugging Face's struct of both."""
+    """Return a media file by its path, its bytes, or Hugging Face's struct of both."""
     if isinstance(value, dict) and "path" in value:
         value = value["path"] if value.get("bytes") is None else value["bytes"]
     if isinstance(value, bytes):
@@ -455,11 +421,7 @@ def _file_media(place: str, root: Path, column: str, value: Any) -> Media | None
 
 
 def _text(column: str, value: Any) -> str | None:
-    """A cell as text; None if it is blank.
-
-    Raises:
-        RowError: it is neither text nor a number.
-    """
+    """Return a cell as text, None if it is blank; raise `RowError` if it is a list."""
     value = _value(value)
     if isinstance(value, tuple):
         raise RowError(column, "row_malformed", f"{column!r} holds a list, expected one text")
@@ -469,11 +431,7 @@ def _text(column: str, value: Any) -> str | None:
 
 
 def _value(value: Any) -> Value:
-    """A cell as a record holds it.
-
-    Raises:
-        RowError: the cell could not be read.
-    """
+    """Return a cell as a record holds it; raise the error of one that could not be read."""
     match value:
         case RowError():
             raise value
@@ -493,3 +451,6 @@ def _value(value: Any) -> Value:
             return json.dumps(value, ensure_ascii=False, default=str)
         case _:
             return str(value)
+
+
+SOURCE = Source(TableSettings, read)

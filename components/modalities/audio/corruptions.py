@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn.functional import pad
 from torchaudio import functional
 
-from components.modalities.audio.decoding import blocks, open_sound
-from components.modalities.audio.spectrogram import resampler
+from components.modalities.audio.decoding import decode
+from components.modalities.audio.processing import resampler
 from components.modalities.corruption import Alter, Corruption
 
 PACKET = 0.02  # seconds of sound that a network sends at a time
@@ -29,19 +29,18 @@ def on_wave(alter: Callable[..., Tensor]) -> Alter:
     """Files to files, from a function of samples, float32 [S], and their rate in Hz."""
 
     @wraps(alter)
-    def on_file(content: bytes, level, chance: np.random.Generator) -> bytes:
-        with open_sound(content) as sound:
-            rate, wave = sound.samplerate, np.concatenate(list(blocks(sound)))
+    def on_file(content: bytes, level, rng: np.random.Generator) -> bytes:
+        samples, rate = decode(content)
+        changed = alter(torch.from_numpy(samples), rate, level, rng)
         file = io.BytesIO()
-        changed = alter(torch.from_numpy(wave), rate, level, chance)
         soundfile.write(file, changed.numpy(), rate, "PCM_16", format="WAV")
         return file.getvalue()
 
     return on_file
 
 
-def _normal(chance: np.random.Generator, count: int) -> Tensor:
-    return torch.from_numpy(chance.standard_normal(count, np.float32))
+def _normal(rng: np.random.Generator, count: int) -> Tensor:
+    return torch.from_numpy(rng.standard_normal(count, np.float32))
 
 
 def _round(count: int) -> int:
@@ -54,53 +53,43 @@ def _added(wave: Tensor, noise: Tensor, ratio: float) -> Tensor:
 
 
 @on_wave
-def white_noise(wave: Tensor, rate: int, ratio: float, chance) -> Tensor:
+def white_noise(wave: Tensor, rate: int, ratio: float, rng) -> Tensor:
     """Noise with as much power at every frequency, at a signal-to-noise ratio in dB."""
-    return _added(wave, _normal(chance, len(wave)), ratio)
+    return _added(wave, _normal(rng, len(wave)), ratio)
 
 
 @on_wave
-def pink_noise(wave: Tensor, rate: int, ratio: float, chance) -> Tensor:
+def pink_noise(wave: Tensor, rate: int, ratio: float, rng) -> Tensor:
     """Noise whose power falls with the frequency, as a street's, at a ratio in dB."""
     count = _round(len(wave))
-    spectrum = torch.fft.rfft(_normal(chance, count))
+    spectrum = torch.fft.rfft(_normal(rng, count))
     falling = torch.arange(len(spectrum)).clamp(min=1).rsqrt()
     return _added(wave, torch.fft.irfft(spectrum * falling, count)[: len(wave)], ratio)
 
 
 @on_wave
-def reverberation(wave: Tensor, rate: int, room: tuple[float, float], chance) -> Tensor:
+def reverberation(wave: Tensor, rate: int, room: tuple[float, float], rng) -> Tensor:
     """A room: its echo is noise that decays (Polack 1988).
 
-    Args:
-        wave: the sound.
-        rate: of its samples.
-        room: seconds until the echo has lost 60 dB, and how much stronger the direct sound is, dB.
-        chance: of the noise.
+    `room`: seconds until the echo has lost 60 dB, and how much stronger the direct sound is, dB.
     """
     seconds, ratio = room
     count = math.ceil(seconds * rate)
     decay = 10 ** (-3 * torch.arange(count) / count)  # 60 dB: a thousandth of the amplitude
-    echo = _normal(chance, count) * decay
+    echo = _normal(rng, count) * decay
     echo *= 10 ** (-ratio / 20) / echo.norm()
     echo = pad(echo, (0, _round(len(wave) + count) - len(wave) - count + 1))
     return wave + functional.fftconvolve(wave, echo)[: len(wave)]
 
 
 @on_wave
-def fast(wave: Tensor, rate: int, ratio: tuple[int, int], chance) -> Tensor:
-    """Played faster and thereby higher, by a fraction."""
+def speed(wave: Tensor, rate: int, ratio: tuple[int, int], rng) -> Tensor:
+    """Played faster and thereby higher, by a fraction; below 1 more slowly and lower."""
     return resampler(*ratio)(wave)
 
 
 @on_wave
-def slow(wave: Tensor, rate: int, ratio: tuple[int, int], chance) -> Tensor:
-    """Played more slowly and thereby lower, by a fraction."""
-    return resampler(*ratio)(wave)
-
-
-@on_wave
-def pitch(wave: Tensor, rate: int, ratio: tuple[int, int], chance) -> Tensor:
+def pitch(wave: Tensor, rate: int, ratio: tuple[int, int], rng) -> Tensor:
     """Higher by a fraction and no shorter: stretched by a phase vocoder, then played faster."""
     factor, window = ratio[0] / ratio[1], torch.hann_window(WINDOW)
     options = {"n_fft": WINDOW, "hop_length": HOP, "window": window}
@@ -112,7 +101,7 @@ def pitch(wave: Tensor, rate: int, ratio: tuple[int, int], chance) -> Tensor:
 
 
 @on_wave
-def telephone(wave: Tensor, rate: int, band: tuple[int, int], chance) -> Tensor:
+def telephone(wave: Tensor, rate: int, band: tuple[int, int], rng) -> Tensor:
     """Only a band of frequencies in Hz is left, by filters of second order."""
     low, high = band
     wave = functional.highpass_biquad(wave, rate, low)
@@ -120,37 +109,40 @@ def telephone(wave: Tensor, rate: int, band: tuple[int, int], chance) -> Tensor:
 
 
 @on_wave
-def clipping(wave: Tensor, rate: int, gain: float, chance) -> Tensor:
+def clipping(wave: Tensor, rate: int, gain: float, rng) -> Tensor:
     """So many dB too loud: the peak would be there, if it were not cut off."""
     peak = max(float(wave.abs().max()), QUIETEST)
     return functional.gain(wave / peak, gain).clamp(-1, 1)
 
 
 @on_wave
-def quiet(wave: Tensor, rate: int, loss: float, chance) -> Tensor:
+def quiet(wave: Tensor, rate: int, loss: float, rng) -> Tensor:
     """So many dB more quiet."""
     return functional.gain(wave, -loss)
 
 
 @on_wave
-def packet_loss(wave: Tensor, rate: int, share: float, chance) -> Tensor:
+def packet_loss(wave: Tensor, rate: int, share: float, rng) -> Tensor:
     """A share of the packets is silent."""
     size = round(PACKET * rate)
-    arrived = chance.random(math.ceil(len(wave) / size)) >= share
+    arrived = rng.random(math.ceil(len(wave) / size)) >= share
     return wave * torch.from_numpy(arrived).repeat_interleave(size)[: len(wave)]
 
 
 CORRUPTIONS = {
-    "white_noise": Corruption("audio", white_noise, (30, 20, 10, 5, 0)),
+    "white_noise": Corruption("audio", white_noise, (30, 20, 10, 5, 0), is_quick=True),
     "pink_noise": Corruption("audio", pink_noise, (30, 20, 10, 5, 0)),
     "reverberation": Corruption(
-        "audio", reverberation, ((0.2, 12), (0.4, 8), (0.6, 4), (1.0, 0), (1.5, -4))
+        "audio", reverberation, ((0.2, 12), (0.4, 8), (0.6, 4), (1.0, 0), (1.5, -4)), is_quick=True
     ),
-    "fast": Corruption("audio", fast, ((11, 10), (6, 5), (27, 20), (3, 2), (7, 4))),
-    "slow": Corruption("audio", slow, ((10, 11), (5, 6), (20, 27), (2, 3), (4, 7))),
+    "fast": Corruption("audio", speed, ((11, 10), (6, 5), (27, 20), (3, 2), (7, 4)), is_quick=True),
+    "slow": Corruption("audio", speed, ((10, 11), (5, 6), (20, 27), (2, 3), (4, 7))),
     "pitch": Corruption("audio", pitch, ((18, 17), (9, 8), (6, 5), (4, 3), (3, 2))),
     "telephone": Corruption(
-        "audio", telephone, ((100, 7000), (200, 5000), (300, 3400), (400, 2500), (500, 1800))
+        "audio",
+        telephone,
+        ((100, 7000), (200, 5000), (300, 3400), (400, 2500), (500, 1800)),
+        is_quick=True,
     ),
     "clipping": Corruption("audio", clipping, (6, 12, 18, 24, 30)),
     "quiet": Corruption("audio", quiet, (20, 30, 40, 50, 60)),

@@ -1,42 +1,30 @@
-"""Sound files to samples.
-
-Without torch, so that the ingest stage checks with the same code what is converted later.
-"""
+"""Decodes sound files to samples, without torch: ingest checks files with it."""
 
 import io
 import math
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import soundfile
 
-LOWEST_RATE, HIGHEST_RATE = 8_000, 192_000  # Hz
-LOUDEST = 2.0**31  # of a sample's magnitude: 32-bit numbers that were stored as floats reach it
-BLOCK = 2**20  # samples, of all channels together, that are decoded at once
+from components.modalities.modality import UnusableAsset
+
+MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
+MAX_MAGNITUDE = 2.0**31  # of a sample; 32-bit numbers stored as floats reach it
+BLOCK = 2**20  # samples of all channels that are decoded at once
 NO_HEADER = 24  # libsndfile's error when the rate is below 1 or the length below 0
-
-
-class BadSound(ValueError):
-    """A sound that cannot be used; `reason` is a stable code."""
-
-    def __init__(self, reason: str, detail: str):
-        super().__init__(detail)
-        self.reason = reason
 
 
 @contextmanager
 def open_sound(content: bytes) -> Iterator[soundfile.SoundFile]:
-    """The decoder of a sound file; its format is found in the content.
-
-    Raises:
-        BadSound: it is no sound, its header is impossible, or decoding fails while it is open.
-    """
+    """Open a sound file, whose content tells the format; UnusableAsset if it cannot be decoded."""
     if not content:
-        raise BadSound("audio_empty", "the file is empty")
+        raise UnusableAsset("audio_empty", "the file is empty")
     try:
         with soundfile.SoundFile(_File(content)) as sound:
-            if not LOWEST_RATE <= sound.samplerate <= HIGHEST_RATE:
+            if not MIN_RATE <= sound.samplerate <= MAX_RATE:
                 raise _bad_rate(f"{sound.samplerate} Hz")
             yield sound
     except soundfile.LibsndfileError as error:
@@ -44,63 +32,49 @@ def open_sound(content: bytes) -> Iterator[soundfile.SoundFile]:
             raise _bad_rate("impossible") from error
         # Not str(error): it names an address in memory, which differs from run to run.
         detail = f"the sound cannot be decoded: {error.error_string}"
-        raise BadSound("audio_undecodable", detail) from error
+        raise UnusableAsset("audio_undecodable", detail) from error
 
 
-def blocks(sound: soundfile.SoundFile, limit: float = math.inf) -> Iterator[np.ndarray]:
-    """The samples of an open sound, its channels averaged, as float32 [s] after [s].
+def blocks(sound: soundfile.SoundFile, limit: int = sys.maxsize) -> Iterator[np.ndarray]:
+    """Yield blocks of samples, float32 [s], with the channels averaged, `limit` samples in all.
 
-    What a header declares is never allocated: a block is read, and reading ends where the samples
-    do.
-
-    Args:
-        sound: from `open_sound`.
-        limit: samples after which to stop.
+    The length that a header declares is never allocated: reading ends where the samples end.
 
     Raises:
-        BadSound: there is no sample, or one that is not finite or beyond all measure.
+        UnusableAsset: there is no sample, or one that is not finite or too large.
     """
     size, done = max(1, BLOCK // sound.channels), 0
     while done < limit and len(block := sound.read(min(size, limit - done), dtype="float32")):
-        _check(block)
+        peak = np.abs(block).max()  # not a number if any sample is not
+        if not np.isfinite(peak):
+            detail = "the sound holds samples that are infinite or not a number"
+            raise UnusableAsset("audio_not_finite", detail)
+        if peak > MAX_MAGNITUDE:
+            detail = f"a sample is {peak:.3g}, expected at most {MAX_MAGNITUDE:.3g}"
+            raise UnusableAsset("audio_too_loud", detail)
         done += len(block)
         yield block if block.ndim == 1 else block.mean(axis=1)
     if not done:
-        raise BadSound("audio_empty", "the sound has no samples")
+        raise UnusableAsset("audio_empty", "the sound has no samples")
 
 
-def decode(content: bytes, seconds: float) -> tuple[np.ndarray, int]:
-    """The first `seconds` of a sound, its channels averaged: float32 [S], and its rate in Hz.
-
-    Raises:
-        BadSound: see `open_sound` and `blocks`.
-    """
+def decode(content: bytes, seconds: float | None = None) -> tuple[np.ndarray, int]:
+    """Return a sound or its first seconds, as of `blocks`, float32 [S], and its rate in Hz."""
     with open_sound(content) as sound:
-        rate = sound.samplerate
-        return np.concatenate(list(blocks(sound, math.ceil(seconds * rate)))), rate
+        limit = sys.maxsize if seconds is None else math.ceil(seconds * sound.samplerate)
+        return np.concatenate(list(blocks(sound, limit))), sound.samplerate
 
 
 class _File(io.BytesIO):
-    """A file in memory whose position stays where it is when a damaged header sends it below 0."""
+    """A file in memory that ignores seeks below 0, which damaged headers cause."""
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         try:
             return super().seek(offset, whence)
-        except ValueError:  # would be printed with a traceback: libsndfile cannot pass it on
+        except ValueError:  # libsndfile cannot pass it on, so it would be printed
             return self.tell()
 
 
-def _bad_rate(found: str) -> BadSound:
-    return BadSound(
-        "audio_rate", f"the sample rate is {found}, expected {LOWEST_RATE} to {HIGHEST_RATE} Hz"
-    )
-
-
-def _check(block: np.ndarray) -> None:
-    peak = np.abs(block).max()  # not a number if any sample is not
-    if not np.isfinite(peak):
-        raise BadSound(
-            "audio_not_finite", "the sound holds samples that are infinite or not a number"
-        )
-    if peak > LOUDEST:
-        raise BadSound("audio_too_loud", f"a sample is {peak:.3g}, expected at most {LOUDEST:.3g}")
+def _bad_rate(found: str) -> UnusableAsset:
+    detail = f"the sample rate is {found}, expected {MIN_RATE} to {MAX_RATE} Hz"
+    return UnusableAsset("audio_rate", detail)

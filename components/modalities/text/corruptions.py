@@ -17,9 +17,9 @@ def on_text(alter: Callable[..., str]) -> Alter:
     """Files to files, from a function of texts."""
 
     @wraps(alter)
-    def on_file(content: bytes, level: float, chance: np.random.Generator) -> bytes:
+    def on_file(content: bytes, level: float, rng: np.random.Generator) -> bytes:
         text = content.decode()
-        changed = alter(text, level, chance)
+        changed = alter(text, level, rng)
         return changed.encode() if changed.strip() else content
 
     return on_file
@@ -38,9 +38,9 @@ NEIGHBOURS = dict(_neighbours())
 
 
 @on_text
-def typos(text: str, share: float, chance: np.random.Generator) -> str:
+def typos(text: str, share: float, rng: np.random.Generator) -> str:
     """A share of the letters is mistyped: the key beside, left out, twice, or after the next."""
-    hit, kind, key = chance.random((3, len(text)))
+    hit, kind, key = rng.random((3, len(text)))
     result, pending = [], ""
     for place, sign in enumerate(text):
         typed, later = sign, ""
@@ -61,17 +61,17 @@ def typos(text: str, share: float, chance: np.random.Generator) -> str:
 
 
 @on_text
-def word_drop(text: str, share: float, chance: np.random.Generator) -> str:
+def word_drop(text: str, share: float, rng: np.random.Generator) -> str:
     """A share of the words is left out."""
     words = text.split()
-    return " ".join(w for w, u in zip(words, chance.random(len(words)), strict=True) if u >= share)
+    return " ".join(w for w, u in zip(words, rng.random(len(words)), strict=True) if u >= share)
 
 
 @on_text
-def word_order(text: str, share: float, chance: np.random.Generator) -> str:
+def word_order(text: str, share: float, rng: np.random.Generator) -> str:
     """A share of the words changes places with any other word, one after the other."""
     words = text.split()
-    hit, other = chance.random((2, len(words)))
+    hit, other = rng.random((2, len(words)))
     for place in np.flatnonzero(hit < share):
         partner = int(other[place] * len(words))
         words[place], words[partner] = words[partner], words[place]
@@ -79,33 +79,33 @@ def word_order(text: str, share: float, chance: np.random.Generator) -> str:
 
 
 @on_text
-def casing(text: str, share: float, chance: np.random.Generator) -> str:
+def casing(text: str, share: float, rng: np.random.Generator) -> str:
     """A share of the letters changes from small to capital or back."""
     return "".join(
         sign.swapcase() if u < share else sign
-        for sign, u in zip(text, chance.random(len(text)), strict=True)
+        for sign, u in zip(text, rng.random(len(text)), strict=True)
     )
 
 
 @on_text
-def punctuation(text: str, share: float, chance: np.random.Generator) -> str:
+def punctuation(text: str, share: float, rng: np.random.Generator) -> str:
     """A share of the signs that are neither letter nor digit nor space is left out."""
-    kept = chance.random(len(text)) >= share
+    kept = rng.random(len(text)) >= share
     return "".join(s for s, k in zip(text, kept, strict=True) if k or s.isalnum() or s.isspace())
 
 
 @on_text
-def run_together(text: str, share: float, chance: np.random.Generator) -> str:
+def run_together(text: str, share: float, rng: np.random.Generator) -> str:
     """A share of the spaces is left out."""
-    kept = chance.random(len(text)) >= share
+    kept = rng.random(len(text)) >= share
     return "".join(s for s, k in zip(text, kept, strict=True) if k or not s.isspace())
 
 
 CORRUPTIONS = {
-    "typos": Corruption("text", typos, (0.03, 0.06, 0.1, 0.15, 0.25)),
-    "word_drop": Corruption("text", word_drop, (0.1, 0.2, 0.3, 0.4, 0.5)),
+    "typos": Corruption("text", typos, (0.03, 0.06, 0.1, 0.15, 0.25), is_quick=True),
+    "word_drop": Corruption("text", word_drop, (0.1, 0.2, 0.3, 0.4, 0.5), is_quick=True),
     "word_order": Corruption("text", word_order, (0.1, 0.2, 0.3, 0.4, 0.5)),
-    "casing": Corruption("text", casing, (0.1, 0.25, 0.5, 0.75, 1.0)),
+    "casing": Corruption("text", casing, (0.1, 0.25, 0.5, 0.75, 1.0), is_quick=True),
     "punctuation": Corruption("text", punctuation, (0.2, 0.4, 0.6, 0.8, 1.0)),
     "run_together": Corruption("text", run_together, (0.1, 0.2, 0.3, 0.4, 0.5)),
 }

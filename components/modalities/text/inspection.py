@@ -1,30 +1,30 @@
-"""Whether a text can be used."""
+"""Checks texts."""
 
 import unicodedata
 
 from components.common.errors import Problem
-from components.modalities.facts import Facts
-from components.modalities.text.decoding import LONGEST, normalise
+from components.modalities.modality import Facts, Preview
+from components.modalities.text.decoding import MAX_CHARACTERS, decode, normalise
 
-UNSEEN = {"Zs", "Zl", "Zp", "Cc", "Cf"}  # Unicode's spaces, controls and marks such as joiners
+INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf"}  # Unicode's spaces, controls and formatting marks
 
 
 def inspect(content: bytes) -> Facts | Problem:
-    """Decode a text, or say what is wrong with it.
-
-    Returns:
-        `characters` as the model gets them; `bytes` of the source.
-    """
+    """Return the number of `characters` after normalisation, or why a text cannot be used."""
     try:
         text = content.decode()
     except UnicodeDecodeError as error:
         return Problem("text_not_utf8", f"the text is not UTF-8: {error}")
     if "\0" in text:
         return Problem("text_nul", f"the text holds NUL, as character {text.index(chr(0)) + 1}")
-    if len(text) > LONGEST:
-        return Problem(
-            "text_too_long", f"the text has {len(text)} characters, expected at most {LONGEST}"
-        )
-    if all(unicodedata.category(character) in UNSEEN for character in text):
+    if len(text) > MAX_CHARACTERS:
+        detail = f"the text has {len(text)} characters, expected at most {MAX_CHARACTERS}"
+        return Problem("text_too_long", detail)
+    if all(unicodedata.category(character) in INVISIBLE for character in text):
         return Problem("text_empty", "the text is empty")
-    return {"characters": len(normalise(text)), "bytes": len(content)}
+    return {"characters": len(normalise(text))}
+
+
+def preview(content: bytes) -> Preview:
+    """Return the text."""
+    return Preview(text=decode(content))

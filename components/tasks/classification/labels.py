@@ -1,76 +1,62 @@
-"""One of several classes."""
+"""Labels that are one of several classes."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-import numpy as np
-import pandas as pd
 import pyarrow as pa
 
 from components.common.errors import Problem
-from components.tasks.label_parsing import word
-from components.tasks.labels import Learner, PredictedLabels, Vocabulary
+from components.tasks.labels import LabelEncoder, Labels, Vocabulary, parse_word
 
 
 @dataclass
-class ClassLearner(Learner):
+class ClassLabelEncoder(LabelEncoder):
     """The classes that occur, sorted."""
 
     classes: set[str] = field(default_factory=set)
 
-    def add(self, label: str) -> None:
-        """See `Learner`."""
-        self.classes.add(label)
+    def add(self, label: str | Sequence[str]) -> None:
+        self.classes.update(classes_in(label))
 
     def finish(self) -> Vocabulary:
-        """See `Learner`."""
         if len(self.classes) < 2:
             raise self._refuse(f"{len(self.classes)} classes", "at least 2 are needed")
         return {"classes": sorted(self.classes)}
 
 
 @dataclass(frozen=True)
-class ClassLabels(PredictedLabels):
-    """A class a sample."""
+class ClassLabels(Labels):
+    """One class per sample."""
 
     TYPE = pa.string()
-    Learner = ClassLearner
-    COMPARED = "accuracy"
+    parse = staticmethod(parse_word)
+    Encoder = ClassLabelEncoder
 
     classes: Sequence[str]
 
     @cached_property
     def codes(self) -> dict[str, int]:
-        """The place of each class."""
+        """Position of each class."""
         return {name: code for code, name in enumerate(self.classes)}
 
-    @staticmethod
-    def parse(value: str | float | Sequence[str] | None) -> str | Problem | None:
-        """See `Labels`."""
-        return None if value is None else word(value)
+    @property
+    def output_names(self) -> Sequence[str]:
+        """Meaning of each output of a head, see `Task`."""
+        return self.classes
 
-    def problem(self, label: str) -> Problem | None:
-        """See `Labels`."""
-        return unknown([label], self.codes)
-
-    def metrics(self, rows: pd.DataFrame) -> dict[str, float]:
-        """The share of the predictions that are right."""
-        return {"accuracy": float((rows["target"] == rows["prediction"]).mean())}
-
-    def shares(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
-        """See `Labels`."""
-        return (~self.wrong(rows)).to_numpy(float), np.ones(len(rows))
-
-    def wrong(self, rows: pd.DataFrame) -> pd.Series:
-        """See `Labels`."""
-        return rows["target"] != rows["prediction"]
-
-
-def unknown(labels: Sequence[str], classes: Container[str]) -> Problem | None:
-    """The problem of labels that are not among the classes."""
-    if new := [label for label in labels if label not in classes]:
-        named = ", ".join(map(repr, new))
-        verb = "does" if len(new) == 1 else "do"
+    def problem(self, label: str | Sequence[str]) -> Problem | None:
+        unknown = [name for name in classes_in(label) if name not in self.codes]
+        if not unknown:
+            return None
+        named = ", ".join(map(repr, unknown))
+        verb = "does" if len(unknown) == 1 else "do"
         return Problem("label_unknown", f"{named} {verb} not occur in the training split")
-    return None
+
+
+def classes_in(label: str | Sequence[str]) -> Sequence[str]:
+    """Return the classes in a label, which is one class or a set of them."""
+    return [label] if isinstance(label, str) else label
+
+
+LABELS = ClassLabels

@@ -1,8 +1,8 @@
-"""How much texts have in common: BLEU-4, ROUGE-L and CIDEr-D, as coco-caption computes them.
+"""BLEU-4, ROUGE-L and CIDEr-D, as coco-caption computes them.
 
-coco-caption (Chen et al. 2015) is what captions are compared with all over the literature; given
-the same words these are its numbers. It takes words from a program in Java; here a regular
-expression splits texts by the same rules: lower case, contractions in two, no punctuation.
+coco-caption (Chen et al. 2015) is the standard evaluation of captions; given the same words these
+are its numbers. It splits texts with a program in Java; here a regular expression follows the same
+rules: lower case, contractions in two, no punctuation.
 """
 
 import math
@@ -10,117 +10,100 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 ORDERS = range(1, 5)  # of the n-grams
-RECALL = 1.2  # so many times as important as precision, in ROUGE-L
-SPREAD = 6.0  # words that a length may differ by, a standard deviation, in CIDEr-D
-TINY, SMALL = 1e-15, 1e-9  # keep BLEU from dividing by 0
+BETA = 1.2  # weight of recall against precision in ROUGE-L
+LENGTH_SIGMA = 6.0  # words, standard deviation of the length penalty of CIDEr-D
+TINY, SMALL = 1e-15, 1e-9  # as in coco-caption, against division by 0
 
-ALONE = "\u3040-\u30ff\u3400-\u9fff"  # Japanese and Chinese: no spaces, so a sign is a word
+ALONE = "\u3040-\u30ff\u3400-\u9fff"  # Japanese and Chinese: without spaces, a character is a word
 WORDS = re.compile(
     rf"[{ALONE}]"
     r"|[^\W\d_]+?(?=n't\b)|n't\b|'(?:s|m|d|re|ve|ll)\b"  # do n't, it 's
     r"|\d+(?:[.,:]\d+)+"
     rf"|[^\W{ALONE}]+(?:-[^\W{ALONE}]+)*"
-    r"""|[^\w\s'"`.?!,:;()\[\]{}“”„«»‘…–—。、！？「」-]"""  # a sign that is no punctuation: $, &
+    r"""|[^\w\s'"`.?!,:;()\[\]{}“”„«»‘…–—。、！？「」-]"""  # symbols other than punctuation: $, &
 )
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A text, and the texts that would have been right."""
+    """A prediction and its references."""
 
-    said: str
-    given: tuple[str, ...]
+    prediction: str
+    references: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Overlap:
-    """What a text has in common with its references.
+    """What a prediction has in common with its references."""
 
-    Attributes:
-        right: its n-grams that a reference has too, for each of `ORDERS`.
-        all: its n-grams, likewise.
-        length: its words.
-        wanted: the words of the reference that is nearest in length.
-        rouge: its ROUGE-L.
-    """
-
-    right: tuple[int, ...]
-    all: tuple[int, ...]
-    length: int
-    wanted: int
-    rouge: float
+    matches: list[int]  # n-grams that a reference has too, per order
+    total: list[int]  # n-grams of the prediction, per order
+    length: int  # words of the prediction
+    reference_length: int  # words of the reference that is nearest in length
 
 
-@lru_cache(maxsize=1 << 16)  # the same texts come with every subset of modalities
+@lru_cache(maxsize=1 << 16)  # the same texts occur with every subset of modalities
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text, as they are compared."""
+    """Return the words of a text."""
     return tuple(WORDS.findall(text.lower().replace("’", "'")))
 
 
 @lru_cache(maxsize=1 << 16)
 def grams(text: str) -> Counter[tuple[str, ...]]:
-    """How often each n-gram occurs in a text; not to be changed."""
+    """Return the count of each n-gram in a text; do not change it."""
     found = words(text)
     return Counter(found[i : i + n] for n in ORDERS for i in range(len(found) - n + 1))
 
 
 @lru_cache(maxsize=1 << 16)
 def overlap(pair: Pair) -> Overlap:
-    """What a text has in common with its references."""
-    said, length = grams(pair.said), len(words(pair.said))
-    most = Counter()
-    for reference in pair.given:
+    """Return what a prediction has in common with its references."""
+    predicted, length = grams(pair.prediction), len(words(pair.prediction))
+    most: Counter[tuple[str, ...]] = Counter()
+    for reference in pair.references:
         most |= grams(reference)
-    lengths = [len(words(reference)) for reference in pair.given]
-    return Overlap(
-        right=tuple(_sizes(said & most)),
-        all=tuple(_sizes(said)),
-        length=length,
-        wanted=min(lengths, key=lambda other: (abs(other - length), other)),
-        rouge=_rouge(words(pair.said), [words(reference) for reference in pair.given]),
-    )
+    lengths = [len(words(reference)) for reference in pair.references]
+    nearest = min(lengths, key=lambda other: (abs(other - length), other))
+    return Overlap(_counts(predicted & most), _counts(predicted), length, nearest)
 
 
-def _sizes(counts: Counter[tuple[str, ...]]) -> list[int]:
+def _counts(counts: Counter[tuple[str, ...]]) -> list[int]:
     return [sum(n for gram, n in counts.items() if len(gram) == order) for order in ORDERS]
 
 
 def bleu_4(pairs: Iterable[Pair]) -> float:
-    """The geometric mean of the precisions, shortened texts punished (Papineni et al. 2002)."""
+    """Return the geometric mean of the precisions times the brevity penalty (Papineni 2002)."""
     found = [overlap(pair) for pair in pairs]
-    length, wanted = sum(f.length for f in found), sum(f.wanted for f in found)
-    right = map(sum, zip(*(f.right for f in found), strict=True))
-    everything = map(sum, zip(*(f.all for f in found), strict=True))
-    return bleu(list(right), list(everything), length, wanted)
+    matches = [sum(counts) for counts in zip(*(f.matches for f in found), strict=True)]
+    total = [sum(counts) for counts in zip(*(f.total for f in found), strict=True)]
+    length, reference_length = sum(f.length for f in found), sum(f.reference_length for f in found)
+    return bleu(matches, total, length, reference_length)
 
 
-def bleu(right: Sequence[int], everything: Sequence[int], length: int, wanted: int) -> float:
-    """BLEU of a corpus, from its counts as `Overlap` has them."""
-    precisions = [(r + TINY) / (a + SMALL) for r, a in zip(right, everything, strict=True)]
-    ratio = (length + TINY) / (wanted + SMALL)
+def bleu(matches: Sequence[int], total: Sequence[int], length: int, reference_length: int) -> float:
+    """Return BLEU of a corpus from sums of the counts of `Overlap`."""
+    precisions = [(m + TINY) / (t + SMALL) for m, t in zip(matches, total, strict=True)]
+    ratio = (length + TINY) / (reference_length + SMALL)
     return math.prod(precisions) ** (1 / len(precisions)) * min(1.0, math.exp(1 - 1 / ratio))
 
 
-def rouge_l(pairs: Iterable[Pair]) -> float:
-    """The mean F of the longest common subsequences (Lin & Och 2004)."""
-    found = [overlap(pair).rouge for pair in pairs]
-    return sum(found) / len(found)
-
-
-def _rouge(said: Sequence[str], given: Sequence[Sequence[str]]) -> float:
+@lru_cache(maxsize=1 << 16)
+def rouge_l(pair: Pair) -> float:
+    """Return the F of the longest common subsequences (Lin & Och 2004)."""
+    said, given = words(pair.prediction), [words(reference) for reference in pair.references]
     common = [_common(said, reference) for reference in given]
     precision = max(common) / max(len(said), 1)
     recall = max(n / max(len(reference), 1) for n, reference in zip(common, given, strict=True))
     if not precision:
         return 0.0
-    return (1 + RECALL**2) * precision * recall / (recall + RECALL**2 * precision)
+    return (1 + BETA**2) * precision * recall / (recall + BETA**2 * precision)
 
 
 def _common(first: Sequence[str], second: Sequence[str]) -> int:
-    """The length of the longest sequence that both have, words between them aside."""
+    """Return the length of the longest common subsequence."""
     row = [0] * (len(second) + 1)
     for word in first:
         diagonal = 0
@@ -132,42 +115,38 @@ def _common(first: Sequence[str], second: Sequence[str]) -> int:
 
 
 def cider(pairs: Sequence[Pair]) -> float:
-    """CIDEr-D (Vedantam et al. 2015, equation 7 ff.): 10 × the mean similarity of n-grams' tf-idf.
+    """Return CIDEr-D (Vedantam et al. 2015, equation 7 ff.).
 
-    How rare an n-gram is follows from the references of all `pairs`, so that a score is of its
-    corpus; of a single pair it is 0.
+    It is 10 × the mean similarity of the tf-idf vectors of n-grams. The document frequencies are
+    those of the references of all `pairs`, so a score belongs to its corpus; of one pair it is 0.
     """
-    documents = Counter(gram for pair in pairs for gram in set().union(*map(grams, pair.given)))
+    documents = Counter(g for pair in pairs for g in set().union(*map(grams, pair.references)))
     rarity = {gram: math.log(len(pairs) / count) for gram, count in documents.items()}
-    unheard = math.log(len(pairs))
-    vectors: dict[str, dict] = {}
+    unseen = math.log(len(pairs))
 
+    @cache
     def vector(text: str) -> dict[tuple[str, ...], float]:
-        if text not in vectors:
-            vectors[text] = {g: n * rarity.get(g, unheard) for g, n in grams(text).items()}
-        return vectors[text]
+        return {gram: n * rarity.get(gram, unseen) for gram, n in grams(text).items()}
+
+    def similarity(said: str, reference: str) -> float:
+        shorter = _bigrams(said) - _bigrams(reference)
+        penalty = math.exp(-(shorter**2) / (2 * LENGTH_SIGMA**2))
+        return _cosine(vector(said), vector(reference)) * penalty
 
     def score(pair: Pair) -> float:
-        sums = [
-            _similarity(vector(pair.said), vector(reference))
-            * math.exp(-((_bigrams(pair.said) - _bigrams(reference)) ** 2) / (2 * SPREAD**2))
-            for reference in pair.given
-        ]
+        sums = [similarity(pair.prediction, reference) for reference in pair.references]
         return 10 * sum(sums) / len(sums)
 
-    counts = Counter(pairs)
-    return sum(count * score(pair) for pair, count in counts.items()) / len(pairs)
+    return sum(count * score(pair) for pair, count in Counter(pairs).items()) / len(pairs)
 
 
 def _bigrams(text: str) -> int:
-    """How many pairs of neighbours a text has: coco-caption takes them for its length."""
+    """Return the number of bigrams, which coco-caption takes for the length."""
     return max(len(words(text)) - 1, 0)
 
 
-def _similarity(
-    said: dict[tuple[str, ...], float], reference: dict[tuple[str, ...], float]
-) -> float:
-    """The cosine of two vectors, clipped at the reference's values; the mean over `ORDERS`."""
+def _cosine(said: dict[tuple[str, ...], float], reference: dict[tuple[str, ...], float]) -> float:
+    """Return the cosine of two vectors, clipped at the reference, averaged over `ORDERS`."""
     dots, squares, wanted = ([0.0] * len(ORDERS) for _ in range(3))
     for gram, value in said.items():
         other = reference.get(gram, 0.0)

@@ -1,4 +1,4 @@
-"""A number: squared error, in standard deviations."""
+"""Head of regression: squared error in standard deviations."""
 
 from collections.abc import Mapping, Sequence
 from typing import Self
@@ -8,56 +8,54 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from components.common.metrics import Metric
 from components.tasks.regression.labels import NumberLabels
-from components.tasks.task import Answers, Kind
+from components.tasks.task import Predictions, Task
 
 
-class Regression(NumberLabels, Kind):
+class Regression(NumberLabels, Task):
     """Targets are float [B]: standard deviations from the mean, NaN where unknown."""
 
-    ANSWER, CONFIDENCE = float, None
-    QUALITY = "absolute_error"
-    SQUARED = True
+    VALUE, CONFIDENCE = float, None
+    VALIDATION = Metric("absolute_error", higher_is_better=False, unit="standard deviations")
 
     @property
-    def names(self) -> Sequence[str]:
-        """See `Kind`: one number."""
+    def output_names(self) -> Sequence[str]:
         return ["number"]
 
     def inherit(
-        self, fresh: Mapping[str, Tensor], known: Self, taught: Mapping[str, Tensor]
+        self, fresh: Mapping[str, Tensor], known: Self, trained: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        """See `Kind`: σ·z + μ stays what it was, though both have changed."""
+        """Rescale the weights, so that σ·z + μ stays the same with another σ and μ."""
         scale, shift = known.deviation / self.deviation, (known.mean - self.mean) / self.deviation
-        return {"weight": taught["weight"] * scale, "bias": taught["bias"] * scale + shift}
+        return {"weight": trained["weight"] * scale, "bias": trained["bias"] * scale + shift}
 
     def targets(self, labels: pd.Series) -> Tensor:
-        """See `Kind`."""
         numbers = labels.astype("float64").to_numpy()
         return torch.tensor((numbers - self.mean) / self.deviation, dtype=torch.float32)
 
     @staticmethod
     def loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
-        """See `Kind`: squared error."""
         known = Regression.known(targets)
         return F.mse_loss(logits[known, 0], targets[known]).nan_to_num()
 
     @staticmethod
-    def quality(logits: Tensor, targets: Tensor) -> float:
-        """See `Kind`: mean absolute error in standard deviations."""
+    def validate(logits: Tensor, targets: Tensor) -> float:
         return float((logits[:, 0] - targets).abs().mean())
 
     @staticmethod
     def average(logits: Tensor, votes: Tensor) -> Tensor:
-        """See `Kind`: the mean number."""
         return logits.masked_fill(~votes[..., None], 0.0).sum(1) / votes.sum(1, keepdim=True)
 
     @classmethod
-    def progress(cls, quality: float, goal: float | None) -> float:
-        """See `Kind`; the way starts at an error of 1, about that of always saying the mean."""
-        return min(1.0, max(0.0, 1.0 - quality) / (1.0 - (goal or 0.0)))
+    def progress(cls, value: float, goal: float | None) -> float:
+        """As `Task`; the way starts at an error of 1, about that of always predicting the mean."""
+        return min(1.0, max(0.0, 1.0 - value) / (1.0 - (goal or 0.0)))
 
-    def predict(self, logits: Tensor) -> Answers:
-        """See `Kind`: the number in the label's own unit."""
+    def predict(self, logits: Tensor) -> Predictions:
+        """Return the number in the unit of the label."""
         numbers = logits[:, 0].double() * self.deviation + self.mean
-        return Answers(numbers.tolist(), None)
+        return Predictions(numbers.tolist(), None)
+
+
+TASK = Regression

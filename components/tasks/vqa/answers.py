@@ -1,26 +1,22 @@
-"""Answers of people to a question about an image: spelt alike, and compared (Antol et al. 2015).
+"""Normalises and compares answers of people to questions about images (Antol et al. 2015).
 
-The processing is what the page https://visualqa.org/evaluation.html describes.
+The processing is described on https://visualqa.org/evaluation.html.
 """
 
 import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-ENOUGH = 3  # people who gave an answer make it wholly right
+ENOUGH = 3  # people who gave an answer make it fully right
 
 ARTICLES = {"a", "an", "the"}
-NUMBERS = {
-    word: str(number)
-    for number, word in enumerate(
-        ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-    )
-} | {"none": "0"}
+WORDS = "zero one two three four five six seven eight nine ten"
+NUMBERS = {word: str(number) for number, word in enumerate(WORDS.split())} | {"none": "0"}
 DIGIT_GROUP = re.compile(r"(?<=\d),(?=\d)")
 PERIOD = re.compile(r"\.(?!\d)")  # not that of a decimal
 PUNCTUATION = re.compile(r"[;/\[\]\"{}()=+\\_\-><@`,?!]")  # neither apostrophe nor colon
 
-CONTRACTED = {  # ending → what it follows; left out are those that spell another word: its, well
+CONTRACTED = {  # ending → stems; without those that spell another word: its, well
     "n't": "ai are ca could did do does had has have is might must need ought sha should was "
     "were wo would",
     "'ve": "could i might must should they we what where who would you",
@@ -39,7 +35,7 @@ CONTRACTIONS = {
 
 @lru_cache(maxsize=1 << 16)  # ten people often say the same
 def normalise(answer: str) -> str:
-    """An answer as it is compared; "" if it was articles and punctuation alone."""
+    """Return an answer in the form that is compared; "" if nothing but punctuation is left."""
     text = DIGIT_GROUP.sub("", answer.lower())
     text = PUNCTUATION.sub(" ", PERIOD.sub("", text))
     words = [NUMBERS.get(word, word) for word in text.split()]
@@ -47,12 +43,12 @@ def normalise(answer: str) -> str:
 
 
 def score(count: int) -> float:
-    """How right an answer is that `count` people gave: 0 to 1."""
+    """Return the score of an answer that `count` people gave, 0 to 1."""
     return min(count / ENOUGH, 1.0)
 
 
 def accuracy(answer: str, given: Sequence[str]) -> float:
-    """The official accuracy of an answer: its mean score over all sets of all people but one."""
+    """Return the official accuracy: the mean score over all sets of all people but one."""
     count = [normalise(other) for other in given].count(normalise(answer))
     if len(given) == 1:  # leaves nobody to compare with
         return score(count)

@@ -1,10 +1,18 @@
-"""Weights that the user chose."""
+"""Fixed loss weights."""
 
-from components.training.weighting.weighting import Weighting
+from typing import Literal
+
+from components.training.weighting.weighting import Weighting, WeightingSettings
+
+
+class FixedSettings(WeightingSettings):
+    """No options: the priors decide."""
+
+    kind: Literal["fixed"] = "fixed"
 
 
 class Fixed(Weighting):
-    """The priors alone, from the first step to the last."""
+    """The priors alone, throughout training."""
 
-    def update(self) -> None:
-        """See `Weighting`: there is nothing to learn."""
+    Settings = FixedSettings
+    is_learnt = False

@@ -1,28 +1,25 @@
-"""Weights that keep the gradients of all tasks in step."""
+"""GradNorm: loss weights that balance the gradients of all tasks."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
-from components.training.weighting.weighting import RATE, STEEPEST, Losses, Weighting
+from components.training import distributed
+from components.training.weighting.weighting import Losses, Weighting, WeightingSettings
 
-LEAST = 1e-3  # of a weight: one at zero would give its task no gradient to learn by
+RATE = 0.025  # of the gradient descent on the weights
+MAX_SLOPE = 1.0  # one odd batch must not undo what many have taught
+MIN_WEIGHT = 1e-3  # a weight of 0 would give its task no gradient to learn from
 
 
-@dataclass(frozen=True)
-class Seen:
-    """What a part of a batch showed of n tasks.
+class GradNormSettings(WeightingSettings):
+    """Options of GradNorm."""
 
-    Attributes:
-        places: int64 [n], which tasks.
-        losses: float [n].
-        gradients: float [n, …], of each loss by the shared weights.
-    """
-
-    places: Tensor
-    losses: Tensor
-    gradients: Tensor
+    kind: Literal["gradnorm"] = "gradnorm"
+    alpha: Annotated[float, Field(ge=0, le=10)] = 1.5  # pull towards tasks that learn slowly
 
 
 class GradNorm(Weighting):
@@ -30,58 +27,58 @@ class GradNorm(Weighting):
     multitask networks, algorithm 1).
 
     With Gᵢ = ‖∇_W wᵢLᵢ‖₂ at the last shared layer's weights W, Ḡ their mean, and rᵢ = Lᵢ / Lᵢ(0)
-    over the mean of the same, the weights descend Σ |Gᵢ − Ḡ rᵢ^α| (equation 2), the target Ḡ rᵢ^α
-    taken as a constant; then they are rescaled to sum to the number of tasks. A larger α pulls
-    harder at tasks that learn slowly.
+    divided by its mean over the tasks, the weights descend Σ |Gᵢ − Ḡ rᵢ^α| (equation 2) with the
+    target Ḡ rᵢ^α held constant, and are then rescaled to sum to the number of tasks.
 
-    Norms fall by orders of magnitude while a model learns, so slopes are measured in Ḡ. Means are
-    over the tasks that the step has, and only their weights are rescaled. The prior comes after: it
-    tilts what GradNorm has balanced.
+    Norms fall by orders of magnitude during training, so slopes are in units of Ḡ. Means are over
+    the tasks of the step, and only their weights are rescaled. The prior is applied afterwards.
     """
 
-    def __init__(self, tasks, kinds, options):
-        """See `Weighting`."""
-        super().__init__(tasks, kinds, options)
-        self.alpha = options.gradnorm_alpha
+    Settings = GradNormSettings
+    initial: Tensor
+
+    def __init__(self, priors: Mapping[str, float], options: GradNormSettings):
+        super().__init__(priors, options)
+        self.alpha = options.alpha
         self.register_buffer("initial", torch.full((len(self.tasks),), torch.nan))  # Lᵢ(0)
-        self._seen: list[Seen] = []
+        self._places = torch.zeros(0)  # of the tasks of this step, int64 [n]
+        self._losses: list[Tensor] = []  # by micro-batch, [n]
+        self._gradients: list[Tensor] = []  # of each loss by W, by micro-batch, [n, …]
 
     def forward(self, losses: Losses, shared: nn.Parameter) -> Tensor:
-        """See `Weighting`."""
         if losses:
             gradients = [
                 torch.autograd.grad(loss, shared, retain_graph=True, materialize_grads=True)[0]
                 for loss in losses.values()
             ]
-            values = torch.stack(list(losses.values())).detach()
-            self._seen.append(Seen(self.places(losses), values, torch.stack(gradients)))
+            self._places = self.places(losses)
+            self._losses.append(torch.stack(list(losses.values())).detach())
+            self._gradients.append(torch.stack(gradients))
         return super().forward(losses, shared)
 
     def update(self) -> None:
-        """See `Weighting`."""
-        if not self._seen:
+        if not self._losses:
             return
-        places = self._seen[0].places
-        losses = self.mean([part.losses for part in self._seen])  # [n]
-        gradients = self.mean([part.gradients for part in self._seen])  # [n, …]
-        self._seen = []
+        places, losses, gradients = self._places, _mean(self._losses), _mean(self._gradients)
+        self._losses, self._gradients = [], []
         first = self.initial[places]
         first = torch.where(first.isnan(), losses, first)
         self.initial[places] = first
         before, norms = self.weights[places], gradients.flatten(1).norm(dim=1)
         slopes = self._slopes(before, norms, losses / first)
-        after = (before - RATE * slopes).clamp(min=LEAST)
+        after = (before - RATE * slopes).clamp(min=MIN_WEIGHT)
         self.weights[places] = after * (before.sum() / after.sum())
 
     def _slopes(self, weights: Tensor, norms: Tensor, progress: Tensor) -> Tensor:
-        """∂/∂wᵢ Σ |wᵢ‖∇_W Lᵢ‖ − Ḡ rᵢ^α| in units of Ḡ: float [n].
-
-        Args:
-            weights: wᵢ, [n].
-            norms: ‖∇_W Lᵢ‖, [n].
-            progress: Lᵢ / Lᵢ(0), [n].
-        """
+        """∂/∂wᵢ Σ |wᵢ‖∇_W Lᵢ‖ − Ḡ rᵢ^α| in units of Ḡ, from wᵢ, ‖∇_W Lᵢ‖, Lᵢ / Lᵢ(0): [n] each."""
         mean = (weights * norms).mean()
         target = mean * (progress / progress.mean()) ** self.alpha
         slopes = torch.sign(weights * norms - target) * norms
-        return (slopes / mean.clamp(min=torch.finfo(mean.dtype).tiny)).clamp(-STEEPEST, STEEPEST)
+        return (slopes / mean.clamp(min=torch.finfo(mean.dtype).tiny)).clamp(-MAX_SLOPE, MAX_SLOPE)
+
+
+def _mean(parts: Sequence[Tensor]) -> Tensor:
+    """Return the mean over all micro-batches, those of other processes included."""
+    total = torch.stack(list(parts)).sum(0)
+    distributed.all_reduce([total])
+    return total / (len(parts) * distributed.world_size())

@@ -1,29 +1,28 @@
-"""What is compared with what, and the means over it."""
-
-import io
+"""Metrics under corruptions: what is compared, and the means over it."""
 
 import pandas as pd
 import pytest
-from PIL import Image
 
-from components.common.figures import save
-from components.data.tables import ROBUSTNESS, write_table
-from components.evaluate.robustness import SUITES
-from components.evaluate.robustness.measure import COLUMNS, EVERYTHING, measure, summary
-from components.evaluate.robustness.plots import curves
-from components.tasks.classification.head import Classification
-from components.tasks.multilabel.head import Multilabel
-from components.tasks.regression.head import Regression
-from tests.shrunk import assert_refused, run_python
+from components.evaluate.robustness.corruptions import SUITES
+from components.evaluate.robustness.measure import EVERYTHING, measure_robustness, summary
+from components.evaluate.tables import ROBUSTNESS
+from components.modalities.registry import MODALITIES
+from components.tasks.classification.labels import ClassLabels
+from components.tasks.classification.metrics import ClassificationMetrics
+from components.tasks.multilabel.labels import ClassSetLabels
+from components.tasks.multilabel.metrics import MultilabelMetrics
+from components.tasks.regression.labels import NumberLabels
+from components.tasks.regression.metrics import RegressionMetrics
 
-KINDS = {
-    "answer": Classification(["no", "yes"]),
-    "size": Regression(mean=0.0, deviation=1.0),
-    "tags": Multilabel(["cat", "dog"]),
+METRICS = {
+    "answer": ClassificationMetrics(ClassLabels(["no", "yes"])),
+    "size": RegressionMetrics(NumberLabels(mean=0.0, deviation=1.0)),
+    "tags": MultilabelMetrics(ClassSetLabels(["cat", "dog"])),
 }
 
 
 def table(*rows: tuple[str, str, str, str, str]) -> pd.DataFrame:
+    """Return predictions without a confidence."""
     columns = ["sample_id", "subset", "task", "target", "prediction"]
     return pd.DataFrame(rows, columns=columns).assign(confidence=float("nan"))
 
@@ -38,8 +37,9 @@ CLEAN = table(
 )
 
 
-def same(modality, spoil):
-    return CLEAN
+def measure(corrupted: pd.DataFrame, suite, clean: pd.DataFrame = CLEAN) -> pd.DataFrame:
+    """Return the robustness of a model whose predictions become others under any corruption."""
+    return measure_robustness(METRICS, clean, lambda modality, corrupt: corrupted, suite)
 
 
 def values(found: pd.DataFrame) -> dict:
@@ -47,17 +47,18 @@ def values(found: pd.DataFrame) -> dict:
     return {key: tuple(row) for key, row in zip(rows.index, rows.to_numpy(), strict=True)}
 
 
-def test_nothing_is_lost_where_nothing_changes():
-    found = measure(KINDS, CLEAN, same, SUITES["full"])
-    assert list(found.columns) == COLUMNS
+def test_equal_predictions_lose_nothing():
+    found = measure(CLEAN, SUITES["quick"])
+    ROBUSTNESS.validate(found)
     assert (found["clean"] == found["corrupted"]).all()
     assert (found["answered"] == 1).all()
-    assert set(found["group"]) == {"image", "text", "audio", "missing"}
-    assert len(found.drop_duplicates(["corruption", "severity"])) == len(SUITES["full"])
+    assert set(found["group"]) == {*MODALITIES, "missing"}
+    assert len(found.drop_duplicates(["corruption", "severity"])) == len(SUITES["quick"])
 
 
-def test_only_subsets_that_have_what_was_corrupted_and_everything():
-    found = measure(KINDS, CLEAN, same, (("jpeg", 2),))
+def test_subsets_with_the_corrupted_modality_are_compared():
+    """And the subset of all modalities that each sample has."""
+    found = measure(CLEAN, (("jpeg", 2),))
     assert values(found) == {
         ("answer", "image"): (1.0, 1.0, 1.0),
         ("answer", "image+text"): (1.0, 1.0, 1.0),
@@ -66,9 +67,8 @@ def test_only_subsets_that_have_what_was_corrupted_and_everything():
     assert set(found["metric"]) == {"accuracy"}
 
 
-def test_each_question_is_answered_once_from_everything_that_the_sample_has():
-    worse = CLEAN.assign(prediction="yes")
-    found = measure(KINDS, CLEAN, lambda modality, spoil: worse, (("typos", 1),))
+def test_everything_has_one_prediction_per_sample():
+    found = measure(CLEAN.assign(prediction="yes"), (("typos", 1),))
     assert values(found) == {
         ("answer", "text"): (2 / 3, 1 / 3, 1.0),
         ("answer", "image+text"): (1.0, 1.0, 1.0),
@@ -76,30 +76,31 @@ def test_each_question_is_answered_once_from_everything_that_the_sample_has():
     }
 
 
-def test_answers_that_have_gone_are_counted_and_not_compared():
+def test_missing_predictions_are_counted_and_not_compared():
     """Sample 2 loses its only asset, sample 1 falls back on its text, which is then misread."""
     left = table(
         ("1", "text", "answer", "yes", "no"),
         ("3", "text", "answer", "no", "yes"),
         ("4", "text", "answer", "no", "no"),
     )
-    found = measure(KINDS, CLEAN, lambda modality, spoil: left, (("missing_image", 5),))
+    found = measure(left, (("missing_image", 5),))
     assert values(found) == {("answer", EVERYTHING): (2 / 3, 1 / 3, 0.75)}
     assert set(found["group"]) == {"missing"}
 
 
-def test_a_model_is_asked_with_the_corruption_of_each_asset():
-    asked = []
+def test_model_gets_each_asset_corrupted():
+    calls = []
 
-    def again(modality, spoil):
-        asked.append((modality, spoil("0" * 64, b"Why?")))
+    def predict(modality, corrupt):
+        calls.append((modality, corrupt("0" * 64, b"Why?")))
         return CLEAN
 
-    measure(KINDS, CLEAN, again, (("casing", 5), ("missing_text", 5)))
-    assert asked == [("text", b"wHY?"), ("text", None)]
+    measure_robustness(METRICS, CLEAN, predict, (("casing", 5), ("missing_text", 5)))
+    assert calls == [("text", b"wHY?"), ("text", None)]
 
 
-def test_metrics_that_are_no_mean_of_hits():
+def test_primary_metric_of_every_kind():
+    """Those too that are no fraction of right predictions."""
     clean = table(
         ("1", "image", "size", "2.0", "2.5"),
         ("2", "image", "size", "1.0", "1.0"),
@@ -107,29 +108,35 @@ def test_metrics_that_are_no_mean_of_hits():
         ("2", "image", "tags", '["cat", "dog"]', "[0.9, 0.1]"),
     )
     worse = clean.assign(prediction=["3.0", "1.0", "[0.1, 0.1]", "[0.9, 0.1]"])
-    found = measure(KINDS, clean, lambda modality, spoil: worse, (("jpeg", 1),))
+    found = measure(worse, (("jpeg", 1),), clean)
     assert values(found) == {
         ("size", "image"): (0.25, 0.5, 1.0),
         ("size", EVERYTHING): (0.25, 0.5, 1.0),
         ("tags", "image"): (pytest.approx(4 / 6), pytest.approx(2 / 4), 1.0),
         ("tags", EVERYTHING): (pytest.approx(4 / 6), pytest.approx(2 / 4), 1.0),
     }
+    assert dict(zip(found["task"], found["metric"], strict=True)) == {
+        "size": "mean_absolute_error",
+        "tags": "f1",
+    }
     for (task, subset), rows in worse.groupby(["task", "subset"]):
-        of = KINDS[task].metrics(rows)[KINDS[task].COMPARED]
-        assert values(found)[task, subset][1] == pytest.approx(of)
+        expected = METRICS[task].compute(rows)[METRICS[task].primary().name]
+        assert values(found)[task, subset][1] == pytest.approx(expected)
 
 
-def test_no_corruption_no_row():
-    assert measure(KINDS, CLEAN, same, ()).empty
-    assert summary(measure(KINDS, CLEAN, same, ())) == {}
+def test_no_corruption_gives_no_row():
+    found = measure(CLEAN, ())
+    assert found.empty and list(found.columns) == list(ROBUSTNESS.columns)
+    assert summary(found) == {}
 
 
 def measured(*rows: tuple[str, str, int, float, float]) -> pd.DataFrame:
+    """Return a table as `ROBUSTNESS`."""
     found = pd.DataFrame(rows, columns=["group", "corruption", "severity", "clean", "corrupted"])
     return found.assign(task="answer", subset=EVERYTHING, metric="accuracy", answered=1.0)
 
 
-def test_a_corruption_counts_once_however_many_severities_it_has():
+def test_corruption_counts_once_with_any_number_of_severities():
     found = summary(
         measured(
             ("image", "jpeg", 1, 0.8, 0.8),
@@ -141,35 +148,3 @@ def test_a_corruption_counts_once_however_many_severities_it_has():
     expected = {"clean": 0.8, "corrupted": 0.4, "relative": 0.5}
     assert found["image"]["answer"][EVERYTHING] == pytest.approx(expected)
     assert found["text"]["answer"][EVERYTHING] == {"clean": 0.0, "corrupted": 0.0}
-
-
-def test_curves_are_the_same_picture_each_time(tmp_path):
-    found = measure(KINDS, CLEAN, same, SUITES["full"])
-    rows = found[found["subset"] == EVERYTHING]
-    contents = []
-    for name in ("a.png", "b.png"):
-        save(curves(rows), tmp_path / name)
-        contents.append((tmp_path / name).read_bytes())
-    assert contents[0] == contents[1]
-    assert Image.open(io.BytesIO(contents[0])).size[0] > 800
-    titles = [axis.get_title() for axis in curves(rows).axes]
-    assert titles == ["image", "text", "audio", "missing"]
-
-
-def test_an_exam_s_figures_are_shown(tmp_path):
-    found = measure(KINDS, CLEAN, same, (("jpeg", 2), ("jpeg", 4), ("typos", 1)))
-    write_table(tmp_path / "robustness.parquet", found, ROBUSTNESS)
-    command = ("-m", "components.evaluate.robustness", "--exam", str(tmp_path), "--task")
-    plot = tmp_path / "plot.png"
-    shown = run_python(*command, "answer", "--plot", str(plot), cwd=tmp_path)
-    assert shown.stdout.splitlines() == [
-        "| accuracy | clean | 1 | 2 | 3 | 4 | 5 | mean |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-        "| jpeg | 75.00% |  | 75.00% |  | 75.00% |  | 75.00% |",
-        "| typos | 75.00% | 75.00% |  |  |  |  | 75.00% |",
-    ]
-    assert Image.open(plot).format == "PNG"
-    assert_refused(run_python(*command, "anser", cwd=tmp_path), "Did you mean 'answer'?")
-    missing = run_python(*command, "answer", "--subset", "audio", cwd=tmp_path)
-    assert_refused(missing, "--subset: found 'audio'. ")
-    assert_refused(run_python(*command[:3], "x", "--task", "a", cwd=tmp_path), "is missing")

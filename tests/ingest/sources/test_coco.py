@@ -1,4 +1,4 @@
-"""COCO's files in the published format, with their oddities."""
+"""COCO: files in the published format, with their oddities."""
 
 import pickle
 
@@ -6,19 +6,18 @@ import pytest
 
 from components.common.errors import InputError
 from components.common.files import read_json
-from components.ingest.record import BadRow
-from components.ingest.settings import CocoSettings
-from components.ingest.sources.coco import read
-from tests.ingest.sources.published import (
+from components.ingest.records import BadRow
+from components.ingest.sources.coco import CocoSettings, read
+from tests.ingest.sources.documented import documented, documented_tasks
+from tests.ingest.sources.source_files import (
     assert_memory_is_flat,
-    documented,
-    documented_tasks,
+    context,
+    outcomes,
     texts,
-    told,
     write,
     write_images,
 )
-from tests.shrunk import png
+from tests.support.media import png
 
 LICENSES = [{"url": "http://creativecommons.org/licenses/by/2.0/", "id": 4, "name": "Attribution"}]
 CATEGORIES = [
@@ -58,7 +57,7 @@ def instance(number, image_id, category_id, iscrowd=0) -> dict:
 
 
 def captions_file(images, captions) -> dict:
-    """In COCO's order of keys."""
+    """Return the content of a file, with COCO's order of keys."""
     info = {"description": "COCO 2017 Dataset", "year": 2017}
     return {"info": info, "licenses": LICENSES, "images": images, "annotations": captions}
 
@@ -75,17 +74,17 @@ TRAIN = {"images": "train", "captions": "captions.json"}
 
 
 def rows_of(root, images, captions, instances=None, **extra):
-    """All rows of a split of these files."""
+    """Return all rows of a split with these files."""
     (root / "train").mkdir(exist_ok=True)
     write(root, "captions.json", captions_file(images, captions))
     split = dict(TRAIN)
     if instances is not None:
         write(root, "instances.json", instances_file(images, instances, **extra))
         split["instances"] = "instances.json"
-    return list(read(settings(train=split), root))
+    return list(read(settings(train=split), context(root)))
 
 
-def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_path):
+def test_documented_settings_read_captions_with_categories(tmp_path):
     for year, first in (("train2017", 9), ("val2017", 139)):
         images = [image(first), image(first + 1)]
         write_images(tmp_path, *(f"coco/{year}/{i['file_name']}" for i in images))
@@ -94,8 +93,8 @@ def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_pat
         folder = "coco/annotations"
         write(tmp_path, f"{folder}/captions_{year}.json", captions_file(images, captions))
         write(tmp_path, f"{folder}/instances_{year}.json", instances_file(images, instances))
-    rows = list(read(documented("COCO").coco, tmp_path))
-    assert [(row.line, row.split) for row in rows] == [
+    rows = list(read(documented("COCO").source, context(tmp_path)))
+    assert [(row.row_id, row.split) for row in rows] == [
         *((f"captions_train2017.json:{number}", "train") for number in range(90, 94)),
         *((f"captions_val2017.json:{number}", "test") for number in range(1390, 1394)),
     ]
@@ -112,14 +111,14 @@ def test_the_how_to_reads_every_caption_with_the_categories_of_its_image(tmp_pat
     assert {task.column for task in documented_tasks("COCO")} <= rows[0].columns.keys()
 
 
-def test_a_caption_is_taken_as_published(tmp_path):
+def test_caption_is_taken_as_published(tmp_path):
     published = ["A man on a\nmotorcycle. ", " \u4e00\u53ea\u72d7\r\n", "", "caf\u00e9 \U0001f415"]
     rows = rows_of(tmp_path, [image(9)], [caption(n, 9, text) for n, text in enumerate(published)])
     assert list(texts(rows).values()) == published
     assert [row.media["text"].key for row in rows] == published
 
 
-def test_images_without_captions_come_last_and_have_no_text(tmp_path):
+def test_images_without_captions_come_last(tmp_path):
     rows = rows_of(
         tmp_path,
         [image(7), image(9), image(8)],
@@ -136,11 +135,11 @@ def test_images_without_captions_come_last_and_have_no_text(tmp_path):
     }  # fmt: skip
 
 
-def test_each_row_has_all_captions_of_its_image(tmp_path):
+def test_row_has_all_captions_of_image(tmp_path):
     captions = [caption(1, 9, "One."), caption(2, 7, "Two."), caption(3, 9, "Three.")]
     captions += [{**caption(4, 9), "caption": 5}, caption(5, 404)]
     rows = rows_of(tmp_path, [image(9), image(7)], captions)
-    assert told(rows[3:]) == [
+    assert outcomes(rows[3:]) == [
         ("captions.json:4", "field_invalid"), ("captions.json:5", "image_unlisted"),
     ]  # fmt: skip
     assert [row.columns["captions"] for row in rows[:3]] == [
@@ -148,7 +147,7 @@ def test_each_row_has_all_captions_of_its_image(tmp_path):
     ]  # fmt: skip
 
 
-def test_without_instances_the_categories_are_not_known(tmp_path):
+def test_categories_are_unknown_without_instances(tmp_path):
     (row,) = rows_of(tmp_path, [image(9)], [caption(1, 9)])
     assert row.columns["categories"] is None
 
@@ -157,26 +156,27 @@ def test_instances_alone_give_images_without_text(tmp_path):
     (tmp_path / "train").mkdir()
     write(tmp_path, "instances.json", instances_file([image(9), image(7)], [instance(1, 7, 18)]))
     split = {"images": "train", "instances": "instances.json"}
-    rows = list(read(settings(train=split), tmp_path))
+    rows = list(read(settings(train=split), context(tmp_path)))
     assert texts(rows) == {"instances.json:image 9": None, "instances.json:image 7": None}
     assert [row.columns["categories"] for row in rows] == [(), ("dog",)]
 
 
-def test_a_list_of_images_without_annotations_can_stand_for_captions(tmp_path):
+def test_list_of_images_can_replace_captions(tmp_path):
     """As image_info_test2017.json."""
     (tmp_path / "train").mkdir()
     listing = {"info": {}, "images": [image(9)], "licenses": LICENSES, "categories": CATEGORIES}
     write(tmp_path, "captions.json", listing)
-    assert told(read(settings(test=TRAIN), tmp_path)) == [("captions.json:image 9", None)]
+    rows = read(settings(test=TRAIN), context(tmp_path))
+    assert outcomes(rows) == [("captions.json:image 9", None)]
 
 
-def test_a_category_counts_once_and_in_a_crowd(tmp_path):
+def test_category_counts_once_crowds_included(tmp_path):
     instances = [instance(1, 9, 18), instance(2, 9, 18), instance(900100000009, 9, 1, iscrowd=1)]
     (row,) = rows_of(tmp_path, [image(9)], [caption(1, 9)], instances)
     assert row.columns["categories"] == ("dog", "person")
 
 
-def test_an_instance_of_an_unknown_category_makes_the_image_s_categories_unknown(tmp_path):
+def test_unknown_category_makes_categories_unknown(tmp_path):
     instances = [instance(1, 9, 18), instance(2, 9, 99), instance(3, 8, 18)]
     instances.append({**instance(4, 7, 18), "category_id": None})
     bad_one, bad_two, *rows = rows_of(
@@ -188,13 +188,13 @@ def test_an_instance_of_an_unknown_category_makes_the_image_s_categories_unknown
     assert bad_one == BadRow(
         "instances.json:2", "99", "category_unlisted", "category 99 is not in the file's list"
     )
-    assert (bad_two.line, bad_two.reason) == ("instances.json:4", "field_missing")
+    assert (bad_two.row_id, bad_two.reason) == ("instances.json:4", "field_missing")
     assert [row.columns["categories"] for row in rows] == [None, ("dog",), None]
 
 
-def test_annotations_of_images_that_the_file_does_not_list(tmp_path):
+def test_annotation_of_unlisted_image_is_bad(tmp_path):
     rows = rows_of(tmp_path, [image(9)], [caption(1, 9), caption(2, 404)], [instance(3, 405, 18)])
-    assert told(rows) == [
+    assert outcomes(rows) == [
         ("instances.json:3", "image_unlisted"),
         ("captions.json:1", None),
         ("captions.json:2", "image_unlisted"),
@@ -202,12 +202,12 @@ def test_annotations_of_images_that_the_file_does_not_list(tmp_path):
     assert rows[2].asset == "404"
 
 
-def test_the_order_of_keys_in_the_files_does_not_matter(tmp_path):
+def test_order_of_keys_does_not_matter(tmp_path):
     rows = rows_of(tmp_path, [image(9), image(7)], [caption(1, 9)], [instance(5, 9, 18)])
     for name in ("captions.json", "instances.json"):
         content = read_json(tmp_path / name)
         write(tmp_path, name, dict(reversed(content.items())))
-    again = list(read(settings(train={**TRAIN, "instances": "instances.json"}), tmp_path))
+    again = list(read(settings(train={**TRAIN, "instances": "instances.json"}), context(tmp_path)))
     assert texts(again) == texts(rows)
     assert [row.columns for row in again] == [row.columns for row in rows]
 
@@ -224,7 +224,7 @@ def test_the_order_of_keys_in_the_files_does_not_matter(tmp_path):
         ("a\0.jpg", "path_invalid"),
     ],
 )
-def test_a_file_name_that_leads_out_of_the_root(tmp_path, file_name, reason):
+def test_file_outside_root_is_bad(tmp_path, file_name, reason):
     root = tmp_path / "root"
     (root / "train").mkdir(parents=True)
     secret = write(tmp_path, "secret.jpg", png())
@@ -232,14 +232,14 @@ def test_a_file_name_that_leads_out_of_the_root(tmp_path, file_name, reason):
     (root / "train" / "folder").symlink_to(tmp_path)
     images = [image(9), {**image(7), "file_name": file_name}, {**image(8), "file_name": file_name}]
     rows = rows_of(root, images, [caption(1, 9), caption(2, 7)])
-    assert told(rows) == [
+    assert outcomes(rows) == [
         ("captions.json:1", None),
         ("captions.json:2", reason),
         ("captions.json:image 8", reason),
     ]
 
 
-def test_a_link_and_a_detour_within_the_root_are_good(tmp_path):
+def test_links_within_root_are_followed(tmp_path):
     write_images(tmp_path, "other/dog.jpg")
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "link.jpg").symlink_to("../other/dog.jpg")
@@ -248,13 +248,13 @@ def test_a_link_and_a_detour_within_the_root_are_good(tmp_path):
     assert [row.media["image"].load() for row in rows] == [png(0), png(0)]
 
 
-def test_a_missing_image_is_left_to_the_reading_of_it(tmp_path):
+def test_missing_image_fails_when_loaded(tmp_path):
     (row,) = rows_of(tmp_path, [image(9)], [caption(1, 9)])
     with pytest.raises(FileNotFoundError):
         row.media["image"].load()
 
 
-def test_media_can_be_sent_to_another_process(tmp_path):
+def test_records_are_picklable(tmp_path):
     write_images(tmp_path, f"train/{image(9)['file_name']}")
     (row,) = rows_of(tmp_path, [image(9)], [caption(1, 9)])
     sent = pickle.loads(pickle.dumps(row))
@@ -263,7 +263,7 @@ def test_media_can_be_sent_to_another_process(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("entry", "line", "reason"),
+    ("entry", "row_id", "reason"),
     [
         ({"image_id": 9, "id": 2}, "captions.json:2", "field_missing"),
         ({"image_id": 9, "id": 2, "caption": None}, "captions.json:2", "field_missing"),
@@ -280,15 +280,19 @@ def test_media_can_be_sent_to_another_process(tmp_path):
         (None, "captions.json:annotations[1]", "row_malformed"),
     ],
 )
-def test_a_malformed_caption_alone_is_bad(tmp_path, entry, line, reason):
+def test_malformed_caption_costs_one_row(tmp_path, entry, row_id, reason):
     rows = rows_of(tmp_path, [image(9)], [caption(1, 9), entry, caption(3, 9)])
-    assert told(rows) == [("captions.json:1", None), (line, reason), ("captions.json:3", None)]
+    assert outcomes(rows) == [
+        ("captions.json:1", None),
+        (row_id, reason),
+        ("captions.json:3", None),
+    ]
 
 
-def test_images_that_are_malformed_or_listed_twice(tmp_path):
+def test_malformed_and_duplicate_images_are_bad(tmp_path):
     images = [image(9), {"id": 8}, image(9), image(9, "other.jpg")]
     rows = rows_of(tmp_path, images, [caption(1, 9), caption(2, 8)])
-    assert told(rows) == [
+    assert outcomes(rows) == [
         ("captions.json:images[1]", "field_missing"),
         ("captions.json:images[3]", "id_duplicate"),
         ("captions.json:1", None),
@@ -297,16 +301,16 @@ def test_images_that_are_malformed_or_listed_twice(tmp_path):
     assert rows[2].media["image"].key == "train/000000000009.jpg"
 
 
-def test_ids_that_are_strings_or_numbers_match(tmp_path):
+def test_ids_match_as_strings_and_numbers(tmp_path):
     rows = rows_of(tmp_path, [{**image(9), "id": "9"}], [caption("a", 9)])
-    assert told(rows) == [("captions.json:a", None)]
+    assert outcomes(rows) == [("captions.json:a", None)]
 
 
-def test_a_byte_order_mark_and_windows_line_ends(tmp_path):
+def test_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
     rows_of(tmp_path, [image(9)], [caption(1, 9)])
     content = (tmp_path / "captions.json").read_bytes().replace(b", ", b",\r\n")
     write(tmp_path, "captions.json", b"\xef\xbb\xbf" + content)
-    assert told(read(settings(train=TRAIN), tmp_path)) == [("captions.json:1", None)]
+    assert outcomes(read(settings(train=TRAIN), context(tmp_path))) == [("captions.json:1", None)]
 
 
 @pytest.mark.parametrize(
@@ -321,14 +325,14 @@ def test_a_byte_order_mark_and_windows_line_ends(tmp_path):
         (b'{"images": {"id": 9}}', "no element in a list 'images'"),
     ],
 )
-def test_a_file_that_is_none_of_coco_s_is_an_error(tmp_path, content, message):
+def test_file_of_other_format_is_refused(tmp_path, content, message):
     (tmp_path / "train").mkdir()
     write(tmp_path, "captions.json", content)
     with pytest.raises(InputError, match=message):
-        list(read(settings(train=TRAIN), tmp_path))
+        list(read(settings(train=TRAIN), context(tmp_path)))
 
 
-def test_instances_without_categories_are_an_error(tmp_path):
+def test_instances_without_categories_are_refused(tmp_path):
     with pytest.raises(InputError, match="no element in a list 'categories'"):
         rows_of(tmp_path, [image(9)], [caption(1, 9)], [instance(1, 9, 18)], categories=[])
 
@@ -336,34 +340,34 @@ def test_instances_without_categories_are_an_error(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"captions": "gone.json"}, r"splits.train.captions: \S+gone.json does not exist"),
+        ({"captions": "gone.json"}, r"captions: \S+gone.json does not exist"),
         ({"captions": "../captions.json"}, r"captions: found '../captions.json', expected a path"),
         ({"captions": "/etc/hostname"}, r"captions: found '/etc/hostname', expected a path"),
-        ({"instances": "gone.json"}, r"splits.train.instances: \S+gone.json does not exist"),
-        ({"images": "gone"}, r"splits.train.images: \S+gone does not exist"),
-        ({"images": ".."}, r"splits.train.images: found '..', expected a path below"),
-        ({"images": "captions.json"}, r"splits.train.images: captions.json .* is a file, no fol"),
-        ({"captions": "train"}, r"splits.train.captions: train .* is a folder, no file"),
+        ({"instances": "gone.json"}, r"instances: \S+gone.json does not exist"),
+        ({"images": "gone"}, r"images: \S+gone does not exist"),
+        ({"images": ".."}, r"images: found '..', expected a path below"),
+        ({"images": "captions.json"}, r"images: captions.json .* is a file, expected a folder"),
+        ({"captions": "train"}, r"captions: train .* is a folder, expected a file"),
     ],
 )
-def test_settings_that_name_nothing_below_the_root_are_errors(tmp_path, changes, message):
+def test_paths_in_settings_must_exist_below_root(tmp_path, changes, message):
     root = tmp_path / "root"
     root.mkdir()
     rows_of(root, [image(9)], [caption(1, 9)])
     write(tmp_path, "captions.json", b"{}")
-    with pytest.raises(InputError, match=message):
-        list(read(settings(train={**TRAIN, **changes}), root))
+    with pytest.raises(InputError, match=rf"ingest\.source\.splits\.train\.{message}"):
+        list(read(settings(train={**TRAIN, **changes}), context(root)))
 
 
-def test_two_splits_with_files_of_one_name_are_an_error(tmp_path):
+def test_files_of_same_name_are_refused(tmp_path):
     for split in ("a", "b"):
         write(tmp_path, f"{split}/captions.json", captions_file([image(9)], [caption(1, 9)]))
     splits = {s: {"images": s, "captions": f"{s}/captions.json"} for s in ("a", "b")}
     with pytest.raises(InputError, match="have the same name"):
-        list(read(settings(train=splits["a"], test=splits["b"]), tmp_path))
+        list(read(settings(train=splits["a"], test=splits["b"]), context(tmp_path)))
 
 
-def test_a_split_without_any_annotations_is_refused():
+def test_split_without_annotations_is_refused():
     with pytest.raises(ValueError, match="captions or instances is needed, found neither"):
         settings(train={"images": "train"})
 
@@ -378,6 +382,6 @@ def test_memory_is_flat(tmp_path):
         write(tmp_path, "captions.json", captions_file(images, captions))
         write(tmp_path, "instances.json", instances_file(images, instances))
         split = {**TRAIN, "instances": "instances.json"}
-        return lambda: read(settings(train=split), tmp_path)
+        return lambda: read(settings(train=split), context(tmp_path))
 
     assert_memory_is_flat(prepare)

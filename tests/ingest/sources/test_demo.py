@@ -1,26 +1,30 @@
-"""The demo's labels, splits and voices."""
+"""Labels, splits and voices of the demo."""
 
+import sys
 from collections import defaultdict
+from pathlib import Path
 
 import easy_vqa
 import pytest
 
 from components.common.errors import InputError
-from components.data.tables import SPLITS
-from components.ingest.sources.demo import attributes, question_type, read
-from tests.shrunk import small_settings
+from components.data.samples import SPLITS
+from components.ingest.records import Record
+from components.ingest.sources.demo import VOICES, DemoSettings, attributes, question_type, read
+from components.ingest.sources.voices import VoiceSettings
+from tests.ingest.sources.source_files import contents, context
 
-IMAGES = 12
+IMAGES = 6
 
 
-def records(seed=0, fraction=0.3, **changes):
-    shares = {"ingest.splits.validation": fraction}
-    settings = small_settings({"ingest.demo.images": IMAGES, **shares, **changes}).ingest
-    return list(read(settings.demo, settings.splits, seed))
+def records(seed: int = 0, validation: float = 0.3, **options) -> list[Record]:
+    """Return the records of the first images of each split."""
+    settings = DemoSettings(images=IMAGES, **options)
+    return list(read(settings, context(Path(), seed, validation=validation)))
 
 
 @pytest.fixture(scope="module")
-def demo():
+def demo() -> list[Record]:
     return records()
 
 
@@ -39,7 +43,7 @@ def demo():
         ("does the image not contain a teal shape?", "absence"),
     ],
 )
-def test_what_a_question_asks_for(text, kind):
+def test_question_type_is_recognised(text, kind):
     assert question_type(text) == kind
 
 
@@ -57,7 +61,7 @@ def test_what_a_question_asks_for(text, kind):
         ([], (None, None)),
     ],
 )
-def test_attributes_follow_from_questions_and_answers(answered, known):
+def test_attributes_follow_from_answers(answered, known):
     assert attributes(iter(answered)) == known
 
 
@@ -68,13 +72,13 @@ def test_attributes_follow_from_questions_and_answers(answered, known):
         [("what color is the circle?", "red"), ("is no blue shape present?", "no")],
     ],
 )
-def test_a_contradiction_is_an_error(answered):
-    with pytest.raises(ValueError, match="the questions on one image say"):
+def test_contradiction_is_an_error(answered):
+    with pytest.raises(ValueError, match="questions about one image contradict each other"):
         attributes(iter(answered))
 
 
-def test_no_question_of_the_package_contradicts_another():
-    """Over all of easy-VQA: every answer of a question on an attribute agrees with the image's."""
+def test_package_contradicts_itself_nowhere():
+    """Every answer in the test split of easy-VQA agrees with the attributes of its image."""
     texts, answers, images = easy_vqa.get_test_questions()
     by_image = defaultdict(list)
     for text, answer, image in zip(texts, answers, images, strict=True):
@@ -86,7 +90,7 @@ def test_no_question_of_the_package_contradicts_another():
             assert answer == expected
 
 
-def test_the_test_split_is_the_package_s_own(demo):
+def test_test_split_is_that_of_package(demo):
     texts, answers, images = easy_vqa.get_test_questions()
     kept = sorted(easy_vqa.get_test_image_paths())[:IMAGES]
     expected = [
@@ -94,61 +98,58 @@ def test_the_test_split_is_the_package_s_own(demo):
         for number, (text, answer, image) in enumerate(zip(texts, answers, images, strict=True))
         if image in kept
     ]
-    found = [(r.line, r.media["text"].key, r.columns["answer"]) for r in demo if r.split == "test"]
+    found = [
+        (r.row_id, r.media["text"].key, r.columns["answer"]) for r in demo if r.split == "test"
+    ]
     assert sorted(found) == expected
 
 
-def test_no_image_is_in_two_splits_and_every_split_has_some(demo):
+def test_image_is_in_one_split(demo):
     splits = defaultdict(set)
     for record in demo:
         splits[record.media["image"].load()].add(record.split)
     assert all(len(found) == 1 for found in splits.values())
-    assert {split for found in splits.values() for split in found} == {
-        "train", "validation", "test",
-    }  # fmt: skip
+    assert {split for found in splits.values() for split in found} == set(SPLITS)
 
 
-def test_a_voice_speaks_in_its_own_split_only(demo):
-    voices = small_settings().ingest.demo.voices
-    of = {voice.name(): split for split in SPLITS for voice in getattr(voices, split)}
+def test_voice_speaks_in_one_split(demo):
+    of = {voice.name(): split for split in SPLITS for voice in getattr(VOICES, split)}
     assert {record.columns["voice"] for record in demo} <= of.keys()
     assert all(of[record.columns["voice"]] == record.split for record in demo)
 
 
-def test_the_shipped_test_split_has_an_accent_that_training_never_heard():
-    voices, accents = small_settings().ingest.demo.voices, defaultdict(set)
-    for split in SPLITS:
-        accents[split] |= {voice.accent for voice in getattr(voices, split)}
+def test_default_voices_hold_out_accents():
+    accents = {split: {voice.accent for voice in getattr(VOICES, split)} for split in SPLITS}
     assert accents["test"] - accents["train"] - accents["validation"]
     assert accents["validation"].isdisjoint(accents["train"] | accents["test"])
 
 
-def test_every_question_has_all_that_a_sample_needs(demo):
+def test_question_has_all_modalities(demo):
     for record in demo:
         assert set(record.media) == {"image", "text", "audio"}
         assert record.media["text"].load().decode() == record.media["text"].key
         assert record.media["audio"].load().startswith(b"RIFF")
         assert record.columns["question_type"] == question_type(record.media["text"].key)
-    assert len({record.line for record in demo}) == len(demo)
+    assert len({record.row_id for record in demo}) == len(demo)
 
 
-def test_the_same_seed_gives_the_same_records_and_another_one_others(demo):
-    def plain(rows):
-        return [
-            (r.line, r.split, dict(r.columns), {m: file.load() for m, file in r.media.items()})
-            for r in rows
-        ]
-
-    assert plain(records()) == plain(demo)
+def test_records_depend_on_seed_alone(demo):
+    assert contents(records()) == contents(demo)
     other = records(seed=1)
-    assert {r.line: r.split for r in other} != {r.line: r.split for r in demo}
+    assert {r.row_id: r.split for r in other} != {r.row_id: r.split for r in demo}
 
 
-def test_without_validation_everything_else_is_training():
-    assert {record.split for record in records(fraction=0.0)} == {"train", "test"}
+def test_validation_can_be_empty():
+    assert {record.split for record in records(validation=0.0)} == {"train", "test"}
 
 
-def test_an_unknown_voice_in_the_settings_is_named():
-    voices = {"train": ["en/150/50"], "validation": ["en/160/50"], "test": ["en-klingon/150/50"]}
-    with pytest.raises(InputError, match=r"ingest\.demo\.voices: .*'en-klingon'"):
-        records(**{"ingest.demo.voices": voices})
+def test_unknown_voice_is_named():
+    words = {"train": "en/150/50", "validation": "en/160/50", "test": "en-klingon/150/50"}
+    with pytest.raises(InputError, match=r"ingest\.source\.voices: .*'en-klingon'"):
+        records(voices=VoiceSettings.of(words))
+
+
+def test_missing_extra_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "easy_vqa", None)
+    with pytest.raises(InputError, match=r"this source needs the extra 'demo'.*\[demo\]"):
+        records()

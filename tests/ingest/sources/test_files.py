@@ -1,4 +1,4 @@
-"""Paths that rows name are safe, lines are UTF-8 or known not to be, errors name what is near."""
+"""Paths in rows are safe, lines that are not UTF-8 are known, errors suggest the nearest name."""
 
 import os
 import pickle
@@ -18,7 +18,7 @@ from components.ingest.sources.files import (
 
 @pytest.fixture
 def root(tmp_path):
-    """A root with a file, beside it a file that no row may reach, and links."""
+    """A root with a file and links; beside it a file that no row may reach."""
     root = (tmp_path / "root").resolve()
     (root / "images").mkdir(parents=True)
     (root / "images/cat.png").write_bytes(b"cat")
@@ -39,7 +39,7 @@ def root(tmp_path):
         ("in/cat.png", "in/cat.png"),
     ],
 )
-def test_a_path_below_the_root_is_a_file_by_its_shortest_name(root, name, key):
+def test_path_below_root_has_shortest_key(root, name, key):
     media = media_file(root, name)
     assert media.key == key
     assert pickle.loads(pickle.dumps(media.load))() == b"cat"
@@ -64,22 +64,22 @@ def test_a_path_below_the_root_is_a_file_by_its_shortest_name(root, name, key):
         ("\udcff.png", "path_invalid"),
     ],
 )
-def test_a_path_that_is_not_safe_is_refused_with_a_reason(root, name, reason):
+def test_unsafe_path_is_refused(root, name, reason):
     with pytest.raises(RowError) as error:
         media_file(root, name)
     bad = error.value.at("rows.csv:2")
-    assert (bad.line, bad.reason) == ("rows.csv:2", reason)
+    assert (bad.row_id, bad.reason) == ("rows.csv:2", reason)
     assert bad.asset == (None if reason == "path_invalid" else name)
 
 
 @pytest.mark.parametrize("name", ["images/dog.png", "images", "loop", f"{'x' * 300}.png"])
-def test_what_cannot_be_read_shows_when_it_is_read(root, name):
+def test_missing_file_fails_when_loaded(root, name):
     media = media_file(root, name)
     with pytest.raises(OSError):
         media.load()
 
 
-def test_a_setting_that_names_nothing_gets_the_nearest_name(root):
+def test_missing_path_suggests_nearest(root):
     assert source_path(root, "images/cat.png", "ingest.x") == root / "images/cat.png"
     with pytest.raises(InputError) as error:
         source_path(root, "imagse/cat.png", "ingest.x.path")
@@ -88,36 +88,36 @@ def test_a_setting_that_names_nothing_gets_the_nearest_name(root):
 
 
 @pytest.mark.parametrize("name", ["cat.png", "../images/cat.png", "../in/cat.png"])
-def test_a_path_may_start_from_a_folder_and_leave_it_within_the_root(root, name):
+def test_path_may_leave_its_folder_within_root(root, name):
     media = media_file(root, name, "images")
     assert media.load() == b"cat"
     with pytest.raises(RowError):
         media_file(root, "../../secret", "images")
 
 
-def test_a_setting_may_name_the_root_itself(root):
+def test_setting_may_name_root(root):
     assert source_path(root, ".", "ingest.x") == root
 
 
 @pytest.mark.parametrize("name", ["../secret", "..", "/etc/hostname", "link.png", "out/secret"])
-def test_a_setting_may_not_lead_out_of_the_root(root, name):
+def test_setting_outside_root_is_refused(root, name):
     with pytest.raises(InputError, match="ingest.x: found .* expected a path below ingest.root"):
         source_path(root, name, "ingest.x")
 
 
-def test_lines_are_numbered_and_have_neither_byte_order_mark_nor_carriage_returns(tmp_path):
+def test_lines_lose_byte_order_mark_and_carriage_returns(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes("\ufeffα\r\n\r\nβ\rγ\nδ".encode())
     assert list(lines(path)) == [(1, "α\n"), (2, "\n"), (3, "β\rγ\n"), (4, "δ")]
 
 
-def test_a_line_that_is_not_utf8_is_known_and_the_others_are_read(tmp_path):
+def test_line_that_is_not_utf8_is_recognised(tmp_path):
     path = tmp_path / "a.txt"
     path.write_bytes(b"good\ncaf\xe9\ngood\n")
     assert [is_unicode(line) for _, line in lines(path)] == [True, False, True]
 
 
-def test_utf16_is_refused_with_the_way_out(tmp_path):
+def test_utf16_is_refused(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("id,text\n", encoding="utf-16")
     with pytest.raises(InputError, match=r"a\.txt is UTF-16, expected UTF-8"):
@@ -131,11 +131,11 @@ def test_utf16_is_refused_with_the_way_out(tmp_path):
         ("dev", "validation"), ("valid", "validation"), (" test ", "test"), ("Testing", "test"),
     ],
 )  # fmt: skip
-def test_a_split_has_several_names(word, split):
+def test_split_has_several_names(word, split):
     assert known_split(word, "split") == split
 
 
-def test_another_split_is_refused_with_those_that_are_known():
+def test_unknown_split_is_refused():
     with pytest.raises(RowError, match="'part' holds 'holdout', expected one of: train") as error:
         known_split("holdout", "part")
     assert (error.value.asset, error.value.reason) == ("part", "split_unknown")

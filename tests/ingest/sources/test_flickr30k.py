@@ -1,19 +1,19 @@
-"""Flickr30k's token file and Karpathy's JSON in the published formats, with their oddities."""
+"""Flickr30k: a token file or Karpathy's JSON in the published formats, with their oddities."""
 
 import pytest
 
 from components.common.errors import InputError
-from components.ingest.settings import Flickr30kSettings
-from components.ingest.sources.flickr30k import read
-from tests.ingest.sources.published import (
+from components.ingest.sources.flickr30k import Flickr30kSettings, read
+from tests.ingest.sources.documented import documented
+from tests.ingest.sources.source_files import (
     assert_memory_is_flat,
-    documented,
+    context,
+    outcomes,
     texts,
-    told,
     write,
     write_images,
 )
-from tests.shrunk import png
+from tests.support.media import png
 
 TOKENS = (
     "1000092795.jpg#0\tTwo young guys with shaggy hair look at their hands .\n"
@@ -23,10 +23,10 @@ TOKENS = (
 
 
 def rows_of(root, content, name="results_20130124.token"):
-    """All rows of a captions file."""
+    """Return all rows of a captions file."""
     (root / "images").mkdir(exist_ok=True)
     write(root, name, content)
-    return list(read(Flickr30kSettings(images="images", captions=name), root))
+    return list(read(Flickr30kSettings(images="images", captions=name), context(root)))
 
 
 def sentence(number: int, text: str = "A dog .", image: int = 0) -> dict:
@@ -53,11 +53,11 @@ def rows_of_json(root, *images):
     return rows_of(root, karpathy(*images), "dataset.json")
 
 
-def test_the_how_to_reads_a_token_file(tmp_path):
-    settings = documented("Flickr30k, and Flickr8k", 1).flickr30k
+def test_documented_settings_read_token_file(tmp_path):
+    settings = documented("Flickr30k, and Flickr8k", 1).source
     write_images(tmp_path, f"{settings.images}/1000092795.jpg", f"{settings.images}/10002456.jpg")
     write(tmp_path, settings.captions, TOKENS)
-    rows = list(read(settings, tmp_path))
+    rows = list(read(settings, context(tmp_path)))
     assert texts(rows) == {
         "results_20130124.token:1000092795.jpg#0": (
             "Two young guys with shaggy hair look at their hands ."
@@ -74,8 +74,8 @@ def test_the_how_to_reads_a_token_file(tmp_path):
     assert [row.media["image"].load() for row in rows] == [png(0), png(0), png(1)]
 
 
-def test_the_how_to_reads_karpathy_s_splits(tmp_path):
-    settings = documented("Flickr30k, and Flickr8k").flickr30k
+def test_documented_settings_read_karpathy_splits(tmp_path):
+    settings = documented("Flickr30k, and Flickr8k").source
     splits = {"a.jpg": "train", "b.jpg": "val", "c.jpg": "test", "d.jpg": "restval"}
     write_images(tmp_path, *(f"{settings.images}/{name}" for name in splits))
     images = [
@@ -83,9 +83,9 @@ def test_the_how_to_reads_karpathy_s_splits(tmp_path):
         for n, (name, split) in enumerate(splits.items())
     ]
     write(tmp_path, settings.captions, karpathy(*images))
-    rows = list(read(settings, tmp_path))
+    rows = list(read(settings, context(tmp_path)))
     assert [row.split for row in rows[::2]] == ["train", "validation", "test", "train"]
-    assert [row.line for row in rows[:2]] == [
+    assert [row.row_id for row in rows[:2]] == [
         "dataset_flickr30k.json:a.jpg#0",
         "dataset_flickr30k.json:a.jpg#1",
     ]
@@ -94,7 +94,7 @@ def test_the_how_to_reads_karpathy_s_splits(tmp_path):
     assert rows[6].media["image"].load() == png(3)
 
 
-def test_karpathy_s_coco_has_coco_s_caption_ids_and_folders(tmp_path):
+def test_karpathy_coco_has_caption_ids_and_folders(tmp_path):
     entry = image(
         "COCO_val2014_000000391895.jpg",
         "restval",
@@ -107,18 +107,18 @@ def test_karpathy_s_coco_has_coco_s_caption_ids_and_folders(tmp_path):
     assert rows[0].media["image"].key == "images/val2014/COCO_val2014_000000391895.jpg"
 
 
-def test_an_image_without_sentences_has_no_text(tmp_path):
+def test_image_without_sentences_has_no_text(tmp_path):
     (row,) = rows_of_json(tmp_path, image("a.jpg", "test", []))
     assert texts([row]) == {"dataset.json:image a.jpg": None}
     assert (row.split, row.columns["caption_id"]) == ("test", None)
 
 
-def test_windows_line_ends_a_byte_order_mark_and_empty_lines(tmp_path):
+def test_byte_order_mark_and_windows_line_ends_are_read(tmp_path):
     content = b"\xef\xbb\xbf" + TOKENS.replace("\n", "\r\n\r\n").encode()
     assert texts(rows_of(tmp_path, content)) == texts(rows_of(tmp_path, TOKENS))
 
 
-def test_a_file_without_a_last_line_end_and_text_beyond_ascii(tmp_path):
+def test_text_beyond_ascii_is_kept(tmp_path):
     rows = rows_of(tmp_path, "a.jpg#0\t一只狗\u2028🐕\tcafé #1\t.\nb.jpg#0\t")
     assert list(texts(rows).values()) == ["一只狗\u2028🐕\tcafé #1\t.", ""]
 
@@ -133,9 +133,9 @@ def test_a_file_without_a_last_line_end_and_text_beyond_ascii(tmp_path):
         (b"a.jpg#0\t\xe9t\xe9", "text_not_utf8"),
     ],
 )
-def test_a_line_that_is_none_of_the_format_alone_is_bad(tmp_path, line, reason):
+def test_malformed_line_costs_one_row(tmp_path, line, reason):
     rows = rows_of(tmp_path, b"a.jpg#0\tA dog .\n" + line + b"\nb.jpg#0\tA cat .\n", "t.txt")
-    assert told(rows) == [
+    assert outcomes(rows) == [
         ("t.txt:a.jpg#0", None),
         ("t.txt:line 2", reason),
         ("t.txt:b.jpg#0", None),
@@ -146,19 +146,19 @@ def test_a_line_that_is_none_of_the_format_alone_is_bad(tmp_path, line, reason):
     ("name", "reason"),
     [("../../x.jpg", "path_outside"), ("/x.jpg", "path_absolute"), ("a\0.jpg", "path_invalid")],
 )
-def test_an_image_that_leads_out_of_the_root(tmp_path, name, reason):
-    assert told(rows_of(tmp_path, f"{name}#0\tA dog .\n", "t.token")) == [
+def test_image_outside_root_is_bad(tmp_path, name, reason):
+    assert outcomes(rows_of(tmp_path, f"{name}#0\tA dog .\n", "t.token")) == [
         (f"t.token:{name}#0", reason)
     ]
     bad = image(name, sentences=[sentence(0), sentence(1)])
-    assert told(rows_of_json(tmp_path, bad, image("b.jpg", sentences=[sentence(2)]))) == [
+    assert outcomes(rows_of_json(tmp_path, bad, image("b.jpg", sentences=[sentence(2)]))) == [
         ("dataset.json:images[0].sentences[0]", reason),
         ("dataset.json:images[0].sentences[1]", reason),
         ("dataset.json:b.jpg#0", None),
     ]
 
 
-def test_flickr8k_s_image_that_was_never_published_is_left_to_the_reading_of_it(tmp_path):
+def test_unpublished_image_of_flickr8k_fails_when_loaded(tmp_path):
     (row,) = rows_of(
         tmp_path, "2258277193_586949ec62.jpg.1#0\tSome people .\n", "Flickr8k.token.txt"
     )
@@ -167,7 +167,7 @@ def test_flickr8k_s_image_that_was_never_published_is_left_to_the_reading_of_it(
 
 
 @pytest.mark.parametrize(
-    ("entry", "line", "reason"),
+    ("entry", "row_id", "reason"),
     [
         (image("a.jpg", "dev", [sentence(0)]), "images[0].sentences[0]", "split_unknown"),
         (image("a.jpg", None, [sentence(0)]), "images[0].sentences[0]", "field_missing"),
@@ -180,37 +180,37 @@ def test_flickr8k_s_image_that_was_never_published_is_left_to_the_reading_of_it(
         (image("a.jpg", "train", ["A dog ."]), "a.jpg#0", "row_malformed"),
     ],
 )
-def test_a_malformed_image_or_sentence_alone_is_bad(tmp_path, entry, line, reason):
+def test_malformed_image_or_sentence_costs_one_row(tmp_path, entry, row_id, reason):
     rows = rows_of_json(tmp_path, entry, image("b.jpg", sentences=[sentence(1)]))
-    assert told(rows) == [(f"dataset.json:{line}", reason), ("dataset.json:b.jpg#0", None)]
+    assert outcomes(rows) == [(f"dataset.json:{row_id}", reason), ("dataset.json:b.jpg#0", None)]
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [(b"", "is not JSON"), (b'{"images": []}', "no element in a list 'images'")],
 )
-def test_a_json_file_that_is_none_of_karpathy_s_is_an_error(tmp_path, content, message):
+def test_json_of_other_format_is_refused(tmp_path, content, message):
     with pytest.raises(InputError, match=message):
         rows_of(tmp_path, content, "dataset.json")
 
 
-def test_what_is_missing_is_an_error(tmp_path):
+def test_paths_in_settings_must_exist(tmp_path):
     settings = Flickr30kSettings(images="images", captions="captions.token")
-    with pytest.raises(InputError, match=r"ingest.flickr30k.images: \S+images does not exist"):
-        list(read(settings, tmp_path))
+    with pytest.raises(InputError, match=r"ingest.source.images: \S+images does not exist"):
+        list(read(settings, context(tmp_path)))
     (tmp_path / "images").mkdir()
-    with pytest.raises(InputError, match=r"flickr30k.captions: \S+captions.token does not exist"):
-        list(read(settings, tmp_path))
+    with pytest.raises(InputError, match=r"source.captions: \S+captions.token does not exist"):
+        list(read(settings, context(tmp_path)))
 
 
-def test_rows_come_before_the_file_is_read_to_its_end(tmp_path):
-    """A file cut short gives its rows, and then the error."""
+def test_json_is_read_as_stream(tmp_path):
+    """A truncated file gives its rows, then the error."""
     images = [image(f"{n}.jpg", sentences=[sentence(n)]) for n in range(1000)]
     (tmp_path / "images").mkdir()
     path = write(tmp_path, "dataset.json", karpathy(*images))
     path.write_bytes(path.read_bytes()[:-20])
-    rows = read(Flickr30kSettings(images="images", captions="dataset.json"), tmp_path)
-    assert next(rows).line == "dataset.json:0.jpg#0"
+    rows = read(Flickr30kSettings(images="images", captions="dataset.json"), context(tmp_path))
+    assert next(rows).row_id == "dataset.json:0.jpg#0"
     with pytest.raises(InputError, match="dataset.json is not JSON"):
         list(rows)
 
@@ -225,6 +225,6 @@ def test_memory_is_flat(tmp_path, name):
             write(tmp_path, name, karpathy(*images))
         else:
             write(tmp_path, name, "".join(f"{n}.jpg#0\tA dog , {n} .\n" for n in range(rows)))
-        return lambda: read(Flickr30kSettings(images="images", captions=name), tmp_path)
+        return lambda: read(Flickr30kSettings(images="images", captions=name), context(tmp_path))
 
     assert_memory_is_flat(prepare)

@@ -1,4 +1,4 @@
-"""Data sets as `datasets` saves them and as the Hub ships them, without that library."""
+"""Data sets as `datasets` saves them and as the Hub ships them."""
 
 import json
 from pathlib import Path
@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common.errors import InputError
-from components.ingest.record import BadRow, Record
-from components.ingest.settings import HuggingFaceSettings
-from components.ingest.sources.huggingface import read
-from tests.ingest.sources.published import documented
+from components.ingest.records import BadRow, Record
+from components.ingest.sources.huggingface import HuggingFaceSettings, read
+from tests.ingest.sources.documented import documented
+from tests.ingest.sources.source_files import context
 
 MEDIA = pa.struct({"bytes": pa.binary(), "path": pa.string()})
 FEATURES = {
@@ -27,7 +27,7 @@ COLUMNS = {"image": "image", "audio": "sound", "text": "caption"}
 
 
 def table(start: int, count: int) -> pa.Table:
-    """Rows as `datasets` lays them out, each with contents of its own."""
+    """Return rows as `datasets` lays them out, each with different contents."""
     numbers = range(start, start + count)
     columns = {
         "image": pa.array([{"bytes": b"image %d" % n, "path": "cat.png"} for n in numbers], MEDIA),
@@ -81,15 +81,18 @@ def save_parquet(folder: Path, names: list[str], count: int = 1) -> None:
         pq.write_table(table(number * count, count), folder / name)
 
 
-def rows(root: Path, **columns: str) -> list[Record | BadRow]:
-    options = HuggingFaceSettings(path="pets", **(columns or COLUMNS))
-    return list(read(options, root))
+def rows(
+    root: Path, *, id: str | None = None, split: str | None = None, **columns: str
+) -> list[Record | BadRow]:
+    """Return all rows of the data set `pets`; `columns` maps modalities, by default all."""
+    settings = HuggingFaceSettings(path="pets", columns=columns or COLUMNS, id=id, split=split)
+    return list(read(settings, context(root)))
 
 
-def test_a_saved_data_set_gives_every_row_with_its_media_and_names_of_classes(tmp_path):
+def test_saved_data_set_gives_media_and_class_names(tmp_path):
     save_to_disk(tmp_path / "pets", [table(0, 150), table(150, 3)])
     found = rows(tmp_path)
-    assert [row.line for row in found] == [
+    assert [row.row_id for row in found] == [
         *(f"pets/data-00000-of-00002.arrow:{n}" for n in range(150)),
         *(f"pets/data-00001-of-00002.arrow:{n}" for n in range(3)),
     ]
@@ -105,13 +108,13 @@ def test_a_saved_data_set_gives_every_row_with_its_media_and_names_of_classes(tm
     assert {row.split for row in found} == {None}
 
 
-def test_a_batch_that_ends_within_a_piece_loses_no_row(tmp_path):
+def test_odd_batches_lose_no_row(tmp_path):
     save_to_disk(tmp_path / "pets", [table(0, 1)])
     write_stream(tmp_path / "pets/data-00000-of-00001.arrow", table(0, 200), batch=70)
     assert [row.media["text"].key for row in rows(tmp_path)] == [f"caption {n}" for n in range(200)]
 
 
-def test_the_folders_of_a_dict_are_the_splits(tmp_path):
+def test_folders_of_dict_are_splits(tmp_path):
     save_dict(
         tmp_path / "pets", {"train": [table(0, 2)], "dev": [table(2, 1)], "test": [table(3, 1)]}
     )
@@ -129,29 +132,29 @@ def test_the_folders_of_a_dict_are_the_splits(tmp_path):
         (["part-0", "part-1"], [None, None]),
     ],
 )  # fmt: skip
-def test_the_names_of_parquet_shards_are_the_splits(tmp_path, names, splits):
+def test_names_of_parquet_shards_are_splits(tmp_path, names, splits):
     save_parquet(tmp_path / "pets", [f"{name}.parquet" for name in names])
     found = rows(tmp_path)
-    assert [row.line for row in found] == [f"pets/{name}.parquet:0" for name in names]
+    assert [row.row_id for row in found] == [f"pets/{name}.parquet:0" for name in names]
     assert [row.split for row in found] == splits
     assert found[0].media["image"].load() == b"image 0"
     assert found[0].columns["breed"] == "tabby"
 
 
-def test_a_data_set_with_one_part_is_not_split(tmp_path):
+def test_data_set_with_one_part_is_not_split(tmp_path):
     save_dict(tmp_path / "pets", {"train": [table(0, 2)]})
     assert [row.split for row in rows(tmp_path)] == [None, None]
 
 
-def test_a_column_can_give_the_split_and_the_id(tmp_path):
+def test_column_can_give_split_and_id(tmp_path):
     content = table(0, 2).append_column("part", [["test", "holdout"]])
     save_to_disk(tmp_path / "pets", [content.append_column("key", [["a", "b"]])])
     good, bad = rows(tmp_path, **COLUMNS, split="part", id="key")
-    assert (good.line, good.split) == ("a", "test")
-    assert (bad.line, bad.reason) == ("b", "split_unknown")
+    assert (good.row_id, good.split) == ("a", "test")
+    assert (bad.row_id, bad.reason) == ("b", "split_unknown")
 
 
-def test_without_bytes_the_path_counts_and_without_both_the_modality_is_missing(tmp_path):
+def test_path_replaces_missing_bytes(tmp_path):
     (tmp_path / "cat.png").write_bytes(b"cat")
     paths = ["cat.png", "../cat.png", "/cat.png", None]
     structs = [*({"bytes": None, "path": path} for path in paths), None]
@@ -164,7 +167,7 @@ def test_without_bytes_the_path_counts_and_without_both_the_modality_is_missing(
     assert [list(row.media) for row in found[3:]] == [["text"], ["text"]]
 
 
-def test_classes_that_have_no_name_are_unknown_or_bad(tmp_path):
+def test_class_without_name_is_null_or_bad(tmp_path):
     labels = {"caption": list("abc"), "breed": pa.array([-1, None, 2], pa.int64())}
     save_to_disk(tmp_path / "pets", [pa.table(labels)])
     unknown, missing, bad = rows(tmp_path, text="caption")
@@ -173,42 +176,42 @@ def test_classes_that_have_no_name_are_unknown_or_bad(tmp_path):
     assert "class 2, expected 0 to 1" in bad.detail
 
 
-def test_a_column_that_is_missing_is_named(tmp_path):
+def test_missing_column_is_named(tmp_path):
     save_to_disk(tmp_path / "pets", [table(0, 1)])
-    with pytest.raises(InputError, match="huggingface.text: .* no column 'captoin'. Did you mean"):
-        read(HuggingFaceSettings(path="pets", text="captoin"), tmp_path)
+    with pytest.raises(InputError, match=r"source\.columns\.text: .* no column 'captoin'. Did you"):
+        rows(tmp_path, text="captoin")
 
 
-def test_a_part_whose_name_is_no_split_is_refused(tmp_path):
+def test_unknown_split_is_refused(tmp_path):
     save_dict(tmp_path / "pets", {"train": [table(0, 1)], "unsupervised": [table(1, 1)]})
     with pytest.raises(InputError, match="has a split 'unsupervised', expected one of: train"):
         rows(tmp_path)
 
 
-def test_shards_with_and_without_a_split_are_refused(tmp_path):
+def test_shards_with_and_without_split_are_refused(tmp_path):
     save_parquet(tmp_path / "pets", ["train-00000-of-00001.parquet", "more.parquet"])
-    with pytest.raises(InputError, match=r"more\.parquet says no split, and others do"):
+    with pytest.raises(InputError, match=r"more\.parquet names no split, and others do"):
         rows(tmp_path)
 
 
-def test_a_folder_without_a_data_set_is_refused_with_what_it_holds(tmp_path):
+def test_folder_without_data_set_is_refused(tmp_path):
     (tmp_path / "pets").mkdir()
     (tmp_path / "pets/cat.png").touch()
-    with pytest.raises(InputError, match=r"pets holds no data set, .* holds cat\.png"):
+    with pytest.raises(InputError, match=r"pets is not a data set, .* holds cat\.png"):
         rows(tmp_path)
     with pytest.raises(InputError, match="Did you mean 'pets'?"):
-        read(HuggingFaceSettings(path="pest", text="caption"), tmp_path)
+        read(HuggingFaceSettings(path="pest", columns=COLUMNS), context(tmp_path))
 
 
 @pytest.mark.parametrize("file", ["state.json", "dataset_info.json"])
-def test_json_that_is_broken_is_named(tmp_path, file):
+def test_broken_json_is_named(tmp_path, file):
     save_to_disk(tmp_path / "pets", [table(0, 1)])
     (tmp_path / "pets" / file).write_text("{")
     with pytest.raises(InputError, match=f"{file} cannot be used"):
         rows(tmp_path)
 
 
-def test_a_shard_that_is_missing_is_named(tmp_path):
+def test_missing_shard_is_named(tmp_path):
     save_to_disk(tmp_path / "pets", [table(0, 1), table(1, 1)])
     (tmp_path / "pets/data-00001-of-00002.arrow").unlink()
     with pytest.raises(
@@ -217,20 +220,20 @@ def test_a_shard_that_is_missing_is_named(tmp_path):
         rows(tmp_path)
 
 
-@pytest.mark.parametrize("share", [0, 0.001, 0.5])
-def test_a_shard_that_is_cut_short_is_refused(tmp_path, share):
+@pytest.mark.parametrize("fraction", [0, 0.001, 0.5])
+def test_truncated_shard_is_refused(tmp_path, fraction):
     save_to_disk(tmp_path / "pets", [table(0, 500)])
     path = tmp_path / "pets/data-00000-of-00001.arrow"
     content = path.read_bytes()
-    path.write_bytes(content[: int(len(content) * share)])
-    with pytest.raises(InputError, match="is no whole Arrow stream"):
+    path.write_bytes(content[: int(len(content) * fraction)])
+    with pytest.raises(InputError, match="is not a complete Arrow stream"):
         rows(tmp_path)
 
 
-def test_the_example_of_the_how_to_works(tmp_path):
+def test_documented_settings_read_data_set(tmp_path):
     ingest = documented("Hugging Face")
     save_dict(tmp_path / "pets", {"train": [table(0, 1)], "test": [table(1, 1)]})
-    found = list(read(ingest.huggingface, tmp_path))
+    found = list(read(ingest.source, context(tmp_path)))
     assert [row.split for row in found] == ["train", "test"]
     assert {modality for row in found for modality in row.media} == {"image", "text", "audio"}
     assert set(ingest.slices) <= found[0].columns.keys()

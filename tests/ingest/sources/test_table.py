@@ -1,4 +1,4 @@
-"""Tables of every format give every row once, as a record or with the reason why not."""
+"""Tables of every format give every row once, as a record or as a bad row with a reason."""
 
 import csv
 import io
@@ -14,35 +14,33 @@ import pyarrow.parquet as pq
 import pytest
 
 from components.common.errors import InputError
-from components.ingest.record import BadRow, Record
-from components.ingest.settings import TableSettings
-from components.ingest.sources.table import read
-from tests.ingest.sources.published import chapter, documented
+from components.ingest.records import BadRow, Record
+from components.ingest.sources.table import TableSettings, read
+from tests.ingest.sources.documented import chapter, documented
+from tests.ingest.sources.source_files import context, write
 
 MAPPED = {"image": "photo", "text": "caption", "audio": "voice", "split": "part", "id": "key"}
 
 
-def rows(root: Path, files=("*",), **columns: str | None) -> list[Record | BadRow]:
-    options = {"files": files, **(columns or {"text": "text"})}
-    return list(read(TableSettings(**options), root))
+def rows(
+    root: Path, files=("*",), *, id: str | None = None, split: str | None = None, **columns: str
+) -> list[Record | BadRow]:
+    """Return all rows of tables; `columns` maps modalities, by default the text alone."""
+    columns = columns or {"text": "text"}
+    settings = TableSettings(files=files, columns=columns, id=id, split=split)
+    return list(read(settings, context(root)))
 
 
 def seen(found: list[Record | BadRow]) -> list[tuple[str, str]]:
-    """Every row's line with its text or the reason why there is none."""
+    """Return the id of each row with its text, or the reason why there is none."""
     return [
-        (row.line, row.reason if isinstance(row, BadRow) else row.media["text"].key)
+        (row.row_id, row.reason if isinstance(row, BadRow) else row.media["text"].key)
         for row in found
     ]
 
 
-def write(path: Path, content: str | bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
 def write_as(suffix: str, folder: Path, table: list[dict]) -> None:
-    """The same rows in one of the formats."""
+    """Write rows in one of the formats."""
     path, frame = folder / f"rows{suffix}", pd.DataFrame(table)
     match suffix:
         case ".parquet":
@@ -54,7 +52,7 @@ def write_as(suffix: str, folder: Path, table: list[dict]) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"])
-def test_a_row_is_the_same_record_in_every_format(tmp_path, suffix):
+def test_formats_give_equal_records(tmp_path, suffix):
     table = [
         {"key": "a", "photo": "i/1.png", "caption": "cat, \"it's\"\nhere", "voice": "s/1.wav",
          "part": "Train", "answer": "yes", "speaker": "x"},
@@ -62,9 +60,10 @@ def test_a_row_is_the_same_record_in_every_format(tmp_path, suffix):
          "part": "val", "answer": None, "speaker": "猫 🐈"},
     ]  # fmt: skip
     write_as(suffix, tmp_path, table)
-    write(tmp_path / "i/1.png", b"picture")
+    write(tmp_path, "i/1.png", b"picture")
     first, second = rows(tmp_path, ["rows.*"], **MAPPED)
-    assert (first.line, first.split, second.line, second.split) == ("a", "train", "b", "validation")
+    assert (first.row_id, first.split) == ("a", "train")
+    assert (second.row_id, second.split) == ("b", "validation")
     assert {m: media.key for m, media in first.media.items()} == {
         "image": "i/1.png", "text": "cat, \"it's\"\nhere", "audio": "s/1.wav",
     }  # fmt: skip
@@ -75,9 +74,9 @@ def test_a_row_is_the_same_record_in_every_format(tmp_path, suffix):
     assert second.columns == {"answer": None, "speaker": "猫 🐈"}
 
 
-def test_without_an_id_a_row_is_named_by_the_line_where_a_person_finds_it(tmp_path):
-    write(tmp_path / "a.csv", 'text\n"two\nlines"\n\nlast\n')
-    write(tmp_path / "b.jsonl", '{"text": "x"}\n\n{"text": "y"}')
+def test_row_without_id_is_named_by_place(tmp_path):
+    write(tmp_path, "a.csv", 'text\n"two\nlines"\n\nlast\n')
+    write(tmp_path, "b.jsonl", '{"text": "x"}\n\n{"text": "y"}')
     pd.DataFrame({"text": ["p", "q"]}).to_parquet(tmp_path / "c.parquet")
     assert seen(rows(tmp_path)) == [
         ("a.csv:2", "two\nlines"), ("a.csv:5", "last"), ("b.jsonl:1", "x"), ("b.jsonl:3", "y"),
@@ -85,16 +84,16 @@ def test_without_an_id_a_row_is_named_by_the_line_where_a_person_finds_it(tmp_pa
     ]  # fmt: skip
 
 
-def test_files_are_read_in_sorted_order_and_each_once(tmp_path):
+def test_files_are_read_once_in_sorted_order(tmp_path):
     for name in ("b/2.csv", "b/1.csv", "a/3.csv"):
-        write(tmp_path / name, f"text\n{name}\n")
+        write(tmp_path, name, f"text\n{name}\n")
     found = rows(tmp_path, ["b/*.csv", "**/*.csv"])
     assert [row.media["text"].key for row in found] == ["a/3.csv", "b/1.csv", "b/2.csv"]
 
 
-def test_every_row_has_the_columns_of_all_files(tmp_path):
-    write(tmp_path / "a.csv", "text,answer\nx,yes\n")
-    write(tmp_path / "b.jsonl", '{"text": "y"}\n{"text": "z", "mood": "good"}\n')
+def test_row_has_columns_of_all_files(tmp_path):
+    write(tmp_path, "a.csv", "text,answer\nx,yes\n")
+    write(tmp_path, "b.jsonl", '{"text": "y"}\n{"text": "z", "mood": "good"}\n')
     assert [row.columns for row in rows(tmp_path)] == [
         {"answer": "yes", "mood": None},
         {"answer": None, "mood": None},
@@ -102,15 +101,15 @@ def test_every_row_has_the_columns_of_all_files(tmp_path):
     ]
 
 
-def test_values_of_json_are_text_numbers_and_lists(tmp_path):
+def test_values_of_json_lines(tmp_path):
     values = ["x", "", " ", 3, 2.5, True, None, ["a", 1], [], {"k": "ü"}, float("nan"), 2**60 + 1]
-    write(tmp_path / "a.jsonl", "".join(json.dumps({"text": "t", "v": v}) + "\n" for v in values))
+    write(tmp_path, "a.jsonl", "".join(json.dumps({"text": "t", "v": v}) + "\n" for v in values))
     assert [row.columns["v"] for row in rows(tmp_path)] == [
         "x", None, None, 3.0, 2.5, "true", None, ("a", "1"), (), '{"k": "ü"}', None, str(2**60 + 1),
     ]  # fmt: skip
 
 
-def test_values_of_parquet_are_text_numbers_and_lists(tmp_path):
+def test_values_of_parquet(tmp_path):
     columns = {
         "text": ["a", "b"],
         "whole": pa.array([7, None], pa.int32()),
@@ -128,17 +127,17 @@ def test_values_of_parquet_are_text_numbers_and_lists(tmp_path):
     assert second.columns == dict.fromkeys(first.columns)
 
 
-def test_an_id_is_the_number_that_the_file_holds(tmp_path):
-    write(tmp_path / "a.jsonl", '{"text": "x", "n": 12345678901234567890}\n{"text": "y", "n": 7}\n')
-    write(tmp_path / "b.csv", "text,n\nz,\n")
+def test_numeric_id_is_exact(tmp_path):
+    write(tmp_path, "a.jsonl", '{"text": "x", "n": 12345678901234567890}\n{"text": "y", "n": 7}\n')
+    write(tmp_path, "b.csv", "text,n\nz,\n")
     found = rows(tmp_path, text="text", id="n")
-    assert [row.line for row in found] == ["12345678901234567890", "7", "b.csv:2"]
+    assert [row.row_id for row in found] == ["12345678901234567890", "7", "b.csv:2"]
 
 
-def test_bad_rows_of_csv_are_told_apart_and_the_others_are_used(tmp_path):
+def test_bad_rows_of_csv_have_reasons(tmp_path):
     content = b"\xef\xbb\xbftext,part\r\nok,train\r\ncaf\xe9,train\r\nx\r\nx,train,y\r\n,train\r\n"
     content += b'x,holdout\r\n"x"y,train\r\nok,\r\n'
-    write(tmp_path / "a.csv", content)
+    write(tmp_path, "a.csv", content)
     assert seen(rows(tmp_path, text="text", split="part")) == [
         ("a.csv:2", "ok"),
         ("a.csv:3", "row_not_utf8"),
@@ -152,32 +151,32 @@ def test_bad_rows_of_csv_are_told_apart_and_the_others_are_used(tmp_path):
 
 
 @pytest.mark.parametrize("tail", ["", 'c,"three"\n'])
-def test_a_quote_that_is_never_closed_costs_one_row(tmp_path, tail):
-    write(tmp_path / "a.csv", f'id,text\na,one\nb,"two\nx,more\ny,"quoted"\n{tail}')
+def test_unclosed_quote_costs_one_row(tmp_path, tail):
+    write(tmp_path, "a.csv", f'id,text\na,one\nb,"two\nx,more\ny,"quoted"\n{tail}')
     expected = [("a", "one"), ("a.csv:3", "row_malformed"), ("x", "more"), ("y", "quoted")]
     assert seen(rows(tmp_path, text="text", id="id")) == expected + (
         [("c", "three")] if tail else []
     )
 
 
-def test_bad_rows_of_json_lines_are_told_apart_and_the_others_are_used(tmp_path):
+def test_bad_rows_of_json_lines_have_reasons(tmp_path):
     bad = [b'{"text": "x"', b"[1]", b'"x"', b"{}", b'{"text": "caf\xe9"}', b'{"text": "\\ud800"}']
     bad += [b'{"text": ["a", "b"]}', b"[" * 100_000, b'{"n": ' + b"9" * 5000 + b"}"]
     good = b'{"text": "\\ud83d\\ude00"}'
-    write(tmp_path / "a.jsonl", b"\r\n".join([good, *bad, good]))
+    write(tmp_path, "a.jsonl", b"\r\n".join([good, *bad, good]))
     assert [reason for _, reason in seen(rows(tmp_path))] == [
         "😀", "row_unreadable", "row_unreadable", "row_unreadable", "row_empty", "row_not_utf8",
         "row_not_utf8", "row_malformed", "row_unreadable", "row_unreadable", "😀",
     ]  # fmt: skip
 
 
-def test_a_string_of_parquet_that_is_not_utf8_costs_its_row(tmp_path):
+def test_invalid_utf8_in_parquet_costs_one_row(tmp_path):
     column = pa.array([b"ok", b"caf\xe9", b"ok"]).view(pa.string())
     pq.write_table(pa.table({"text": column}), tmp_path / "a.parquet")
     assert [reason for _, reason in seen(rows(tmp_path))] == ["ok", "row_unreadable", "ok"]
 
 
-def test_a_row_group_that_is_damaged_costs_its_rows(tmp_path):
+def test_damaged_row_group_costs_its_rows(tmp_path):
     path, texts = tmp_path / "a.parquet", [f"text {n}" for n in range(300)]
     pq.write_table(
         pa.table({"text": texts}),
@@ -196,26 +195,26 @@ def test_a_row_group_that_is_damaged_costs_its_rows(tmp_path):
     assert [text for _, text in found] == expected
 
 
-def test_a_path_that_is_not_safe_is_a_bad_row_that_names_it(tmp_path):
-    write(tmp_path / "a.csv", "key,photo\n1,../x.png\n2,/x.png\n3,i\\x.png\n")
+def test_unsafe_path_is_bad_row(tmp_path):
+    write(tmp_path, "a.csv", "key,photo\n1,../x.png\n2,/x.png\n3,i\\x.png\n")
     found = rows(tmp_path, image="photo", id="key")
-    assert [(row.line, row.asset, row.reason) for row in found] == [
+    assert [(row.row_id, row.asset, row.reason) for row in found] == [
         ("1", "../x.png", "path_outside"),
         ("2", "/x.png", "path_absolute"),
         ("3", "i\\x.png", "path_backslash"),
     ]
 
 
-def test_mixed_types_in_a_column_are_read(tmp_path):
+def test_mixed_types_are_read(tmp_path):
     values = ["t", 5, 2.5, True, None]
-    write(tmp_path / "a.jsonl", "".join(f"{json.dumps({'a': v, 'text': 'x'})}\n" for v in values))
+    write(tmp_path, "a.jsonl", "".join(f"{json.dumps({'a': v, 'text': 'x'})}\n" for v in values))
     found = rows(tmp_path, text="a", image="text")
     texts = [row.media["text"].key if "text" in row.media else None for row in found]
     assert texts == ["t", "5", "2.5", "true", None]
 
 
-def test_media_of_parquet_can_be_bytes_or_structs_or_paths(tmp_path):
-    write(tmp_path / "i.png", b"file")
+def test_media_in_parquet_are_bytes_structs_or_paths(tmp_path):
+    write(tmp_path, "i.png", b"file")
     structs = [{"bytes": b"own", "path": "1.png"}, {"bytes": None, "path": "i.png"}, None]
     columns = {"photo": structs, "voice": [b"sound", None, None], "text": ["a", "b", "c"]}
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
@@ -228,70 +227,70 @@ def test_media_of_parquet_can_be_bytes_or_structs_or_paths(tmp_path):
     ]
 
 
-def test_a_cell_of_a_megabyte_is_read(tmp_path):
+def test_cell_of_a_megabyte_is_read(tmp_path):
     text = "a long story, " * 100_000
     stream = io.StringIO()
     csv.writer(stream).writerows([["text"], [text], ["end"]])
-    write(tmp_path / "a.csv", stream.getvalue())
+    write(tmp_path, "a.csv", stream.getvalue())
     assert [row.media["text"].key for row in rows(tmp_path)] == [text, "end"]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
-def test_a_mapped_column_that_is_missing_is_named_before_any_row_is_read(tmp_path, suffix):
+def test_missing_column_is_named_before_reading(tmp_path, suffix):
     write_as(suffix, tmp_path, [{"caption": "x", "answer": "y"}])
     with pytest.raises(InputError) as error:
-        read(TableSettings(files=("*",), text="captoin"), tmp_path)
-    for part in ("ingest.table.text", f"rows{suffix} has no column 'captoin'", "caption, answer"):
-        assert part in str(error.value)
-    assert "Did you mean 'caption'?" in str(error.value)
+        read(TableSettings(files=("*",), columns={"text": "captoin"}), context(tmp_path))
+    assert (
+        f"rows{suffix} has no column 'captoin'. Did you mean 'caption'? It has: caption, answer"
+    ) in str(error.value)
+    assert str(error.value).startswith("ingest.source.columns.text: ")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", b"", "a.csv: found no header .* the file is empty"),
-        ("a.csv", b"t\xe9xt\nx\n", "a.csv: found no header .* it is not UTF-8"),
+        ("a.csv", b"", "a.csv: no header .* the file is empty"),
+        ("a.csv", b"t\xe9xt\nx\n", "a.csv: no header .* it is not UTF-8"),
         ("a.csv", b"text,b,b\n1,2,3\n", "a.csv has two columns of one name: b"),
         ("a.csv", "text\nx\n".encode("utf-16"), "a.csv is UTF-16, expected UTF-8"),
         ("a.parquet", b"text\nx\n", "a.parquet is not Parquet"),
-        ("a.xlsx", b"x", "a.xlsx is no table .* one of: .csv, .tsv, .jsonl, .ndjson, .parquet"),
+        (
+            "a.xlsx",
+            b"x",
+            "a.xlsx has an unknown format, .* of: .csv, .tsv, .jsonl, .ndjson, .parquet",
+        ),
     ],
 )
-def test_a_file_that_is_no_table_is_refused_by_name(tmp_path, name, content, message):
-    write(tmp_path / name, content)
+def test_file_of_other_format_is_refused(tmp_path, name, content, message):
+    write(tmp_path, name, content)
     with pytest.raises(InputError, match=message):
         rows(tmp_path)
 
 
-def test_a_glob_that_matches_nothing_is_named_with_what_lies_there(tmp_path):
-    write(tmp_path / "data/rows.csv", "text\nx\n")
+def test_glob_without_match_is_named(tmp_path):
+    write(tmp_path, "data/rows.csv", "text\nx\n")
     with pytest.raises(InputError) as error:
         rows(tmp_path, ["data/*.parquet"])
-    for part in ("ingest.table.files", "'data/*.parquet'", "data holds rows.csv"):
+    for part in ("ingest.source.files", "'data/*.parquet'", "data holds rows.csv"):
         assert part in str(error.value)
     with pytest.raises(InputError, match="Did you mean 'data'?"):
         rows(tmp_path, ["daat/*.csv"])
 
 
 @pytest.mark.parametrize("pattern", ["../*.csv", "/*.csv", "", "link.csv"])
-def test_a_glob_may_not_lead_out_of_the_root(tmp_path, pattern):
-    write(tmp_path / "outside.csv", "text\nx\n")
+def test_glob_outside_root_is_refused(tmp_path, pattern):
+    write(tmp_path, "outside.csv", "text\nx\n")
     (tmp_path / "root").mkdir()
     (tmp_path / "root/link.csv").symlink_to(tmp_path / "outside.csv")
-    with pytest.raises(InputError, match="ingest.table.files: "):
+    with pytest.raises(InputError, match="ingest.source.files: "):
         rows(tmp_path / "root", [pattern])
 
 
-def test_a_mapping_without_a_modality_is_refused():
-    with pytest.raises(ValueError, match="at least one of image, text, audio"):
-        TableSettings(files=("*.csv",), id="id")
-
-
-def test_the_example_of_the_how_to_works(tmp_path):
+def test_documented_settings_read_table(tmp_path):
     ingest = documented("Table")
     table = re.search(r"```csv\n(.*?)```", chapter("Table"), re.S)[1]
-    write(tmp_path / "rows.csv", table)
-    found = list(read(ingest.table, tmp_path))
+    write(tmp_path, "rows.csv", table)
+    found = list(read(ingest.source, context(tmp_path)))
     assert found and all(isinstance(row, Record) for row in found)
     assert {modality for row in found for modality in row.media} == {"image", "text", "audio"}
     assert set(ingest.slices) | {ingest.splits.group} <= found[0].columns.keys()

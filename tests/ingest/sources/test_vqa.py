@@ -1,21 +1,20 @@
-"""VQA v2's files in the published format, with their oddities."""
+"""VQA v2: files in the published format, with their oddities."""
 
 import pytest
 
 from components.common.errors import InputError
-from components.ingest.record import BadRow
-from components.ingest.settings import VqaSettings
-from components.ingest.sources.vqa import read
-from tests.ingest.sources.published import (
+from components.ingest.records import BadRow
+from components.ingest.sources.vqa import VqaSettings, read
+from tests.ingest.sources.documented import documented, documented_tasks
+from tests.ingest.sources.source_files import (
     assert_memory_is_flat,
-    documented,
-    documented_tasks,
+    context,
+    outcomes,
     texts,
-    told,
     write,
     write_images,
 )
-from tests.shrunk import png
+from tests.support.media import png
 
 HEADER = {
     "info": {"description": "This is v2.0 of the VQA dataset.", "version": "2.0"},
@@ -56,27 +55,27 @@ def settings(**splits) -> VqaSettings:
 
 
 def rows_of(root, questions, annotations=None):
-    """All rows of a split of these files."""
+    """Return all rows of a split with these files."""
     (root / "images").mkdir(exist_ok=True)
     write(root, "questions.json", {**HEADER, "questions": questions})
     split = {**TRAIN, "annotations": None}
     if annotations is not None:
         write(root, "annotations.json", {**HEADER, "annotations": annotations})
         split = TRAIN
-    return list(read(settings(train=split), root))
+    return list(read(settings(train=split), context(root)))
 
 
-def test_the_how_to_reads_every_question_with_its_ten_answers(tmp_path):
-    documentation = documented("VQA v2").vqa
-    for number, split in enumerate(documentation.splits.values()):
+def test_documented_settings_read_questions_with_ten_answers(tmp_path):
+    settings_shown = documented("VQA v2").source
+    for number, split in enumerate(settings_shown.splits.values()):
         image_id = 458752 + number
         write_images(tmp_path, f"{split.images}/{split.name.format(image_id=image_id)}")
         questions = [question(458752000 + 10 * number + n, image_id) for n in range(2)]
         answers = [annotation(q["question_id"], image_id, ODD) for q in questions]
         write(tmp_path, split.questions, {**HEADER, "questions": questions})
         write(tmp_path, split.annotations, {**HEADER, "annotations": answers[::-1]})
-    rows = list(read(documentation, tmp_path))
-    assert [(row.line, row.split) for row in rows] == [
+    rows = list(read(settings_shown, context(tmp_path)))
+    assert [(row.row_id, row.split) for row in rows] == [
         ("v2_OpenEnded_mscoco_train2014_questions.json:458752000", "train"),
         ("v2_OpenEnded_mscoco_train2014_questions.json:458752001", "train"),
         ("v2_OpenEnded_mscoco_val2014_questions.json:458752010", "test"),
@@ -98,7 +97,7 @@ def test_the_how_to_reads_every_question_with_its_ten_answers(tmp_path):
     assert len(rows[0].columns[task.column]) == 10
 
 
-def test_a_split_without_annotations_has_no_answers(tmp_path):
+def test_split_without_annotations_has_no_answers(tmp_path):
     (row,) = rows_of(tmp_path, [question(1, 9)])
     assert row.columns == {
         "answers": None,
@@ -110,7 +109,7 @@ def test_a_split_without_annotations_has_no_answers(tmp_path):
     }
 
 
-def test_the_order_is_the_questions(tmp_path):
+def test_order_is_that_of_questions(tmp_path):
     questions = [question(3, 9, "c?"), question(1, 8, "a?"), question(2, 9, "b?")]
     answers = [annotation(n, image, (f"answer {n}",)) for n, image in ((1, 8), (2, 9), (3, 9))]
     rows = rows_of(tmp_path, questions, answers)
@@ -118,13 +117,13 @@ def test_the_order_is_the_questions(tmp_path):
     assert [row.columns["answer"] for row in rows] == ["answer 3", "answer 1", "answer 2"]
 
 
-def test_questions_and_annotations_without_each_other(tmp_path):
+def test_unmatched_question_or_annotation_is_bad(tmp_path):
     rows = rows_of(
         tmp_path,
         [question(1, 9), question(2, 9)],
         [annotation(7, 9), annotation(2, 9), annotation(8, 9)],
     )
-    assert told(rows) == [
+    assert outcomes(rows) == [
         ("questions.json:1", "annotation_missing"),
         ("questions.json:2", None),
         ("annotations.json:annotations[0]", "question_missing"),
@@ -138,10 +137,10 @@ def test_questions_and_annotations_without_each_other(tmp_path):
     )
 
 
-def test_a_second_annotation_of_a_question_is_bad(tmp_path):
+def test_second_annotation_of_question_is_bad(tmp_path):
     answers = [annotation(1, 9, ("net",)), annotation(1, 9, ("mesh",)), annotation(1, 9)]
     rows = rows_of(tmp_path, [question(1, 9)], answers)
-    assert told(rows) == [
+    assert outcomes(rows) == [
         ("annotations.json:annotations[1]", "annotation_duplicate"),
         ("annotations.json:annotations[2]", "annotation_duplicate"),
         ("questions.json:1", None),
@@ -149,9 +148,9 @@ def test_a_second_annotation_of_a_question_is_bad(tmp_path):
     assert rows[2].columns["answers"] == ("net",)
 
 
-def test_an_annotation_of_another_image_is_bad(tmp_path):
+def test_annotation_of_other_image_is_bad(tmp_path):
     rows = rows_of(tmp_path, [question(1, 9)], [annotation(1, 8)])
-    assert told(rows) == [("questions.json:1", "annotation_mismatch")]
+    assert outcomes(rows) == [("questions.json:1", "annotation_mismatch")]
 
 
 @pytest.mark.parametrize(
@@ -167,13 +166,13 @@ def test_an_annotation_of_another_image_is_bad(tmp_path):
         ({"image_id": [9]}, "field_invalid"),
     ],
 )
-def test_a_malformed_annotation_makes_its_question_bad_and_no_other(tmp_path, changes, reason):
+def test_malformed_annotation_costs_one_row(tmp_path, changes, reason):
     answers = [{**annotation(1, 9), **changes}, annotation(2, 9)]
     rows = rows_of(tmp_path, [question(1, 9), question(2, 9)], answers)
-    assert told(rows) == [("questions.json:1", reason), ("questions.json:2", None)]
+    assert outcomes(rows) == [("questions.json:1", reason), ("questions.json:2", None)]
 
 
-def test_types_that_are_not_given_are_not_known(tmp_path):
+def test_missing_types_are_null(tmp_path):
     answers = annotation(1, 9)
     del answers["question_type"], answers["answer_type"], answers["image_id"]
     (row,) = rows_of(tmp_path, [question(1, 9)], [answers])
@@ -191,38 +190,38 @@ def test_types_that_are_not_given_are_not_known(tmp_path):
         ("?", "questions[1]", "row_malformed"),
     ],
 )
-def test_a_malformed_question_alone_is_bad(tmp_path, entry, place, reason):
+def test_malformed_question_costs_one_row(tmp_path, entry, place, reason):
     rows = rows_of(tmp_path, [question(1, 9), entry, question(3, 9)])
-    assert told(rows) == [
+    assert outcomes(rows) == [
         ("questions.json:1", None),
         (f"questions.json:{place}", reason),
         ("questions.json:3", None),
     ]
 
 
-def test_annotations_without_a_question_s_id_are_bad(tmp_path):
+def test_annotation_without_question_id_is_bad(tmp_path):
     rows = rows_of(tmp_path, [question(1, 9)], ["net", annotation(None, 9), annotation(1, 9)])
-    assert told(rows) == [
+    assert outcomes(rows) == [
         ("annotations.json:annotations[0]", "row_malformed"),
         ("annotations.json:annotations[1]", "field_missing"),
         ("questions.json:1", None),
     ]
 
 
-def test_an_id_that_climbs_out_of_the_root(tmp_path):
+def test_id_outside_root_is_bad(tmp_path):
     (tmp_path / "images").mkdir()
     questions = [question(1, "../../secret"), question(2, "a")]
     write(tmp_path, "questions.json", {**HEADER, "questions": questions})
     split = {**TRAIN, "name": "{image_id}.jpg", "annotations": None}
-    rows = list(read(settings(train=split), tmp_path))
-    assert told(rows) == [("questions.json:1", "path_outside"), ("questions.json:2", None)]
+    rows = list(read(settings(train=split), context(tmp_path)))
+    assert outcomes(rows) == [("questions.json:1", "path_outside"), ("questions.json:2", None)]
 
 
 @pytest.mark.parametrize(
     "name",
     ["picture.jpg", "{id}.jpg", "{}.jpg", "{image_id.real}.jpg", "{image_id:{x}}.jpg", "{image_id"],
 )
-def test_a_name_that_is_no_pattern_of_image_id_is_refused(name):
+def test_name_must_be_pattern_of_image_id(name):
     with pytest.raises(ValueError, match="name"):
         settings(train={**TRAIN, "name": name})
 
@@ -232,33 +231,33 @@ def test_a_name_that_is_no_pattern_of_image_id_is_refused(name):
     ("content", "message"),
     [(b'{"info"', "json is not JSON"), (b'{"info": {}}', "found no element in a list")],
 )
-def test_a_file_that_is_none_of_vqa_s_is_an_error(tmp_path, name, content, message):
+def test_file_of_other_format_is_refused(tmp_path, name, content, message):
     rows_of(tmp_path, [question(1, 9)], [annotation(1, 9)])
     write(tmp_path, f"{name}.json", content)
     with pytest.raises(InputError, match=message):
-        list(read(settings(train=TRAIN), tmp_path))
+        list(read(settings(train=TRAIN), context(tmp_path)))
 
 
 @pytest.mark.parametrize("name", ["images", "questions", "annotations"])
-def test_what_is_missing_is_an_error(tmp_path, name):
+def test_paths_in_settings_must_exist(tmp_path, name):
     rows_of(tmp_path, [question(1, 9)], [annotation(1, 9)])
-    with pytest.raises(InputError, match=rf"vqa.splits.train.{name}: \S+gone does not exist"):
-        list(read(settings(train={**TRAIN, name: "gone"}), tmp_path))
+    with pytest.raises(InputError, match=rf"source.splits.train.{name}: \S+gone does not exist"):
+        list(read(settings(train={**TRAIN, name: "gone"}), context(tmp_path)))
 
 
-def test_two_splits_of_the_same_questions_are_an_error(tmp_path):
+def test_files_of_same_name_are_refused(tmp_path):
     rows_of(tmp_path, [question(1, 9)], [annotation(1, 9)])
     with pytest.raises(InputError, match="have the same name"):
-        list(read(settings(train=TRAIN, test={**TRAIN, "annotations": None}), tmp_path))
+        list(read(settings(train=TRAIN, test={**TRAIN, "annotations": None}), context(tmp_path)))
 
 
-def test_rows_come_before_the_questions_are_read_to_their_end(tmp_path):
-    """A file cut short gives its rows, and then the error."""
+def test_questions_are_read_as_stream(tmp_path):
+    """A truncated file gives its rows, then the error."""
     rows_of(tmp_path, [question(n, 9) for n in range(2000)])
     path = tmp_path / "questions.json"
     path.write_bytes(path.read_bytes()[:-20])
-    rows = read(settings(train={**TRAIN, "annotations": None}), tmp_path)
-    assert next(rows).line == "questions.json:0"
+    rows = read(settings(train={**TRAIN, "annotations": None}), context(tmp_path))
+    assert next(rows).row_id == "questions.json:0"
     with pytest.raises(InputError, match="questions.json is not JSON"):
         list(rows)
 
@@ -271,6 +270,6 @@ def test_memory_is_flat(tmp_path):
         answers = [annotation(n, n // 5) for n in reversed(range(rows))]
         write(tmp_path, "questions.json", {**HEADER, "questions": questions})
         write(tmp_path, "annotations.json", {**HEADER, "annotations": answers})
-        return lambda: read(settings(train=TRAIN), tmp_path)
+        return lambda: read(settings(train=TRAIN), context(tmp_path))
 
     assert_memory_is_flat(prepare)

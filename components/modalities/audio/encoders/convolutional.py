@@ -1,26 +1,31 @@
 """A Transformer over log-mel spectrograms."""
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 
-from components.layers.features import Features, length_mask, masked_mean
-from components.layers.transformer import Transformer
-from components.modalities.settings import AudioSettings, TransformerEncoderSettings
+from components.layers.features import Encoder, Features, length_mask, masked_mean
+from components.layers.transformer import Transformer, TransformerShape
+from components.modalities.audio.modality import AudioSettings
+from components.modalities.settings import TransformerEncoderSettings
 
 STRIDES = (2, 2, 2)  # of the convolutions over time
 
+Frames = TypeVar("Frames", int, Tensor)
 
-class ConvolutionalAudioEncoder(nn.Module):
-    """Convolutions over time, each halving it, then a Transformer.
 
-    The stem of Whisper (Radford et al. 2022), one convolution longer and with batch
-    normalisation, without which it learns several times slower on little data.
+class ConvolutionalAudioEncoder(Encoder):
+    """Convolutions over time, each of which halves it, then a Transformer.
+
+    The stem of Whisper (Radford et al. 2022) with one more convolution and batch normalisation,
+    without which it learns several times slower on little data.
     """
 
     def __init__(self, inputs: AudioSettings, options: TransformerEncoderSettings):
         super().__init__()
         self.width = options.width
-        widths = [inputs.mels, *[options.width] * len(STRIDES)]
+        widths = [inputs.n_mels, *[options.width] * len(STRIDES)]
         self.stem = nn.Sequential()
         for channels_in, stride in zip(widths, STRIDES, strict=False):
             self.stem += nn.Sequential(
@@ -31,19 +36,19 @@ class ConvolutionalAudioEncoder(nn.Module):
         self.position = nn.Parameter(torch.empty(_after_stem(inputs.frames), options.width))
         nn.init.normal_(self.position, std=0.02)
         self.transformer = Transformer(
-            options.width, options.layers, options.heads, options.dropout
+            TransformerShape(options.width, options.layers, options.heads, options.dropout)
         )
 
     def forward(self, mels: Tensor, lengths: Tensor) -> Features:
-        """[N, mels, frames] and lengths in frames [N] → features with a token for 8 frames."""
+        """[N, mels, frames] and lengths in frames [N] → features with a token per 8 frames."""
         x = self.stem(mels).transpose(1, 2)  # [N, T, D]
         mask = length_mask(_after_stem(lengths), x.shape[1])  # [N, T]
         x = self.transformer(x + self.position, mask)
         return Features(x, mask, masked_mean(x, mask))
 
 
-def _after_stem(frames):
-    """Frames left after the convolutions: each stride rounds up."""
+def _after_stem(frames: Frames) -> Frames:
+    """Return the frames after the convolutions: each stride rounds up."""
     for stride in STRIDES:
         frames = (frames + stride - 1) // stride
     return frames

@@ -1,36 +1,41 @@
 """A Transformer over patches of log-mel spectrograms."""
 
+from typing import TypeVar
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from components.layers.features import Features, length_mask, masked_mean
-from components.layers.transformer import Transformer
-from components.modalities.settings import AudioSettings, TransformerEncoderSettings
+from components.layers.features import Encoder, Features, length_mask, masked_mean
+from components.layers.transformer import Transformer, TransformerShape
+from components.modalities.audio.modality import AudioSettings
+from components.modalities.settings import TransformerEncoderSettings
 
 PATCH, STRIDE = 16, 10  # frames and mel bands: patches overlap by 6, as in the paper
 
+Size = TypeVar("Size", int, Tensor)
 
-class PatchesEncoder(nn.Module):
+
+class PatchesEncoder(Encoder):
     """The Audio Spectrogram Transformer (Gong et al. 2021), without its class token.
 
-    The pooled features are the mean over the patches in which there is sound: AST's clips have
-    one length, these do not.
+    The pooled features are the mean over the patches that contain sound: clips of AST have one
+    length, these do not.
     """
 
     def __init__(self, inputs: AudioSettings, options: TransformerEncoderSettings):
         super().__init__()
         self.width = options.width
         self.patches = nn.Conv2d(1, options.width, PATCH, STRIDE)
-        bands, times = _count(inputs.mels), _count(inputs.frames)
+        bands, times = _count(inputs.n_mels), _count(inputs.frames)
         self.position = nn.Parameter(torch.empty(times, bands, options.width))
         nn.init.normal_(self.position, std=0.02)
         self.transformer = Transformer(
-            options.width, options.layers, options.heads, options.dropout
+            TransformerShape(options.width, options.layers, options.heads, options.dropout)
         )
 
     def forward(self, mels: Tensor, lengths: Tensor) -> Features:
-        """[N, mels, frames] and lengths in frames [N] → features, the tokens in order of time."""
+        """[N, mels, frames] and lengths in frames [N] → features, tokens in order of time."""
         times, bands = self.position.shape[:2]
         beyond = (0, _reach(times) - mels.shape[2], 0, _reach(bands) - mels.shape[1])
         x = self.patches(pad(mels, beyond)[:, None])  # [N, D, b, t]
@@ -41,11 +46,11 @@ class PatchesEncoder(nn.Module):
         return Features(x, mask, masked_mean(x, mask))
 
 
-def _count(size):
-    """Patches that cover so many frames or bands, at least one; the last may reach beyond them."""
+def _count(size: Size) -> Size:
+    """Return how many patches cover frames or bands, at least one; the last may exceed them."""
     return (size - PATCH + STRIDE - 1) // STRIDE * (size > PATCH) + 1
 
 
 def _reach(count: int) -> int:
-    """Frames or bands that so many patches cover."""
+    """Return how many frames or bands patches cover."""
     return (count - 1) * STRIDE + PATCH

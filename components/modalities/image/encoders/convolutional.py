@@ -5,8 +5,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from components.layers.features import Features
-from components.modalities.settings import EncoderSettings, ImageSettings
+from components.layers.features import Encoder, Features
+from components.modalities.image.modality import ImageEncoderSettings
 
 
 def _stage(channels_in: int, channels_out: int) -> nn.Sequential:
@@ -21,14 +21,14 @@ def _stage(channels_in: int, channels_out: int) -> nn.Sequential:
     )
 
 
-class ConvolutionalImageEncoder(nn.Module):
-    """Four stages, each halving the image: a token for every 16 × 16 pixels.
+class ConvolutionalImageEncoder(Encoder):
+    """Four stages, each of which halves the image: one token per 16 × 16 pixels.
 
-    The pooled features are the largest over the tokens: a small object fills one token only, and
+    The pooled features are the maximum over the tokens: a small object fills one token only, and
     would be faint in their mean.
     """
 
-    def __init__(self, inputs: ImageSettings, options: EncoderSettings):
+    def __init__(self, options: ImageEncoderSettings):
         super().__init__()
         self.width = options.width
         widths = [3, options.width // 4, options.width // 2, options.width, options.width]

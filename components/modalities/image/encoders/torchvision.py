@@ -1,6 +1,7 @@
-"""Torchvision's classification models, without what classifies."""
+"""Classification models of torchvision, without their classifiers."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -8,27 +9,30 @@ from torchvision import models
 from torchvision.models.feature_extraction import create_feature_extractor, get_graph_node_names
 
 from components.common.errors import InputError
-from components.layers.features import Features
-from components.modalities.settings import EncoderSettings, ImageSettings
+from components.layers.features import Encoder, Features
+from components.modalities.image.modality import ImageEncoderSettings, ImageSettings
 
 MEAN, DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, for all of them
-# What comes after the features in one or another of them.
+# Steps after the features in one or another of them.
 AFTER = {"avgpool", "adaptive_avg_pool2d", "dropout", "classifier", "fc", "head", "heads"}
 
 
-class TorchvisionEncoder(nn.Module):
-    """Any classification model of torchvision: a token for each place of its last feature map.
+class TorchvisionEncoder(Encoder):
+    """Any classification model of torchvision, with a token per place of its last feature map.
 
-    The pooled features are the mean over the places, or of a Vision Transformer its class token:
-    what the classifier of nearly all of them reads.
+    The pooled features are the mean over the places, or the class token of a Vision Transformer,
+    which is what nearly all classifiers read.
     """
 
-    def __init__(self, inputs: ImageSettings, options: EncoderSettings):
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, inputs: ImageSettings, options: ImageEncoderSettings):
         super().__init__()
         try:
             model = _model(options.encoder, inputs.size)
             last, self.width = _last_features(model, inputs.size)
-        except (AssertionError, RuntimeError, ValueError) as error:  # too small, or no multiple
+        except (AssertionError, RuntimeError, ValueError) as error:  # too small, or not a multiple
             raise InputError(
                 f"features.image.encoder: {options.encoder} cannot take images of preprocess.image."
                 f"size {inputs.size}: {error}. Most take 64 or more, all but a few 224"
@@ -39,7 +43,7 @@ class TorchvisionEncoder(nn.Module):
         self.register_buffer("deviation", torch.tensor(DEVIATION)[:, None, None], persistent=False)
 
     def forward(self, pixels: Tensor) -> Features:
-        """uint8 [N, 3, H, W] → features with a token for each place."""
+        """uint8 [N, 3, H, W] → features with a token per place."""
         x = (pixels.float() / 255 - self.mean) / self.deviation
         x = self.backbone(x)["features"]  # [N, D, h, w], or of a Vision Transformer [N, T, D]
         is_map = x.ndim == 4
@@ -48,7 +52,7 @@ class TorchvisionEncoder(nn.Module):
         return Features(tokens, mask, tokens.mean(1) if is_map else tokens[:, 0])
 
     def renamed(self, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Weights under the names of this module, if they are torchvision's own for its model."""
+        """Return weights of torchvision's whole model under the names of this module."""
         own = self.state_dict()
         if any(name in own for name in weights):
             return dict(weights)
@@ -57,8 +61,8 @@ class TorchvisionEncoder(nn.Module):
 
 
 def _model(name: str, size: int) -> nn.Module:
-    """A classification model with fresh weights, for images of `size` pixels."""
-    options = {}
+    """Return a classification model with fresh weights for images of `size` pixels."""
+    options: dict[str, Any] = {}
     if name.startswith("vit_"):
         options["image_size"] = size
     elif name.startswith("maxvit_"):
@@ -70,7 +74,7 @@ def _model(name: str, size: int) -> nn.Module:
 
 @torch.no_grad()
 def _last_features(model: nn.Module, size: int) -> tuple[str, int]:
-    """The step of a model whose result its classifier reads, still by place, and its width."""
+    """Return the last step of a model that still has places, and its width."""
     _, steps = get_graph_node_names(model)
     traced = create_feature_extractor(model, train_return_nodes=steps[:1], eval_return_nodes=steps)
     results = traced(torch.zeros(1, 3, size, size))

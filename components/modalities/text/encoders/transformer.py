@@ -3,23 +3,24 @@
 import torch
 from torch import Tensor, nn
 
-from components.layers.features import Features, length_mask, masked_mean
-from components.layers.transformer import Transformer
-from components.modalities.settings import TextSettings, TransformerEncoderSettings
+from components.layers.features import Encoder, Features, length_mask, masked_mean
+from components.layers.transformer import Transformer, TransformerShape
+from components.modalities.settings import TransformerEncoderSettings
+from components.modalities.text.modality import TextSettings
 
 
-class TextEncoder(nn.Module):
+class TextEncoder(Encoder):
     """Token and position embeddings, then a bidirectional Transformer (Devlin et al. 2019)."""
 
     def __init__(self, inputs: TextSettings, options: TransformerEncoderSettings):
         super().__init__()
         self.width = options.width
-        self.embedding = nn.Embedding(inputs.vocabulary, options.width)
+        self.embedding = nn.Embedding(inputs.vocab_size, options.width)
         self.position = nn.Parameter(torch.empty(inputs.max_tokens, options.width))
         for table in (self.embedding.weight, self.position):
             nn.init.normal_(table, std=0.02)
         self.transformer = Transformer(
-            options.width, options.layers, options.heads, options.dropout
+            TransformerShape(options.width, options.layers, options.heads, options.dropout)
         )
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Features:

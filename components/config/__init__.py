@@ -1,1 +1,0 @@
-"""params.yaml as typed settings, and the command line that every stage shares."""

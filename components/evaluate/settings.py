@@ -1,0 +1,58 @@
+"""Settings of evaluation."""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, model_validator
+
+from components.common.errors import nearest
+from components.stage.settings import Section, Seed, Settings, Threads
+from components.tasks.classification.settings import ClassificationSettings
+from components.tasks.registry import Tasks
+
+
+def _template(text: str) -> str:
+    if text.count("{}") != 1:
+        raise ValueError(f"found {text!r}, expected a text with one {{}}, where the class goes")
+    return text
+
+
+class PromptSettings(Section):
+    """Prompts of a task: texts about an asset of each class."""
+
+    templates: Annotated[
+        tuple[Annotated[str, AfterValidator(_template)], ...], Field(min_length=1, strict=False)
+    ]
+    words: Mapping[str, Annotated[str, Field(min_length=1)]] = {}  # class → said for its name
+
+
+class EvaluateSettings(Section):
+    """What is measured besides the heads."""
+
+    prompts: Mapping[str, PromptSettings] = {}  # for zero-shot classification, by task
+
+
+class Slices(Settings):
+    """The part of `ingest` that evaluation reads."""
+
+    slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
+
+
+class EvaluateStageSettings(Settings):
+    """What the stage reads of params.yaml."""
+
+    seed: Seed
+    threads: Threads
+    tasks: Tasks
+    ingest: Slices
+    evaluate: EvaluateSettings
+
+    @model_validator(mode="after")
+    def _prompts_are_for_classes(self):
+        valid = [n for n, task in self.tasks.items() if isinstance(task, ClassificationSettings)]
+        if odd := [name for name in self.evaluate.prompts if name not in valid]:
+            raise ValueError(
+                "evaluate.prompts: not tasks of kind classification: "
+                f"{', '.join(map(repr, odd))}. {nearest(odd[0], valid)}"
+            )
+        return self

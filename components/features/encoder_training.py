@@ -1,0 +1,177 @@
+"""Trains an encoder on the tasks that its modality alone decides, or by self-supervision."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from components.data.assets import AssetTensors, asset_labels
+from components.data.samples import SPLIT, SPLITS, asset_column
+from components.layers.features import Encoder, encode
+from components.layers.losses import nt_xent
+from components.layers.named_modules import NamedModules
+from components.modalities.encoding import Batch, Objective, Pretext
+from components.modalities.settings import EncoderSettings
+from components.tasks.labels import Vocabulary
+from components.tasks.registry import head_of, with_heads
+from components.tasks.settings import TaskSettings
+from components.tasks.task import Task
+from components.training.loop import skip, train
+from components.training.run import Losses, TrainingRun, Validation
+
+log = logging.getLogger(__name__)
+
+SIMCLR_INVERSE_TEMPERATURE = 10.0  # as in SimCLR
+
+
+@dataclass(frozen=True)
+class EncoderData:
+    """What one encoder is trained on."""
+
+    modality: str
+    assets: AssetTensors  # all of the modality
+    rows: Mapping[str, Tensor]  # by split, rows of `assets`, int64 [n]
+    objectives: Mapping[str, Objective]  # by name
+    pretext: Pretext  # what trains it besides
+
+
+class EncoderWithHeads(nn.Module):
+    """An encoder and one linear head per objective over its pooled features."""
+
+    def __init__(self, encoder: Encoder, objectives: Mapping[str, Objective]):
+        super().__init__()
+        self.encoder = encoder
+        self.heads = NamedModules(
+            {name: nn.Linear(encoder.width, o.outputs) for name, o in objectives.items()}
+        )
+
+
+@dataclass
+class EncoderTraining(TrainingRun):
+    """The training of an encoder, in place."""
+
+    data: EncoderData
+    model: EncoderWithHeads
+    label_smoothing: float  # of classification objectives
+    batch_size: int  # assets per step
+
+    @property
+    def label(self) -> str:
+        return f"features_{self.data.modality}"
+
+    @property
+    def module(self) -> nn.Module:
+        return self.model
+
+    def batches(self) -> list[Tensor]:
+        """Return rows of training assets in random order, in batches of nearly equal size."""
+        rows = self.data.rows["train"]
+        count = max(1, round(len(rows) / self.batch_size))
+        return list(rows[torch.randperm(len(rows))].tensor_split(count))
+
+    def losses(self, batch: Tensor) -> Losses:
+        pretext, tensors = self.data.pretext, self.data.assets.tensors
+        inputs = pretext.augment({name: value[batch] for name, value in tensors.items()})
+        pooled = self.model.encoder(**inputs).pooled  # [B, D]
+        losses: Losses = {}
+        for name, objective in self.data.objectives.items():
+            logits, targets = self.model.heads[name](pooled), objective.targets[batch]
+            losses[name] = objective.weight * objective.loss(logits, targets, self.label_smoothing)
+        if pretext.losses is not None:
+            losses |= pretext.losses(self.model.encoder, inputs)
+        return losses
+
+    def validate(self) -> Validation:
+        """Return the metric of each objective on the assets of the validation split."""
+        rows = self.data.rows["validation"]
+        pooled = encode(self.model.encoder, self.data.assets.tensors, rows).pooled
+        result: dict = {}
+        for name, objective in self.data.objectives.items():
+            targets = objective.targets[rows]
+            known = objective.known(targets)
+            if known.any():
+                logits = self.model.heads[name](pooled)
+                value = objective.validate(logits[known], targets[known])
+                result.setdefault(objective.metric, {})[name] = value
+        return result
+
+
+def split_rows(assets: AssetTensors, samples: pd.DataFrame, modality: str) -> dict[str, Tensor]:
+    """Return the rows of the assets in each split, int64 [n]."""
+    ids = samples.groupby(SPLIT)[asset_column(modality)].unique()
+    return {
+        split: assets.rows(pd.Series(ids.get(split, []), dtype="str").dropna()) for split in SPLITS
+    }
+
+
+def task_objectives(
+    modality: str,
+    assets: AssetTensors,
+    samples: pd.DataFrame,
+    tasks: Mapping[str, TaskSettings],
+    vocabulary: Mapping[str, Vocabulary],
+) -> dict[str, Objective]:
+    """Return the tasks that the modality alone decides, without generative ones.
+
+    Those may have several right texts per asset, and are learnt in the stage `train`.
+    """
+    objectives = {}
+    for name, settings in with_heads(tasks).items():
+        kind = head_of(settings.kind)
+        if modality in settings.sufficient_modalities and not kind.IS_GENERATIVE:
+            task = kind(**vocabulary[name])
+            labels = asset_labels(samples, modality, settings.column, task.to_text)
+            targets = task.targets(assets.align(labels))
+            objectives[name] = task_objective(task, targets, settings.weight)
+    return objectives
+
+
+def task_objective(task: Task, targets: Tensor, weight: float) -> Objective:
+    """Return the objective of a task."""
+    return Objective(
+        targets=targets,
+        outputs=task.outputs,
+        weight=weight,
+        loss=task.loss,
+        known=task.known,
+        metric=task.VALIDATION,
+        validate=task.validate,
+    )
+
+
+def self_supervised(data: EncoderData) -> EncoderData:
+    """Return the data for an encoder without objectives: two views of an asset are to agree."""
+    view = data.pretext.view
+    if data.objectives or data.pretext.losses is not None or view is None:
+        return data
+
+    def losses(encoder: Encoder, batch: Batch) -> Losses:
+        first, second = (encoder(**view(batch)).pooled for _ in range(2))  # [B, D]
+        return {"views": nt_xent(first, second, SIMCLR_INVERSE_TEMPERATURE)}
+
+    log.info("features_%s: no label trains the encoder, so SimCLR does", data.modality)
+    return replace(data, pretext=Pretext(losses=losses))
+
+
+def train_encoder(
+    encoder: Encoder, data: EncoderData, options: EncoderSettings, seed: int, checkpoint
+) -> pd.DataFrame:
+    """Train an encoder in place, if there are assets and something to learn; return the history."""
+    label = f"features_{data.modality}"
+    if not len(data.rows["train"]):
+        return skip(label, f"no training sample has {data.modality}")
+    if not data.objectives and data.pretext.losses is None:
+        return skip(label, f"no label, and no self-supervision of {data.modality}")
+    run = EncoderTraining(
+        optimizer=options,
+        seed=seed,
+        checkpoint=checkpoint,
+        data=data,
+        model=EncoderWithHeads(encoder, data.objectives),
+        label_smoothing=options.label_smoothing,
+        batch_size=options.batch_size,
+    )
+    return train(run).history

@@ -1,0 +1,70 @@
+"""Gives an encoder pretrained weights, of a published model or of a file."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from components.common.errors import InputError
+from components.huggingface import models
+from components.huggingface.locate import EncoderNames, locate
+from components.huggingface.models import EncoderInterface
+from components.layers.features import Encoder
+from components.training.loop import skip
+
+
+def load_published(
+    encoder: Any, name: str, folder: Path, known: EncoderNames, interface: EncoderInterface
+) -> pd.DataFrame:
+    """Give an encoder the published weights of the model `name`; return an empty history.
+
+    Args:
+        folder: of the modality in pretrained/.
+        known: names of other encoders.
+
+    Raises:
+        InputError: the weights cannot be read.
+    """
+    place = locate(name, folder, known)
+    with models.explained(place, known):
+        found, needed = models.weights(place, interface), encoder.model.state_dict()
+        # What is not needed can only be a pooler that is not used.
+        encoder.model.load_state_dict({k: v for k, v in found.items() if k in needed})
+    return skip(f"features_{known.modality}", f"the encoder is {name}, taken as it is")
+
+
+def load_weights(encoder: Encoder, path: Path, modality: str) -> pd.DataFrame:
+    """Give an encoder the weights of a file, of a run or of torchvision; return an empty history.
+
+    Raises:
+        InputError: the file is missing, is not safetensors, or holds other tensors.
+    """
+    key = f"features.{modality}.pretrained"
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(
+            f"{key}: {path} cannot be read: {error}. Copy models/encoders/{modality}.safetensors "
+            "of an earlier run there, or set null to train an encoder here"
+        ) from error
+    if rename := getattr(encoder, "renamed", None):  # torchvision's files are of whole classifiers
+        weights = rename(weights)
+    needed = encoder.state_dict()
+    for name in [*needed, *sorted(weights)]:
+        found, expected = _form(weights.get(name)), _form(needed.get(name))
+        if found != expected:
+            raise InputError(
+                f"{key}: {path} does not fit the settings: tensor {name}: found {found}, expected "
+                f"{expected}. Set preprocess.{modality} and features.{modality} as they were when "
+                "it was trained, or null to train an encoder here"
+            )
+    encoder.load_state_dict(weights)
+    return skip(f"features_{modality}", f"the encoder is {path}, taken as it is")
+
+
+def _form(tensor: Tensor | None) -> str:
+    """Return type and shape of a tensor, in words."""
+    return "none" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"

@@ -1,0 +1,22 @@
+"""The registry of fusions. Adding one is one module and one line here."""
+
+from components.fusion.attention import AttentionFusion
+from components.fusion.bilinear import BilinearFusion
+from components.fusion.bottleneck import BottleneckFusion
+from components.fusion.concat import ConcatFusion
+from components.fusion.fusion import Fusion
+from components.fusion.gated import GatedFusion
+from components.fusion.late import LateFusion
+from components.fusion.tensor import TensorFusion
+from components.stage.settings import OneOf
+
+FUSIONS: dict[str, type[Fusion]] = {
+    "bilinear": BilinearFusion,
+    "gated": GatedFusion,
+    "tensor": TensorFusion,
+    "concat": ConcatFusion,
+    "attention": AttentionFusion,
+    "bottleneck": BottleneckFusion,
+    "late": LateFusion,
+}
+ONE_FUSION = OneOf({name: fusion.Settings for name, fusion in FUSIONS.items()})

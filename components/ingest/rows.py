@@ -1,0 +1,178 @@
+"""How rows of a source become samples."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from components.common.errors import InputError, Problem
+from components.data.samples import SAMPLE_ID, SPLIT, asset_column, id_columns, samples_schema
+from components.data.tables import TableWriter, read_rows
+from components.ingest.ledger import Ledger
+from components.ingest.media_store import MediaStore
+from components.ingest.quarantine import Quarantine
+from components.ingest.records import BadRow, Record, RowError, Rows, Value
+from components.ingest.settings import IngestSettings
+from components.ingest.sources.voices import with_voices
+from components.ingest.splits import choose_split
+from components.modalities.registry import MODALITIES, inline_modalities, inspection_of
+from components.stage.progress import bar
+from components.tasks.labels import parse_word
+from components.tasks.registry import labels_of
+from components.tasks.settings import TaskSettings
+
+SAMPLES = samples_schema(MODALITIES)
+INLINE = inline_modalities()  # columns that every source has
+
+Sample = Mapping[str, Any]  # a row of the samples, column → value
+
+
+@dataclass(frozen=True)
+class Parser:
+    """How the cells of a column are read."""
+
+    type: pa.DataType  # of the column in the samples
+    parse: Callable[[Any], Any | Problem]  # returns a cell's value, or why it cannot be used
+
+
+def column_parsers(tasks: Mapping[str, TaskSettings], slices: tuple[str, ...]) -> dict[str, Parser]:
+    """Return a parser per column: of slices, and of the labels of tasks."""
+    ids = id_columns(MODALITIES)  # which the source does not give
+    labels = {t.column: labels_of(t.kind) for t in tasks.values() if t.column not in ids}
+    of_labels = {column: Parser(kind.TYPE, kind.parse) for column, kind in labels.items()}
+    return {column: Parser(pa.string(), parse_word) for column in slices} | of_labels
+
+
+def cell(row: Record, column: str) -> Value:
+    """Return a cell of a row whose media are usable.
+
+    The name of a modality whose assets are texts is a column too, unless the source has another
+    of that name: it holds the sample's own text.
+    """
+    if column in INLINE and column not in row.columns and column in row.media:
+        content = row.media[column].load()
+        return inspection_of(column).preview(content).text if isinstance(content, bytes) else None
+    return row.columns.get(column)
+
+
+@dataclass(frozen=True)
+class RowReader:
+    """Turns rows whose files are stored into samples."""
+
+    settings: IngestSettings
+    tasks: Mapping[str, TaskSettings]
+    seed: int
+    ledger: Ledger
+
+    @cached_property
+    def parsers(self) -> dict[str, Parser]:
+        """A parser per column of slices and labels."""
+        return column_parsers(self.tasks, self.settings.slices)
+
+    @property
+    def types(self) -> pa.Schema:
+        """All columns of the samples."""
+        first, *assets = id_columns(MODALITIES)
+        fixed = dict.fromkeys((first, SPLIT, *assets), pa.string())
+        columns = {column: parser.type for column, parser in self.parsers.items()}
+        return pa.schema(list((fixed | columns).items()))
+
+    def samples(self, rows: Rows, store: MediaStore) -> Iterator[Sample | BadRow]:
+        """Yield every row of a source as a sample, or why it cannot be one.
+
+        Raises `InputError` if the source lacks a column that params.yaml names.
+        """
+        rows = (_unless_bad(self._with_split, row) for row in store.store(rows))
+        if (speech := self.settings.speech) and speech.voices:
+            rows = store.store(with_voices(rows, speech.voices, self.seed))
+        checked = False
+        for row in bar(rows, label="ingest", unit="row"):
+            if isinstance(row, Record) and not checked:
+                self._check_columns(row)
+                checked = True
+            yield _unless_bad(self._sample, row)
+
+    def _with_split(self, row: Record) -> Record:
+        """Return a record whose files are stored with its split."""
+        if not self.ledger.add_row(row.row_id):
+            raise RowError(None, "id_duplicate", f"the id {row.row_id!r} is not unique")
+        if not row.media:
+            raise RowError(None, "row_empty", f"the row has neither {' nor '.join(MODALITIES)}")
+        files, name = self._assets(row), self.settings.splits.group
+        group = parse_word(files.get(name) if name in MODALITIES else row.columns.get(name))
+        if isinstance(group, Problem):
+            raise RowError(name, group.reason, group.detail)
+        group = group or row.row_id  # a row without it is a group by itself
+        return replace(row, split=choose_split(row.split, group, self.settings.splits, self.seed))
+
+    def _sample(self, row: Record) -> Sample:
+        files, labels = self._assets(row), {}
+        for column, parser in self.parsers.items():
+            value = parser.parse(cell(row, column))
+            if isinstance(value, Problem):
+                raise RowError(column, value.reason, f"column {column!r}: {value.detail}")
+            labels[column] = value
+        assets = {asset_column(m): files.get(m) for m in MODALITIES}
+        return {SAMPLE_ID: row.row_id, SPLIT: row.split, **assets, **labels}
+
+    def _assets(self, row: Record) -> dict[str, str]:
+        """Return the asset ids of a record's files; raise `RowError` if one of them is bad."""
+        found = {m: self.ledger.file(m, media.key) for m, media in row.media.items()}
+        broken = {m: problem for m, problem in found.items() if isinstance(problem, Problem)}
+        for m, problem in broken.items():
+            details = "; ".join(each.detail for each in broken.values())
+            raise RowError(row.media[m].key, problem.reason, details)
+        return {m: asset for m, asset in found.items() if isinstance(asset, str)}
+
+    def _check_columns(self, record: Record) -> None:
+        group = self.settings.splits.group
+        wanted = [*self.parsers, *([] if group in MODALITIES else [group])]
+        if missing := [c for c in wanted if c not in record.columns and c not in INLINE]:
+            raise InputError(
+                f"params.yaml names columns that the source does not have: {', '.join(missing)}. "
+                f"It has: {', '.join(sorted(record.columns))}. Correct tasks.*.column, "
+                "ingest.slices or ingest.splits.group"
+            )
+
+
+def _unless_bad(convert: Callable[[Record], Any], row: Record | BadRow) -> Any:
+    """Return a row converted, or as a bad row if it is one or cannot be converted."""
+    try:
+        return row if isinstance(row, BadRow) else convert(row)
+    except RowError as error:
+        return error.at(row.row_id)
+
+
+@dataclass(frozen=True)
+class SampleTables:
+    """Writes samples, rows that cannot be used, and which split the last samples' assets are in."""
+
+    types: pa.Schema  # columns of the samples
+    quarantine: Quarantine
+    ledger: Ledger
+
+    def write(self, path: Path, rows: Iterator[Sample | BadRow]) -> int:
+        """Write samples, and return how many rows there were."""
+        count = 0
+        with TableWriter(path, SAMPLES, self.types) as writer:
+            for row in rows:
+                count += 1
+                if isinstance(row, BadRow):
+                    self.quarantine.put(row)
+                else:
+                    writer.add(row)
+        self.ledger.clear_uses()
+        for sample in read_rows(path):
+            for modality in MODALITIES:
+                if asset_id := sample[asset_column(modality)]:
+                    self.ledger.add_use(modality, asset_id, sample[SPLIT])
+        return count
+
+    def select(
+        self, source: Path, target: Path, problem: Callable[[Sample], BadRow | None]
+    ) -> None:
+        """Copy the samples that have no problem."""
+        self.write(target, (problem(sample) or sample for sample in read_rows(source)))

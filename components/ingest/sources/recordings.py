@@ -1,0 +1,200 @@
+"""Recorded speech for the captions or questions of a source, from tables of ids and files."""
+
+import csv
+import json
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import model_validator
+
+from components.common.errors import InputError
+from components.ingest.records import BadRow, Media, Record, RowError, Rows
+from components.ingest.sources.files import Folder, file, folder, read_file
+from components.ingest.sources.streaming import Lookup, identity, string
+from components.stage.settings import Section
+from components.tasks.labels import parse_word
+
+log = logging.getLogger(__name__)
+
+Entries = Iterator[tuple[int, Any]]  # numbered rows {id column: …, audio column: …}
+
+
+class RecordingTable(Section):
+    """A table of caption or question ids and sound files.
+
+    Flickr8k-audio's wav2capt.txt and SpeechCOCO's databases (.sqlite3) are read as published; a
+    CSV, JSON Lines or Parquet file needs the names of its columns.
+    """
+
+    file: str  # below `ingest.root`
+    sounds: str = "."  # folder that the paths in the table start from
+    id: str | None = None  # column of the ids of captions or questions
+    audio: str | None = None  # column of the paths of sound files
+
+    @model_validator(mode="after")
+    def _columns_are_named(self):
+        published = self.file.endswith((".txt", ".sqlite3"))
+        if published != (self.id is None) or published != (self.audio is None):
+            raise ValueError(
+                f"file: {self.file!r}: the columns id and audio are needed for .csv, .jsonl and "
+                ".parquet, and not for .txt (Flickr8k-audio) and .sqlite3 (SpeechCOCO)"
+            )
+        return self
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table, its folder of sounds, and the columns that hold the id and the path."""
+
+    path: Path
+    sounds: Folder
+    id: str
+    audio: str
+
+
+def with_recordings(rows: Rows, tables: tuple[RecordingTable, ...], root: Path) -> Rows:
+    """Give rows their sounds: one record per sound, or the record as it is if there is none.
+
+    The id of a record is its column `caption_id` or `question_id`, or else its row id. A record
+    with a sound has the sound's path at the end of its row id, so that several sounds of one text
+    are several records, and adding one changes no other. Bad rows of the tables come first.
+    Raises `InputError` if a table or folder is missing or cannot be read, or a record that already
+    has a sound is in a table.
+    """
+    opened = [_open(table, root, number) for number, table in enumerate(tables)]
+    with closing(Lookup()) as sounds:
+        for table in opened:
+            yield from _list_sounds(table, sounds)
+        for row in rows:
+            yield from [row] if isinstance(row, BadRow) else _spoken(row, sounds, root)
+        rest = sounds.rest()
+        if first := next(rest, None):
+            count = 1 + sum(1 for _ in rest)
+            log.warning("%d sounds belong to no row; the first: id %s, %s", count, *first)
+
+
+def _open(table: RecordingTable, root: Path, number: int) -> Table:
+    setting = f"ingest.speech.tables.{number}"
+    path = file(root, table.file, f"{setting}.file")
+    if path.suffix not in READERS:
+        raise InputError(
+            f"{setting}.file: found {table.file!r}, expected a name that ends with one of "
+            f"{', '.join(READERS)}"
+        )
+    sounds = folder(root, table.sounds, f"{setting}.sounds")
+    return Table(path, sounds, table.id or "captionID", table.audio or "wavFilename")
+
+
+def _list_sounds(table: Table, sounds: Lookup) -> Iterator[BadRow]:
+    """Store the sounds of every id; yield the rows that cannot be used."""
+    for number, entry in READERS[table.path.suffix](table):
+        try:
+            if isinstance(entry, RowError):
+                raise entry
+            sound = table.sounds(string(entry, table.audio))
+            sounds.add(identity(entry, table.id), sound.key)
+        except RowError as error:
+            yield error.at(f"{table.path.name}:row {number}")
+
+
+def _spoken(record: Record, sounds: Lookup, root: Path) -> Iterator[Record]:
+    columns = record.columns
+    text_id = parse_word(columns.get("caption_id") or columns.get("question_id"))
+    found = sounds.take(str(text_id or record.row_id))
+    if found and "audio" in record.media:
+        raise InputError(
+            f"ingest.speech: row {record.row_id} has a sound, and the tables give it another, "
+            f"{found[0]}. Remove one of the two from params.yaml"
+        )
+    for path in found:
+        sound = Media(path, partial(read_file, os.path.join(root, path)))
+        media = {**record.media, "audio": sound}
+        yield replace(record, row_id=f"{record.row_id}:{path}", media=media)
+    if not found:
+        yield record
+
+
+def _read_csv(table: Table) -> Entries:
+    # Bytes that are not UTF-8 become surrogates: legal in a path, and in no id of a source.
+    with open(table.path, encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
+        reader = csv.DictReader(lines)
+        try:
+            _require(table, list(reader.fieldnames or []))
+            yield from enumerate(reader, start=1)
+        except csv.Error as error:
+            raise _unreadable(table, "CSV", error) from error
+
+
+def _read_json_lines(table: Table) -> Entries:
+    with open(table.path, encoding="utf-8-sig", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                try:
+                    yield number, json.loads(line)
+                except ValueError as error:
+                    yield number, RowError(None, "row_malformed", f"the line is not JSON: {error}")
+
+
+def _read_parquet(table: Table) -> Entries:
+    try:
+        with pq.ParquetFile(table.path) as content:
+            _require(table, content.schema_arrow.names)
+            batches = content.iter_batches(columns=[table.id, table.audio])
+            entries = (entry for batch in batches for entry in batch.to_pylist())
+            yield from enumerate(entries, start=1)
+    except pa.ArrowException as error:
+        raise _unreadable(table, "Parquet", error) from error
+
+
+def _read_wav2capt(table: Table) -> Entries:
+    """Read Flickr8k-audio's lines `<sound> <image> #<number>`; caption ids are `<image>#<n>`."""
+    with open(table.path, encoding="utf-8-sig", errors="surrogateescape") as lines:
+        for number, line in enumerate(lines, start=1):
+            match line.split():
+                case [sound, image, place] if place.startswith("#"):
+                    yield number, {table.audio: sound, table.id: image + place}
+                case [_, *_]:
+                    detail = f"found {line[:60]!r}, expected <sound> <image> #<number>"
+                    yield number, RowError(None, "row_malformed", detail)
+
+
+def _read_speech_coco(table: Table) -> Entries:
+    """Read the table `captions` of SpeechCOCO's databases."""
+    address = f"{table.path.resolve().as_uri()}?mode=ro&immutable=1"
+    query = f"SELECT {table.id}, {table.audio} FROM captions ORDER BY {table.id}, {table.audio}"
+    with closing(sqlite3.connect(address, uri=True)) as database:
+        try:
+            for number, (caption, sound) in enumerate(database.execute(query), start=1):
+                yield number, {table.id: caption, table.audio: sound}
+        except sqlite3.Error as error:
+            raise _unreadable(table, "a SpeechCOCO database", error) from error
+
+
+READERS: dict[str, Callable[[Table], Entries]] = {
+    ".csv": _read_csv,
+    ".jsonl": _read_json_lines,
+    ".parquet": _read_parquet,
+    ".txt": _read_wav2capt,
+    ".sqlite3": _read_speech_coco,
+}
+
+
+def _require(table: Table, columns: list[str]) -> None:
+    if missing := {table.id, table.audio} - set(columns):
+        raise InputError(
+            f"{table.path}: there is no column {', '.join(sorted(missing))}; it has "
+            f"{', '.join(columns)}. Mend ingest.speech.tables"
+        )
+
+
+def _unreadable(table: Table, kind: str, error: Exception) -> InputError:
+    return InputError(f"{table.path} cannot be read as {kind}: {error}. Save it again")

@@ -1,0 +1,81 @@
+"""Contracts of a modality's encoders and of their training, which need torch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+from torch import Tensor
+
+from components.common.metrics import Metric
+from components.data.assets import AssetTensors
+from components.huggingface.description import Description
+from components.huggingface.models import EncoderInterface
+from components.layers.features import Encoder
+
+Batch = dict[str, Tensor]  # inputs of an encoder, one row per asset
+Change = Callable[[Batch], Batch]
+PretextLosses = Callable[[Any, Batch], dict[str, Tensor]]  # of an encoder and a batch, by name
+
+
+class Encoders(Protocol):
+    """Part `encoders`."""
+
+    INTERFACE: EncoderInterface
+
+    def build(self, inputs: Any, options: Any, description: Description | None) -> Encoder:
+        """Return the encoder that settings name, with fresh weights.
+
+        They are the sections `preprocess.<modality>` and `features.<modality>`; the description is
+        None for an encoder that is built here.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Pretext:
+    """What trains an encoder besides its tasks.
+
+    A `view` changes every asset at random without changing its meaning: two views are trained to
+    agree (SimCLR) where no label trains the encoder.
+    """
+
+    augment: Change = lambda batch: batch  # of a training batch; leaves its labels right
+    view: Change | None = None
+    losses: PretextLosses | None = None  # self-supervised, of every batch
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A target per asset, and how a linear head over the pooled features learns it.
+
+    `loss` is the mean over logits [B, outputs] and targets [B, …] with a label smoothing; 0 if no
+    target is known.
+    """
+
+    targets: Tensor  # [N, …], of each asset of the modality
+    outputs: int  # of the head
+    weight: float  # of the loss
+    loss: Callable[[Tensor, Tensor, float], Tensor]
+    known: Callable[[Tensor], Tensor]  # targets [B, …] → bool [B]
+    metric: Metric  # what `validate` returns
+    validate: Callable[[Tensor, Tensor], float]  # of logits and targets, all known
+
+
+class EncoderTrainingPart(Protocol):
+    """Part `training`."""
+
+    def pretext(self, inputs: Any, options: Any) -> Pretext:
+        """Return what trains an encoder besides its tasks, given settings as of `Encoders`."""
+        ...
+
+
+class Transcripts(Protocol):
+    """Part `transcripts`."""
+
+    def transcript_objectives(
+        self, assets: AssetTensors, samples: pd.DataFrame, texts: Path
+    ) -> Mapping[str, Objective]:
+        """Return objectives by name that teach what assets say; `texts` is a media shard set."""
+        ...

@@ -1,0 +1,104 @@
+"""Converts image files into uint8 tensors of one size."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
+from PIL import Image
+
+from components.common.errors import InputError
+from components.huggingface.locate import is_pretrained_model
+from components.modalities.image.decoding import decode
+from components.modalities.image.modality import MODALITY
+from components.modalities.modality import Preparation, RowProcessor
+
+PROBES = ((300, 200), (200, 500))  # width and height in pixels
+
+
+def prepare(preparation: Preparation) -> dict[str, Any]:
+    """See `Processing`: the size, or the preprocessor_config.json of a model of Transformers."""
+    name, folder = preparation.encoder, preparation.pretrained
+    if not is_pretrained_model(name, folder, MODALITY.encoder_names):
+        return {"size": preparation.inputs.size}
+    import torch  # here, as importing it takes longer than to preprocess some data sets
+
+    from components.huggingface.description import describe
+    from components.modalities.image.encoders.huggingface import INTERFACE
+
+    torch.set_num_threads(1)  # the processes of the pool are the parallelism
+    return {"huggingface": describe(name, folder, MODALITY.encoder_names, INTERFACE).inputs}
+
+
+def build(state: Mapping[str, Any]) -> RowProcessor:
+    """See `Processing`."""
+    if "huggingface" in state:
+        return HuggingFaceImageProcessor(state["huggingface"])
+    return ImageProcessor(state["size"])
+
+
+def export(state: Mapping[str, Any], folder: Path, name: str) -> dict[str, Any]:
+    """See `Processing`: settings alone make the processor."""
+    return {}
+
+
+# Averages what it shrinks, with equal numbers on every processor.
+RESIZE = ResizeOptions(ResizeAlg.convolution(FilterType.bilinear), fit_into_destination=True)
+
+
+class ImageProcessor(RowProcessor):
+    """Decodes images, cuts out the square in the middle and resizes it: uint8 [3, H, W], RGB."""
+
+    tensor = "pixels"
+
+    def __init__(self, size: int):
+        self.size = size
+        self.shape = (3, size, size)
+
+    def rows(self, contents: Iterable[bytes]) -> Iterator[np.ndarray]:
+        for content in contents:
+            square = self._fit(decode(content, self.size).pixels)  # [H, W, 3]
+            yield square.transpose(2, 0, 1)
+
+    def _fit(self, pixels: np.ndarray) -> np.ndarray:
+        height, width, _ = pixels.shape
+        if height == width == self.size:
+            return pixels
+        source = ImageData(width, height, PixelType.U8x3, pixels.tobytes())
+        target = ImageData(self.size, self.size, PixelType.U8x3)
+        Resizer().resize(source, target, RESIZE)
+        return np.frombuffer(target.get_buffer(), np.uint8).reshape(self.size, self.size, 3)
+
+
+class HuggingFaceImageProcessor(RowProcessor):
+    """Decodes images; the processor of a model of Transformers resizes and crops them.
+
+    The encoder rescales and normalises the numbers itself, so that images are stored as bytes.
+    `inputs` is the preprocessor_config.json; InputError if it leaves images of several sizes.
+    """
+
+    tensor = "pixels"
+
+    def __init__(self, inputs: Mapping[str, Any]):
+        from components.huggingface.models import library
+
+        processor = getattr(library(), inputs["image_processor_type"]).from_dict(dict(inputs))
+        options = {"do_rescale": False, "do_normalize": False, "return_tensors": "np"}
+        self._process = partial(processor, **options)
+        probes = [np.zeros((height, width, 3), np.uint8) for width, height in PROBES]
+        shapes = {self._fit(probe).shape for probe in probes}
+        if len(shapes) > 1:
+            raise InputError(
+                f"features.image.encoder: its processor leaves images of several sizes, {shapes}; "
+                "only one that brings all to one size can be used"
+            )
+        (self.shape,) = shapes
+
+    def rows(self, contents: Iterable[bytes]) -> Iterator[np.ndarray]:
+        return (self._fit(decode(content).pixels) for content in contents)
+
+    def _fit(self, pixels: np.ndarray) -> np.ndarray:
+        (fitted,) = self._process(images=Image.fromarray(pixels))["pixel_values"]
+        return fitted

@@ -1,0 +1,138 @@
+"""Contracts of a modality: its record, and what each part of its folder provides.
+
+A modality is a folder with these modules; all but `training` and `transcripts` are required.
+
+- `modality`: `MODALITY`, the record.
+- `inspection`, `processing`: the functions of `Inspection` and `Processing`, below.
+- `encoders`, `training`, `transcripts`: those of the protocols in `components.modalities.encoding`.
+- `corruptions`: `CORRUPTIONS`, by name.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from components.common.errors import Problem
+from components.huggingface.locate import EncoderNames
+from components.modalities.settings import EncoderSettings, InputSettings
+
+Facts = Mapping[str, int | float | str]  # about one asset, by name, for the data report
+
+
+@dataclass(frozen=True)
+class Modality:
+    """Facts about a modality that need neither its decoder nor its networks.
+
+    Its column in the model's signature has the `mlflow_type`. Of a `string`, cells of tables hold
+    the content itself; of a `binary`, paths or bytes of files.
+    """
+
+    name: str  # also that of its folder
+    inputs: type[InputSettings]  # section `preprocess.<name>`: from files to tensors
+    encoder: type[EncoderSettings]  # section `features.<name>`: the encoder and its training
+    encoder_names: EncoderNames  # of encoders that are not pretrained models
+    measures: Mapping[str, str]  # fact about an asset → its name in plots, with unit
+    mlflow_type: Literal["string", "binary"]
+    is_leak: bool  # whether equal assets in two splits are a leak
+
+    @property
+    def is_inline(self) -> bool:
+        """Whether a cell of a table holds the content itself, as text."""
+        return self.mlflow_type == "string"
+
+    def check(self, inputs: InputSettings, encoder: EncoderSettings) -> None:
+        """Raise ValueError if the two sections of settings do not fit each other."""
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a person sees of an asset in a report: text in its place or about it, a thumbnail."""
+
+    text: str | None = None
+    png: bytes | None = None
+
+
+class Inspection(Protocol):
+    """Part `inspection`."""
+
+    def inspect(self, content: bytes) -> Facts | Problem:
+        """Return facts about a file, or why it cannot be used."""
+        ...
+
+    def preview(self, content: bytes) -> Preview:
+        """Return what a person sees of a usable file."""
+        ...
+
+
+class UnusableAsset(ValueError):
+    """A file that cannot be used, with the reason as a stable code."""
+
+    def __init__(self, reason: str, detail: str):
+        super().__init__(reason, detail)  # both, so that it passes from process to process
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.args[1]
+
+    @property
+    def problem(self) -> Problem:
+        """The same as a value."""
+        return Problem(self.reason, str(self))
+
+
+class Processor(Protocol):
+    """Converts files into tensors."""
+
+    def __call__(self, contents: Iterable[bytes]) -> Mapping[str, ArrayLike]:
+        """Convert files, the first dimension of each tensor; UnusableAsset if one is unusable."""
+        ...
+
+
+class RowProcessor(ABC):
+    """A processor that converts file by file into one tensor, called `tensor`, of uint8."""
+
+    tensor: str
+    shape: tuple[int, ...]  # of a file's part of it
+
+    @abstractmethod
+    def rows(self, contents: Iterable[bytes]) -> Iterator[np.ndarray]:
+        """Yield the part of each file, uint8 of `shape`; UnusableAsset if one cannot be used."""
+
+    def __call__(self, contents: Iterable[bytes]) -> dict[str, np.ndarray]:
+        rows = list(self.rows(contents))
+        stacked = np.stack(rows) if rows else np.empty((0, *self.shape), np.uint8)
+        return {self.tensor: stacked}
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What a processor is prepared from."""
+
+    inputs: Any  # section `preprocess.<modality>`
+    encoder: str  # setting `features.<modality>.encoder`
+    pretrained: Path  # folder of the modality in pretrained/
+    media: Path  # media shard set of the modality
+
+
+class Processing(Protocol):
+    """Part `processing`."""
+
+    def prepare(self, preparation: Preparation) -> dict[str, Any]:
+        """Return the state of a processor, JSON; InputError if settings name something unusable."""
+        ...
+
+    def build(self, state: Mapping[str, Any]) -> Processor:
+        """Return the processor of a state."""
+        ...
+
+    def export(self, state: Mapping[str, Any], folder: Path, name: str) -> dict[str, Any]:
+        """Write parts of a state that settings can name; return settings that name them.
+
+        The files go to `folder`, that of the modality in pretrained/, and are called `name`.
+        """
+        ...

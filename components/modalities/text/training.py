@@ -1,0 +1,43 @@
+"""Training of text encoders: masked language modelling and SimCSE."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from components.layers.features import length_mask
+from components.modalities.encoding import Batch, Pretext
+from components.modalities.settings import TransformerEncoderSettings
+from components.modalities.text.modality import TextSettings
+from components.modalities.text.processing import MASK
+
+MASKED_FRACTION = 0.15  # of the tokens, as in BERT
+INVERSE_TEMPERATURE = 20.0  # as in SimCSE
+
+
+def pretext(inputs: TextSettings, options: TransformerEncoderSettings) -> Pretext:
+    """See `EncoderTrainingPart`."""
+    return Pretext(losses=self_supervised)
+
+
+def self_supervised(encoder: Any, batch: Batch) -> dict[str, Tensor]:
+    """Return two losses that need no label: one for the tokens, one for the pooled features.
+
+    Masked language modelling (Devlin et al. 2019), scored with the token embedding, and SimCSE
+    (Gao et al. 2021): the same text twice, with two dropout masks and once with masked tokens,
+    against the other texts. Without the second, the pooled features of texts that differ in one
+    word are nearly the same.
+    """
+    tokens, lengths = batch["tokens"], batch["lengths"]
+    in_text = length_mask(lengths, tokens.shape[1])
+    chosen = (torch.rand(tokens.shape) < MASKED_FRACTION) & in_text  # [B, T]
+    masked = encoder(tokens.masked_fill(chosen, MASK), lengths)
+    logits = masked.tokens[chosen] @ encoder.embedding.weight.T  # [n, V]
+    whole = encoder(tokens, lengths)
+    similarity = F.normalize(whole.pooled, dim=-1) @ F.normalize(masked.pooled, dim=-1).T  # [B, B]
+    same = torch.arange(len(tokens))
+    return {
+        "masked_tokens": F.cross_entropy(logits, tokens[chosen]).nan_to_num(),
+        "same_text": F.cross_entropy(INVERSE_TEMPERATURE * similarity, same),
+    }

@@ -1,0 +1,45 @@
+"""Stage `preprocess_<modality>`: files become tensors."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from components.common.files import write_json
+from components.modalities.modality import Preparation
+from components.modalities.registry import processing_of
+from components.preprocess.convert import convert_shards
+from components.preprocess.settings import PreprocessSettings, settings_for
+from components.stage.arguments import Arguments, input_path, option, output_path
+from components.stage.stage import Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessArguments(Arguments):
+    """The command line."""
+
+    modality: str = option("of the files")
+    media: Path = input_path("folder, the media shard set of the ingest stage")
+    pretrained: Path = input_path("folder, where settings may name encoders and tokenizers")
+    tensors: Path = output_path("folder, the tensor shard set")
+    processor: Path = output_path("JSON, what rebuilds the processor")
+
+
+def main(arguments: PreprocessArguments, settings: PreprocessSettings) -> None:
+    """Run the stage."""
+    m, processing = arguments.modality, processing_of(arguments.modality)
+    state = processing.prepare(
+        Preparation(
+            inputs=getattr(settings.preprocess, m),
+            encoder=getattr(settings.features, m).encoder,
+            pretrained=arguments.pretrained,
+            media=arguments.media,
+        )
+    )
+    processor = processing.build(state)
+    convert_shards(arguments.media, arguments.tensors, processor, state, settings.workers)
+    write_json(arguments.processor, state)
+
+
+STAGE = Stage(__doc__, PreprocessArguments, lambda given: settings_for(given.modality), main)
+
+if __name__ == "__main__":
+    STAGE.main()

@@ -1,0 +1,221 @@
+"""Settings: what sections of params.yaml are made of, and how they are read and checked.
+
+Each section is a class that lies beside what it configures. A stage declares the sections that it
+reads as a subclass of `Settings`; nothing else of the file is looked at, so that an edit elsewhere
+neither changes nor re-runs the stage.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import CoreSchema, core_schema
+
+from components.common.errors import InputError, nearest
+
+Count = Annotated[int, Field(ge=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+DropoutRate = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
+Threads = Annotated[int, Field(ge=1, le=256)]
+Workers = Annotated[int, Field(ge=1, le=256)]
+
+
+class Section(BaseModel):
+    """A mapping in params.yaml; keys that it does not name are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Settings(Section):
+    """Sections of params.yaml that a stage reads, or keys of such a section; others are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+def with_fields(
+    base: type[SectionT], name: str, fields: Mapping[str, type[Section]]
+) -> type[SectionT]:
+    """Return a subclass of `base`, called `name`, with further sections; none may be left out."""
+    required: Mapping[str, Any] = {key: (section, ...) for key, section in fields.items()}
+    return create_model(name, __base__=base, **required)
+
+
+def matching(pattern: str, expected: str) -> AfterValidator:
+    """Return a validator of words that match the whole pattern; errors say what was expected."""
+
+    def check(word: str) -> str:
+        if not re.fullmatch(pattern, word):
+            raise ValueError(f"found {word!r}, expected {expected}")
+        return word
+
+    return AfterValidator(check)
+
+
+class OneOf:
+    """Annotation of a choice: the word that names it, or a mapping with `kind` and its options.
+
+    Args:
+        options: kind → the section of its options, which has a field `kind`.
+        default: the kind of a mapping that names none.
+    """
+
+    def __init__(self, options: Mapping[str, type[Section]], default: str | None = None):
+        self.options, self.default = options, default
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        choices = {_tag(kind): handler.generate_schema(o) for kind, o in self.options.items()}
+        tagged = core_schema.tagged_union_schema(choices, discriminator=_kind_tag)
+        return core_schema.no_info_before_validator_function(self._spelt_out, tagged)
+
+    def _spelt_out(self, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"kind": value}
+        if not isinstance(value, dict | Section):
+            expected = f"{', '.join(self.options)}, or a mapping with kind and options"
+            raise ValueError(f"found {value!r}, expected {expected}")
+        if self.default is not None and isinstance(value, dict):
+            return {"kind": self.default, **value}
+        return value
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which no mapping has a key twice; PyYAML itself keeps the last one."""
+
+    def compose_mapping_node(self, anchor):
+        node = super().compose_mapping_node(anchor)
+        first: dict[tuple[str, Any], yaml.ScalarNode] = {}
+        for key in (key for key, _ in node.value if isinstance(key, yaml.ScalarNode)):
+            known = first.setdefault((key.tag, key.value), key)
+            if known is not key:
+                line, before = key.start_mark.line + 1, known.start_mark.line + 1
+                raise InputError(
+                    f"{self.name}, line {line}: the key {key.value!r} is in line {before} already. "
+                    "Keep one of them"
+                )
+        return node
+
+
+def load_settings(path: Path, sections: type[SectionT]) -> SectionT:
+    """Read and check the part of a parameter file that `sections` declares.
+
+    Raise `InputError` if the file is missing, is not YAML, or holds unknown keys or impossible
+    values, each of which is named with the nearest valid one.
+    """
+    try:
+        content = parse_yaml(path.read_bytes(), path)
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing. Name another file with --params") from error
+    if found := list(problems(content, sections)):
+        lines = "\n".join(f"  {line}" for line in found)
+        raise InputError(f"{path} cannot be used:\n{lines}")
+    return sections.model_validate(content)
+
+
+def parse_yaml(text: bytes, path: Path) -> Any:
+    """Parse YAML; raise `InputError` if it is none, or if a mapping has a key twice."""
+    loader = _Loader(text)
+    loader.name = str(path)  # in its messages
+    try:
+        return loader.get_single_data()
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is not YAML: {error}") from error
+
+
+def problems(content: Any, sections: type[Section]) -> Iterator[str]:
+    """Yield a line for everything that is wrong with parsed settings."""
+    try:
+        sections.model_validate(content)
+    except ValidationError as error:
+        found = error.errors()
+        yield from (_explain(e, sections) for e in found if not _counts_valid_items(e, found))
+
+
+def keys_of(sections: type[Section], prefix: str = "") -> Iterator[str]:
+    """Yield the dotted keys of params.yaml that settings read, as `seed` or `ingest.slices`.
+
+    Of a section that is read as a whole the key alone is given.
+    """
+    for name, field in sections.model_fields.items():
+        key = f"{prefix}{field.alias or name}"
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, Settings):
+            yield from keys_of(inner, f"{key}.")
+        else:
+            yield key
+
+
+def _counts_valid_items(problem: Any, others: Sequence[Any]) -> bool:
+    """Return whether a list is too short for Pydantic only because an item of it is wrong."""
+    location = problem["loc"]
+    inside = (other["loc"][: len(location)] == location for other in others if other is not problem)
+    return problem["type"] == "too_short" and any(inside)
+
+
+def _explain(problem: Any, sections: type[Section]) -> str:
+    """Return one line for an error of Pydantic's: key, fault, what was found, what is near."""
+    location = [part for part in problem["loc"] if not str(part).startswith("[")]
+    key = ".".join(map(str, location)) or "the file"
+    found, context = problem["input"], problem.get("ctx", {})
+    match problem["type"]:
+        case "extra_forbidden":
+            valid = _valid_keys(problem["loc"][:-1], sections)
+            return f"{key}: unknown key. {nearest(str(location[-1]), valid)}"
+        case "missing":
+            return f"{key}: the key is missing"
+        case "union_tag_not_found":
+            return f"{key}.kind: the key is missing"
+        case "model_type" | "dict_type":
+            return f"{key}: found {found!r}, expected a mapping"
+        case "literal_error":
+            return f"{key}: found {found!r}. {nearest(str(found), _quoted(context['expected']))}"
+        case "union_tag_invalid":
+            valid = [word[1:-1] for word in _quoted(context["expected_tags"])]
+            kind = context["tag"][1:-1]
+            return f"{key}: found {kind!r}. {nearest(kind, valid)}"
+        case "value_error":
+            return f"{key}: {context['error']}" if location else str(context["error"])
+        case _:
+            message = problem["msg"]
+            return f"{key}: {message[0].lower()}{message[1:]}, found {found!r}"
+
+
+def _quoted(words: str) -> list[str]:
+    return words.split("'")[1::2]
+
+
+def _tag(kind: str) -> str:
+    """The part of an error's location that says which kind of a choice was checked."""
+    return f"[{kind}]"
+
+
+def _kind_tag(value: Any) -> str | None:
+    kind = value.get("kind") if isinstance(value, dict) else getattr(value, "kind", None)
+    return None if kind is None else _tag(str(kind))
+
+
+def _valid_keys(location: tuple, sections: type[Section]) -> list[str]:
+    """Return the keys that the section at `location` may have."""
+    node = schema = sections.model_json_schema(by_alias=True)
+    for part in location:
+        node = _resolve(node, schema)
+        if isinstance(part, int):
+            node = node["items"]
+        elif part.startswith("["):
+            options = (_resolve(option, schema) for option in node["oneOf"])
+            node = next(o for o in options if _tag(o["properties"]["kind"]["const"]) == part)
+        else:
+            node = node.get("properties", {}).get(part, node.get("additionalProperties"))
+    return list(_resolve(node, schema)["properties"])
+
+
+def _resolve(node: dict, schema: dict) -> dict:
+    node = node["anyOf"][0] if "anyOf" in node else node  # a section or null
+    return schema["$defs"][node["$ref"].rsplit("/", 1)[-1]] if "$ref" in node else node

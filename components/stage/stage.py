@@ -1,0 +1,74 @@
+"""How a stage runs from the shell: arguments, settings, exit codes."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from components.common.errors import InputError, Unavailable
+from components.common.hashing import file_hash, fingerprint
+from components.common.source_code import code_hash
+from components.stage.arguments import (
+    Arguments,
+    ArgumentsT,
+    check_inputs,
+    parse_arguments,
+    with_role,
+)
+from components.stage.resource_usage import sampled
+from components.stage.settings import Settings, load_settings
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+@dataclass(frozen=True)
+class Stage(Generic[ArgumentsT, SettingsT]):
+    """A stage of the pipeline: its command line, the sections of params.yaml it reads, its work."""
+
+    description: str | None  # for `--help`
+    arguments: type[ArgumentsT]
+    settings: Callable[[ArgumentsT], type[SettingsT]]
+    work: Callable[[ArgumentsT, SettingsT], None]
+
+    def main(self, words: list[str] | None = None) -> None:
+        """Parse the command line, check the settings and do the work; see `exit_codes`."""
+        arguments = parse_arguments(self.arguments, self.description, words)
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+        os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+        with exit_codes():
+            settings = load_settings(arguments.params, self.settings(arguments))
+            check_inputs(arguments)
+            with _sampling(arguments):
+                self.work(arguments, settings)
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """End the process with a message and a code, without a traceback, for what is no fault.
+
+    Code 2 for `InputError`, 75 for `Unavailable`; any other exception passes.
+    """
+    try:
+        yield
+    except (InputError, Unavailable) as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2 if isinstance(error, InputError) else os.EX_TEMPFAIL) from None
+
+
+def run_fingerprint(module: str, arguments: Arguments, settings: Settings) -> str:
+    """Return a fingerprint of all that decides a stage's result: inputs, settings and code."""
+    paths = (getattr(arguments, name) for name in with_role(type(arguments), "input"))
+    inputs = file_hash(*(path for path in paths if path is not None))
+    plain = settings.model_dump(mode="json", by_alias=True)
+    return fingerprint(inputs, plain, code_hash(module))
+
+
+def _sampling(arguments: Arguments) -> AbstractContextManager:
+    """Sample the resources that a learning stage uses; of several processes in the first only."""
+    history = getattr(arguments, "history", None)
+    if history is None or os.environ.get("RANK", "0") != "0":
+        return nullcontext()
+    return sampled(history)

@@ -1,0 +1,30 @@
+"""Options of retrieval."""
+
+from typing import Literal
+
+from pydantic import model_validator
+
+from components.modalities.registry import ModalityName
+from components.tasks.settings import TaskSettings
+
+
+class RetrievalSettings(TaskSettings):
+    """Finding an asset of one modality by one of another that shares a value with it."""
+
+    kind: Literal["retrieval"] = "retrieval"
+    query: ModalityName  # of the asset that is given
+    target: ModalityName  # of the asset that is to be found
+
+    @model_validator(mode="after")
+    def _modalities_differ(self):
+        if self.query == self.target:
+            raise ValueError(f"query and target are both {self.query}; expected two modalities")
+        return self
+
+    @property
+    def direction(self) -> str:
+        """Query and target as `text→image`."""
+        return f"{self.query}→{self.target}"
+
+
+SETTINGS = RetrievalSettings

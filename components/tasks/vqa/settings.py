@@ -1,0 +1,17 @@
+"""Options of visual question answering."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from components.tasks.settings import HeadTaskSettings
+
+
+class VqaSettings(HeadTaskSettings):
+    """Answers of several people to one question."""
+
+    kind: Literal["vqa"] = "vqa"
+    answers: Annotated[int, Field(ge=2)] = 3000  # the most frequent ones, which the model can give
+
+
+SETTINGS = VqaSettings

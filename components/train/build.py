@@ -1,0 +1,62 @@
+"""Builds the model that joint training starts from."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from components.common.errors import InputError
+from components.huggingface.encoder_file import load_description
+from components.model.config import model_config
+from components.model.multimodal import MultimodalModel
+from components.tasks.labels import Vocabulary
+from components.train.settings import TrainStageSettings
+
+
+def build_model(
+    modalities: Sequence[str],
+    settings: TrainStageSettings,
+    vocabulary: Mapping[str, Vocabulary],
+    encoders: Path,
+    projections: Path,
+) -> MultimodalModel:
+    """Return the model with the weights of earlier stages; frozen encoders do not learn.
+
+    Args:
+        modalities: of the training samples.
+        vocabulary: of each task, from ingest.
+        encoders: folder with `<modality>.safetensors`.
+        projections: safetensors.
+    """
+    files = {m: encoders / f"{m}.safetensors" for m in modalities}
+    descriptions = {m: load_description(file) for m, file in files.items()}
+    aligned = load_file(projections)
+    config = model_config(
+        modalities=modalities,
+        inputs=settings.preprocess,
+        encoders=settings.features,
+        embed_dim=next(len(w) for n, w in aligned.items() if n.endswith("pooled.1.weight")),
+        model=settings.model,
+        tasks=settings.tasks,
+        vocabulary=vocabulary,
+        descriptions={m: found for m, found in descriptions.items() if found},
+    )
+    model = MultimodalModel(config)
+    for m, file in files.items():
+        model.encoders[m].load_state_dict(load_file(file))
+        model.encoders[m].requires_grad_(not settings.train.is_frozen(m))
+    own = model.projections.state_dict()
+    model.projections.load_state_dict(own | {n: w for n, w in aligned.items() if n in own})
+    return model
+
+
+def compile_model(model: MultimodalModel) -> None:
+    """Let torch.compile compile the model at its first step; `InputError` without a compiler."""
+    if not any(map(shutil.which, [os.environ.get("CXX", ""), "g++", "clang++"])):
+        raise InputError(
+            "train.compile: true takes a C++ compiler; neither $CXX nor g++ nor clang++ was found. "
+            "Install one, or set train.compile to false"
+        )
+    model.compile(dynamic=True)  # batches differ in their numbers of samples and assets

@@ -1,0 +1,1 @@
+"""DVC's stages, driven from one process."""

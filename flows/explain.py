@@ -1,0 +1,31 @@
+"""Print which stages will run, and why: `python -m flows.explain`."""
+
+from components.stage.stage import exit_codes
+from flows.dvc.stages import Stages
+
+
+def main() -> None:
+    """Print one line per stage that changed or that depends on one; exit code 2 for a mistake."""
+    with exit_codes():
+        reasons = explain(Stages())
+    width = max(map(len, reasons), default=0)
+    for name, reason in reasons.items():
+        print(f"  {name:<{width}}  {reason}")
+    if not reasons:
+        print("nothing to do: every stage is up to date")
+
+
+def explain(stages: Stages) -> dict[str, str]:
+    """Return stage → why it will run, in the order of the plan."""
+    reasons: dict[str, str] = {}
+    for planned in stages.plan():
+        waiting = [name for name in planned.upstream if name in reasons]
+        if reason := stages.why(planned.name):
+            reasons[planned.name] = reason
+        elif waiting:
+            reasons[planned.name] = f"if {' or '.join(waiting)} changes its output"
+    return reasons
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Edits params.yaml: values change, comments stay."""
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.representer import RoundTripRepresenter
+
+from components.common.errors import InputError, nearest
+from components.common.files import write_text
+
+
+def edit(path: Path, values: Mapping[str, Any]) -> None:
+    """Write values, by dotted key, into a file, unless a key or value raises InputError."""
+    changed = edited(path, values)
+    if changed != path.read_text(encoding="utf-8"):
+        write_text(path, changed)
+
+
+def edited(path: Path, values: Mapping[str, Any]) -> str:
+    """Return the content that the file would have, checked as a whole; raises as `edit` does."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing, so that no setting can be changed") from error
+    from flows.check import check_text  # here, as it imports torch
+
+    check_text(text.encode(), path)  # so that complaints below are about the new values
+    file = _yaml()
+    content = file.load(text)
+    for key, value in values.items():
+        _set(content, key, value)
+    stream = io.StringIO()
+    file.dump(content, stream)
+    check_text(stream.getvalue().encode(), path)
+    return stream.getvalue()
+
+
+def parse_assignments(words: list[str]) -> dict[str, Any]:
+    """Parse `KEY=VALUE` of the command line, the value as YAML; return dotted key → value."""
+    values = {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not (key and equals):
+            raise InputError(f"--set {word}: expected KEY=VALUE, as train.epochs=3")
+        try:
+            values[key] = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise InputError(f"--set {word}: the value is not YAML: {error}") from error
+    return values
+
+
+class _Representer(RoundTripRepresenter):
+    """Of this module alone: DVC writes dvc.lock with that of ruamel."""
+
+
+_Representer.add_representer(
+    type(None), lambda dumper, _: dumper.represent_scalar("tag:yaml.org,2002:null", "null")
+)
+
+
+def _yaml() -> YAML:
+    file = YAML()
+    file.Representer = _Representer
+    file.preserve_quotes = True
+    file.width = 2**20
+    file.indent(mapping=2, sequence=4, offset=2)
+    return file
+
+
+def _set(content: Any, key: str, value: Any) -> None:
+    parts = key.split(".")
+    section = content
+    for depth, part in enumerate(parts):
+        if not isinstance(section, dict):
+            raise InputError(f"--set {key}: {parts[depth - 1]} has no keys. Set it as a whole")
+        if part not in section:
+            hint = nearest(part, list(section)) if section else "Set it as a whole"
+            raise InputError(f"--set {key}: there is no key {part!r}. {hint}")
+        if depth < len(parts) - 1:
+            section = section[part]
+    section[parts[-1]] = _flow_style(value)
+
+
+def _flow_style(value: Any) -> Any:
+    """Return a value whose lists and mappings are written on one line."""
+    if isinstance(value, Mapping):
+        styled = CommentedMap({key: _flow_style(inner) for key, inner in value.items()})
+    elif isinstance(value, list):
+        styled = CommentedSeq(map(_flow_style, value))
+    else:
+        return value
+    styled.fa.set_flow_style()
+    return styled

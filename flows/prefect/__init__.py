@@ -1,0 +1,1 @@
+"""Runs, artifacts and notifications in Prefect."""

@@ -1,0 +1,1 @@
+"""New data, warm start, and the commit of what a run leaves."""

@@ -1,0 +1,152 @@
+"""Settings of flows: the sections `operate` and `promote` of params.yaml."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import available_timezones
+
+from cronsim import CronSim, CronSimError
+from pydantic import AfterValidator, Field, model_validator
+
+from components.common.errors import nearest
+from components.evaluate.comparison.settings import Margins
+from components.register.settings import Alias, RegisterSettings
+from components.stage.settings import Positive, Section, Settings, load_settings, matching
+
+PARAMS = Path("params.yaml")
+
+
+def _cron(text: str) -> str:
+    """Check a cron of five fields, and that it has a next time."""
+    try:
+        next(CronSim(text, datetime.now(UTC)))
+    except (CronSimError, StopIteration) as error:
+        reason = str(error).lower() or "no such day"
+        raise ValueError(
+            f"found {text!r} ({reason}), expected minute, hour, day of month, month and day of "
+            "week, as in 0 2 * * * for every night at two; or null"
+        ) from error
+    return text
+
+
+def _timezone(name: str) -> str:
+    if name not in available_timezones():
+        raise ValueError(f"found {name!r}, expected a time zone's name as in Europe/Berlin or UTC")
+    return name
+
+
+Cron = Annotated[str, AfterValidator(_cron)]
+Folder = Annotated[
+    str, matching(r"\w[\w.-]*(/\w[\w.-]*)*", "a folder in the project, as in incoming")
+]
+Branch = Annotated[
+    str, matching(r"\w[\w-]*([./]\w[\w-]*)*", "the name of a Git branch, as in retrained")
+]
+Slug = Annotated[
+    str, matching(r"[a-z0-9-]+/[a-z0-9-]+", "type and name of a block, as in slack-webhook/team")
+]
+Suite = Literal["none", "quick", "full"]
+
+
+class OperateSettings(Section):
+    """What flows do by themselves; comments in params.yaml explain each key."""
+
+    timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    retrain: Cron | None = None
+    evaluate: Cron | None = None
+    retries: Annotated[int, Field(ge=0, le=10)] = 1
+    stage_hours: Positive | None = 24.0
+    notify: Slug | None = None
+    fetch: Literal["dvc", "drop"] | None = None
+    drop: Folder = "incoming"
+    warm_start: bool = False
+    promote: Literal["automatic", "ask"] = "automatic"
+    commit: Branch | None = None
+    push: bool = False
+
+
+class PromoteSettings(Section):
+    """The gates of promotion, where None is no gate; comments in params.yaml explain each key."""
+
+    alias: Alias = "champion"
+    suite: Suite = "quick"
+    minimum: Mapping[str, float] | None = None
+    maximum_drop: Margins | None = None
+    require: Literal["better", "not_worse"] = "not_worse"
+    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    maximum_latency_ms: Positive | None = None
+    maximum_size_mb: Positive | None = None
+    maximum_robustness_drop: Margins | None = None
+
+    @property
+    def tasks_named(self) -> set[str]:
+        """The tasks that the gates refer to."""
+        gates = (self.minimum, self.maximum_drop, self.maximum_robustness_drop)
+        return {name.partition("/")[2].partition("/")[0] for gate in gates for name in gate or ()}
+
+    @model_validator(mode="after")
+    def _has_a_metric_to_be_better_in(self):
+        if self.require == "better" and not self.maximum_drop:
+            raise ValueError(
+                "require is better, but maximum_drop names no metric to be better in. Name one, or "
+                "set require: not_worse"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _robustness_is_measured(self):
+        if self.maximum_robustness_drop and self.suite == "none":
+            raise ValueError(
+                "maximum_robustness_drop is set, but suite is none, so that robustness is not "
+                "measured. Set suite: quick, or maximum_robustness_drop: null"
+            )
+        return self
+
+
+class _Ingest(Settings):
+    root: str
+
+
+class FlowSettings(Settings):
+    """What flows read of params.yaml."""
+
+    ingest: _Ingest
+    tasks: Mapping[str, Any]
+    register_: RegisterSettings = Field(alias="register")
+    promote: PromoteSettings = PromoteSettings()
+    operate: OperateSettings = OperateSettings()
+
+    @model_validator(mode="after")
+    def _drop_folder_is_apart(self):
+        root, drop = Path(self.ingest.root), Path(self.operate.drop)
+        nested = root.is_relative_to(drop) or drop.is_relative_to(root)
+        if self.operate.fetch == "drop" and nested:
+            raise ValueError(
+                f"operate.drop ({drop}) and ingest.root ({root}) are inside each other, so that a "
+                "dropped file could be read before it is complete. Name another folder"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gates_refer_to_tasks(self):
+        if odd := sorted(self.promote.tasks_named - self.tasks.keys()):
+            raise ValueError(
+                f"promote refers to unknown tasks: {', '.join(map(repr, odd))}. "
+                f"{nearest(odd[0], list(self.tasks))}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _aliases_differ(self):
+        if self.promote.alias == self.register_.alias:
+            raise ValueError(
+                f"register.alias and promote.alias are both {self.promote.alias}, so that every "
+                "new model would be the champion. Rename one"
+            )
+        return self
+
+
+def flow_settings() -> FlowSettings:
+    """Read the settings of flows from the working directory."""
+    return load_settings(PARAMS, FlowSettings)

@@ -1,0 +1,43 @@
+"""The stages of dvc.yaml as benchmarks see them."""
+
+import pytest
+
+from benchmarks.stages import PipelineStage, downstream, read_stages, run_commands
+
+STAGES = {
+    "a": PipelineStage("a", "python -m a", deps=("source", "code"), outs=("data/a", "data/x/1")),
+    "b": PipelineStage("b", "python -m b", deps=("data/a/part",), outs=("data/b",)),
+    "c": PipelineStage("c", "python -m c", deps=("data/x",), outs=("data/c",)),
+    "d": PipelineStage("d", "python -m d", deps=("data/ab",), outs=("data/d",)),
+    "e": PipelineStage("e", "python -m e", deps=("data/b",), outs=("data/e",)),
+}
+
+
+def test_stages_are_those_of_dvc_yaml():
+    stages = read_stages()
+    assert stages["ingest"].module == "components.ingest" and "source" in stages["ingest"].data
+    assert stages["preprocess_text"].words[:2] == ["--modality", "text"]
+    assert not any(path.startswith("components") for path in stages["train"].data)
+    assert "reports/metrics.json" in stages["evaluate"].outs
+    learning = [name for name, stage in stages.items() if stage.is_learning]
+    assert learning == ["features_image", "features_text", "features_audio", "align", "train"]
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [("code/file.py", True), ("code", True), ("codes", False), ("source/a/b", True)],
+)
+def test_dep_covers_what_is_below(path, expected):
+    assert STAGES["a"].reads(path) is expected
+
+
+def test_downstream_follows_outputs():
+    assert downstream(STAGES, ["a"]) == ["b", "c", "e"]
+    assert downstream(STAGES, ["b", "d"]) == ["e"]
+    assert downstream(STAGES, []) == []
+
+
+def test_failed_command_is_reported(tmp_path):
+    stage = PipelineStage("wrong", "python -c 'exit(\"no luck\")'", (), ())
+    with pytest.raises(RuntimeError, match="wrong ended with 1:\nno luck"):
+        run_commands([stage], tmp_path)

@@ -1,0 +1,59 @@
+"""Tensors of assets, found by id, and the labels that assets have."""
+
+import pandas as pd
+import pytest
+import torch
+
+from components.common.errors import InputError
+from components.data.assets import AssetTensors, asset_labels, load_assets
+from components.data.shards import finish
+from tests.support.tiny_model import ids_of, make_assets, write_assets
+
+
+def test_shard_set_is_loaded_whole(tmp_path):
+    written = make_assets(5)["text"]
+    write_assets(tmp_path / "text", tmp_path / "media", "text", written.tensors)
+    loaded = load_assets(tmp_path / "text")
+    assert loaded.ids == written.ids
+    assert all(loaded.tensors[name].equal(value) for name, value in written.tensors.items())
+
+
+def test_empty_shard_set_has_no_rows(tmp_path):
+    finish(tmp_path, [], ".safetensors")
+    assets = load_assets(tmp_path)
+    assert assets == AssetTensors((), {})
+    assert assets.rows(pd.Series([None, None], dtype="str")).tolist() == [-1, -1]
+    with pytest.raises(InputError, match="1 assets of the samples are not in the shard set"):
+        assets.rows(pd.Series([None, *ids_of("audio", 1)], dtype="str"))
+
+
+def test_unknown_asset_is_named():
+    known, unknown = ids_of("image", 5)[:4], ids_of("image", 5)[4]
+    with pytest.raises(InputError, match=rf"the first is {unknown}.*dvc repro"):
+        AssetTensors(tuple(known), {}).rows(pd.Series([known[2], unknown], dtype="str"))
+
+
+def test_null_ids_have_row_minus_one():
+    assets = AssetTensors(tuple(ids_of("text", 2)), {})
+    assert assets.rows(pd.Series([None, None], dtype="str")).tolist() == [-1, -1]
+    assert assets.rows(pd.Series([], dtype="str")).tolist() == []
+    assert assets.rows(pd.Series([], dtype="str")).dtype == torch.int64
+
+
+def test_labels_are_aligned_with_assets():
+    a, b, c = ids_of("image", 3)
+    labels = AssetTensors((b, a, c), {}).align(pd.Series({a: "x", b: "y"}))
+    assert labels.tolist()[:2] == ["y", "x"] and pd.isna(labels[c])
+
+
+def test_asset_with_two_labels_is_named():
+    a, b = ids_of("image", 2)
+    table = pd.DataFrame({"image_id": [a, a, b, None], "shape": ["x", "x", None, "y"]}, dtype="str")
+    assert asset_labels(table, "image", "shape", str).to_dict() == {a: "x"}
+    table.loc[1, "shape"] = "y"
+    message = (
+        rf"image {a[:12]} has the labels 'x', 'y' in column 'shape', so image alone does not "
+        r"decide it\. Remove image from sufficient_modalities"
+    )
+    with pytest.raises(InputError, match=message):
+        asset_labels(table, "image", "shape", str)

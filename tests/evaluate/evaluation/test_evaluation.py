@@ -1,0 +1,193 @@
+"""Evaluation of any model on the same raw media, with the model's own processors."""
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from components.common.hashing import content_id
+from components.data.assets import AssetTensors
+from components.data.samples import asset_column, read_samples, samples_schema
+from components.data.shards import Asset, MediaWriter
+from components.data.tables import read_table, write_table
+from components.evaluate.comparison.compare import contributions_to
+from components.evaluate.evaluation.__main__ import STAGE
+from components.evaluate.evaluation.results import PREDICTED, RESULTS, Evaluation
+from components.evaluate.measure import by_task, metrics_by_task
+from components.evaluate.predict import predict
+from components.evaluate.robustness.corruptions import SUITES
+from components.modalities.registry import MODALITIES
+from components.model.config import ModelConfig
+from components.model.folder import load_model, save_model
+from components.model.multimodal import MultimodalModel
+from components.model.predictor import Predictor
+from components.tasks.metrics import PREDICTIONS, quotient
+from tests.support.media import png, wav
+from tests.support.params import small_params, write_params
+from tests.support.tiny_model import (
+    EVERY_TASK,
+    ids_of,
+    label_every_task,
+    make_model,
+    make_processors,
+    make_table,
+)
+
+ASSETS = 10
+MEDIA = {
+    "image": [png(n) for n in range(ASSETS)],
+    "text": [f"is number {n} red?".encode() for n in range(ASSETS)],
+    "audio": [wav(n) for n in range(ASSETS)],
+}
+
+
+def write_media(folder: Path, contents: list[bytes]) -> None:
+    """Write the media shard set of a modality."""
+    writer = MediaWriter(folder)
+    for content in contents:
+        writer.add(Asset(content_id(content), content))
+    writer.close()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory) -> Path:
+    """Samples, media, settings and a model."""
+    folder = tmp_path_factory.mktemp("world")
+    table = label_every_task(make_table(60, ASSETS), ASSETS).assign(place=["hill", "sea"] * 30)
+    for m, contents in MEDIA.items():
+        write_media(folder / "media" / m, contents)
+        real = dict(zip(ids_of(m, ASSETS), map(content_id, contents), strict=True))
+        table[asset_column(m)] = table[asset_column(m)].map(real)
+    write_table(folder / "samples", table, samples_schema(MODALITIES))
+    tasks = {name: task.model_dump(mode="json") for name, task in EVERY_TASK.items()}
+    params = small_params({"tasks": tasks, "ingest.slices": ["place"]})
+    write_params(folder / "params", params)
+    save_model(folder / "model", make_model(every=True), make_processors())
+    return folder
+
+
+def evaluate(world: Path, model: str = "model", suite: str = "none") -> Evaluation:
+    """Evaluate a model of the world with the command line."""
+    found = Evaluation(world / f"evaluation-{model}-{suite}")
+    paths = {name: world / name for name in ("params", "samples", "media")}
+    options = paths | {"model": world / model, "evaluation": found.folder, "suite": suite}
+    STAGE.main([word for name, value in options.items() for word in (f"--{name}", str(value))])
+    return found
+
+
+@pytest.fixture(scope="module")
+def evaluation(world) -> Evaluation:
+    return evaluate(world)
+
+
+def predictions_of(evaluation: Evaluation) -> pd.DataFrame:
+    return read_table(evaluation.folder / PREDICTED, PREDICTIONS)
+
+
+def test_predictions_equal_those_of_the_evaluate_stage(world, evaluation):
+    predictor = Predictor(world / "model")
+    samples = read_samples(world / "samples", MODALITIES)
+    test = samples[samples["split"] == "test"]
+    assets = {}
+    for m, contents in MEDIA.items():
+        tensors = {k: torch.as_tensor(v) for k, v in predictor.processors[m](contents).items()}
+        assets[m] = AssetTensors(tuple(map(content_id, contents)), tensors)
+    expected = predict(predictor.model, test, assets, EVERY_TASK).reset_index(drop=True)
+    found = predictions_of(evaluation)
+    numbers = found["task"] == "size"  # of tensors that were encoded in other batches
+    pd.testing.assert_frame_equal(found[~numbers], expected[~numbers], check_exact=False)
+    assert found["prediction"][numbers].astype(float).tolist() == pytest.approx(
+        expected["prediction"][numbers].astype(float).tolist(), rel=1e-5
+    )
+
+
+def test_figures_have_every_metric_and_its_definition(world, evaluation):
+    figures = evaluation.figures
+    expected = by_task(predictions_of(evaluation), metrics_by_task(load_model(world / "model")))
+    assert {name: figures.content[name] for name in expected} == expected
+    assert set(figures.content["slices"]["tags"]["place"]) == {"hill", "sea"}
+    assert {task: figures.primary(task).name for task in EVERY_TASK} == {
+        **{"answer": "accuracy", "tags": "f1", "size": "mean_absolute_error"},
+        **{"reply": "vqa_accuracy", "caption": "rouge_l"},
+    }
+
+
+def test_costs_of_the_model(world, evaluation):
+    content = evaluation.content
+    files = [path for path in (world / "model").rglob("*") if path.is_file()]
+    assert content["size_bytes"] == sum(file.stat().st_size for file in files)
+    assert content["parameters"] == sum(p.numel() for p in make_model(every=True).parameters())
+    for found in (content["latency"]["single"], content["latency"]["batch"]):
+        assert 0 < found["median_ms"] <= found["p95_ms"]
+    assert content["latency"]["threads"] == 1 and content["robustness"] == {}
+
+
+@pytest.mark.parametrize("task", EVERY_TASK)
+def test_contributions_make_up_the_primary_metric(evaluation, task):
+    metric = evaluation.figures.primary(task).name
+    for subset, value in evaluation.figures.content[metric][task].items():
+        rows = contributions_to(f"{metric}/{task}/{subset}", evaluation)
+        assert rows["cluster"].is_unique
+        total = quotient(rows["numerator"].sum(), rows["denominator"].sum())
+        assert float(total) == pytest.approx(value)
+
+
+def test_evaluation_runs_again_only_after_a_change(world, evaluation, tmp_path):
+    results = evaluation.folder / RESULTS
+    before = results.stat().st_mtime_ns
+    assert evaluate(world) == evaluation
+    assert results.stat().st_mtime_ns == before
+    shutil.copytree(world, tmp_path / "changed")
+    samples = read_samples(world / "samples", MODALITIES)
+    write_table(tmp_path / "changed/samples", samples.iloc[:-3], samples_schema(MODALITIES))
+    again = evaluate(tmp_path / "changed")
+    assert len(predictions_of(again)) < len(predictions_of(evaluation))
+    assert again.content["fingerprint"] != evaluation.content["fingerprint"]
+
+
+def test_other_models_are_evaluated_with_their_own_settings(world):
+    """Other sizes, fewer modalities and tasks, and a vocabulary without new labels."""
+    sizes = {"preprocess.image.size": 64, "preprocess.text.max_tokens": 5}
+    model = make_model(every=True, modalities=("image", "text"), **sizes)
+    config = model.config.model_dump(mode="json")
+    del config["tasks"]["caption"]
+    config["tasks"]["answer"]["vocabulary"]["classes"] = ["a", "b"]
+    config["tasks"]["tags"]["vocabulary"]["classes"] = ["cat", "yak"]
+    config["tasks"]["reply"]["kind"] = "classification"
+    changed = MultimodalModel(ModelConfig.model_validate(config, strict=False)).eval()
+    states = make_processors(("image", "text"))
+    states["image"]["size"], states["text"]["max_tokens"] = 64, 5
+    save_model(world / "other", changed, states)
+    found = evaluate(world, "other")
+    rows = predictions_of(found)
+    assert set(rows["task"]) == {"answer", "tags", "size"}
+    assert set(rows["subset"]) == {"image", "text", "image+text"}
+    answers = rows[rows["task"] == "answer"]
+    unknown = answers[answers["target"] == "c"]
+    assert len(unknown) and not (unknown["prediction"] == "c").any()
+    expected = (answers["target"] == answers["prediction"]).groupby(answers["subset"]).mean()
+    assert found.figures.content["accuracy"]["answer"] == expected.to_dict()
+
+
+def test_every_corruption_has_its_figures(world):
+    found = evaluate(world, suite="quick")
+    rows = found.robustness
+    assert {*zip(rows["corruption"], rows["severity"], strict=True)} == set(SUITES["quick"])
+    assert list(found.content["robustness"]) == [*MODALITIES, "missing"]
+    assert set(found.content["robustness"]["missing"]["answer"]) == {"everything"}
+
+
+def test_missing_asset_is_named(world, tmp_path, capsys):
+    shutil.copytree(world, tmp_path / "world")
+    write_media(tmp_path / "world/media/text", MEDIA["text"][:2])
+    with pytest.raises(SystemExit, match="2"):
+        evaluate(tmp_path / "world")
+    assert "media/text lacks " in capsys.readouterr().err
+
+
+def test_unknown_suite_is_refused(world, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        evaluate(world, suite="ful")
+    assert "invalid choice: 'ful'" in capsys.readouterr().err

@@ -1,0 +1,207 @@
+"""Edits of params.yaml from the shell and from Prefect: values change, comments stay."""
+
+import copy
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from dvc.utils.serialize import dumps_yaml
+
+from components.common.errors import InputError
+from flows.params_file import edit, edited, parse_assignments
+from tests.support.params import ROOT, change, shipped
+
+TEXT = (ROOT / "params.yaml").read_text()
+SECTIONS = re.split(r"\n(?=\w)", TEXT.rstrip())  # each is a file, and is edited in no time
+VALUES = [None, 3, "a: b # c", [1, "two"], {"b": [1], "a": {}}]
+
+
+@pytest.fixture
+def params(tmp_path) -> Path:
+    """A copy of the shipped file."""
+    path = tmp_path / "params.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+@pytest.fixture
+def unchecked(monkeypatch) -> None:
+    """Any value may be written; it is only about the text."""
+    monkeypatch.setattr("flows.check.check_text", lambda text, path: None)
+
+
+def keys(node: dict, prefix: str = "") -> Iterator[str]:
+    """Yield every dotted key of nested mappings."""
+    for name, value in node.items():
+        if "." not in name:  # else dots cannot name it
+            yield prefix + name
+            yield from keys(value, f"{prefix}{name}.") if isinstance(value, dict) else ()
+
+
+def comments(text: str) -> list[tuple[str, str]]:
+    """Return every comment with the key in its line; the key is empty where there is none."""
+    found = (re.match(r"\s*([\w-]*)(.*?)(#.*)?$", line) for line in text.splitlines())
+    return [(match[1], match[3]) for match in found if match and match[3]]
+
+
+def test_sections_are_the_whole_file():
+    assert "\n".join(SECTIONS) == TEXT.rstrip()
+    content = [yaml.safe_load(section) for section in SECTIONS]
+    assert {name: value for part in content for name, value in (part or {}).items()} == shipped()
+
+
+@pytest.mark.parametrize("section", SECTIONS[1:], ids=lambda text: text.partition(":")[0])
+def test_key_can_be_set_and_no_other_changes(unchecked, params, section):
+    params.write_text(section)
+    content = yaml.safe_load(section)
+    for number, key in enumerate(keys(content)):
+        value = VALUES[number % len(VALUES)]
+        expected = change(content, {key: copy.deepcopy(value)})
+        assert yaml.safe_load(edited(params, {key: value})) == expected, key
+
+
+@pytest.mark.parametrize("section", SECTIONS[1:], ids=lambda text: text.partition(":")[0])
+def test_comments_survive_an_edit_of_every_key(unchecked, params, section):
+    params.write_text(section)
+    content = yaml.safe_load(section)
+    every = list(keys(content))
+    for number, key in enumerate(
+        key for key in every if not any(k.startswith(f"{key}.") for k in every)
+    ):
+        value = [None, 3, "a: b", [1, "two"], {"b": [1]}][number % 5]
+        edit(params, {key: value})
+        content = change(content, {key: value})
+        assert yaml.safe_load(params.read_text()) == content
+        assert comments(params.read_text()) == comments(section), key
+
+
+def test_dvc_writes_its_files_as_before(params):
+    """A flow edits params.yaml and writes dvc.lock in one process."""
+    edited(params, {"ingest.source.images": None})
+    assert dumps_yaml({"nothing": None}) == "nothing:\n"
+
+
+def test_section_and_key_may_have_one_name(unchecked, params):
+    params.write_text("a:\n  a: 1\n")
+    assert edited(params, {"a.a": 2}) == "a:\n  a: 2\n"
+
+
+def test_whole_file_is_written_as_it_was(unchecked, params):
+    assert edited(params, {}) == TEXT
+
+
+def test_only_lines_of_edited_keys_change(params):
+    edit(params, {"train.device": "cuda", "seed": 7, "promote.minimum": None})
+    before, after = TEXT.splitlines(), params.read_text().splitlines()
+    lost = [line for line in before if line not in after]
+    new = [line for line in after if line not in before]
+    assert [line.split("#")[0].rstrip() for line in new] == [
+        *("seed: 7", "  device: cuda", "  minimum: null")
+    ]
+    assert [line.split(":")[0].strip() for line in lost[:3]] == ["seed", "device", "minimum"]
+    for line, old in zip(new, lost, strict=False):
+        assert line[line.index("#") :] == old[old.index("#") :]
+        assert line.index("#") == old.index("#")
+    inside = lost[3:]  # of the gate that is no more
+    assert len(inside) > 3 and all(line.startswith("    ") for line in inside)
+
+
+def test_same_value_leaves_the_file_alone(params):
+    before = params.stat()
+    edit(params, {"train.epochs": shipped()["train"]["epochs"]})
+    after = params.stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"train.epoch": 3}, "--set train.epoch: there is no key 'epoch'. Did you mean 'epochs'?"),
+        ({"trian.epochs": 3}, "--set trian.epochs: there is no key 'trian'. Did you mean 'train'?"),
+        (
+            {"train.epochs.more": 3},
+            "--set train.epochs.more: epochs has no keys. Set it as a whole",
+        ),
+        ({"ingest.speech.voices": 3}, "--set ingest.speech.voices: speech has no keys. Set it as"),
+        ({"evaluate.prompts.shape.words.red": "r"}, "there is no key 'red'. Set it as a whole"),
+        ({"train.epochs": "many"}, "train.epochs: input should be a valid integer, found 'many'"),
+        ({"seed": 1, "train.device": "gpu"}, "train.device: found 'gpu'"),
+    ],
+    ids=str,
+)
+def test_mistake_is_explained_and_changes_nothing(params, values, message):
+    with pytest.raises(InputError) as error:
+        edit(params, values)
+    assert message in str(error.value)
+    assert params.read_text() == TEXT
+
+
+def test_mistake_in_the_file_is_explained_first(params):
+    params.write_text(TEXT.replace("  epochs: 14", "  epocs: 14"))
+    with pytest.raises(InputError, match="train.epocs: unknown key. Did you mean 'epochs'?"):
+        edit(params, {"train.epochs": 3})
+
+
+def test_last_line_may_lack_its_end(params):
+    params.write_text(TEXT.rstrip())
+    assert yaml.safe_load(edited(params, {"operate.push": True}))["operate"]["push"] is True
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="params.yaml is missing"):
+        edit(tmp_path / "params.yaml", {"seed": 1})
+
+
+def test_assignments_of_the_shell():
+    words = ["train.epochs=3", "seed=0", "operate.notify=null", "promote.minimum={a=b: 0.5}"]
+    assert parse_assignments(words) == {
+        **{"train.epochs": 3, "seed": 0, "operate.notify": None},
+        "promote.minimum": {"a=b": 0.5},
+    }
+
+
+@pytest.mark.parametrize("word", ["train.epochs", "=3", "train.epochs=[1"])
+def test_odd_assignment_is_refused(word):
+    with pytest.raises(InputError, match=re.escape(f"--set {word}: ")):
+        parse_assignments([word])
+
+
+@pytest.fixture
+def reader(tmp_path, monkeypatch) -> Path:
+    """A DVC project with the shipped params.yaml, whose one stage copies a setting."""
+    (tmp_path / "params.yaml").write_text(TEXT)
+    stage = {
+        "cmd": "grep '^  epochs:' params.yaml > read.txt",
+        "params": ["train.epochs"],
+        "outs": ["read.txt"],
+    }
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"read": stage}}))
+    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_flow_runs_with_other_settings(reader, prefect_api):
+    from flows.pipeline import pipeline
+
+    state = pipeline(settings={"train.epochs": 5}, return_state=True)
+    assert state.is_completed(), state
+    assert (reader / "read.txt").read_text().splitlines()[-1] == "  epochs: 5"
+    state = pipeline(settings={"train.epoch": 4}, return_state=True)
+    assert state.name == "Invalid" and "Did you mean 'epochs'?" in state.message
+
+
+@pytest.mark.parametrize("word", ["train.epoch=3", "train.epochs=many", "train.epochs"])
+def test_mistake_in_the_shell_is_seen_before_anything_starts(params, monkeypatch, capfd, word):
+    from flows.pipeline import main
+
+    monkeypatch.chdir(params.parent)
+    assert main(["--set", word]) == 2
+    assert word.partition("=")[0] in capfd.readouterr().err
+    assert params.read_text() == TEXT
+    assert list(params.parent.iterdir()) == [params]

@@ -1,0 +1,32 @@
+"""Labels of the training split decide what a task can learn."""
+
+from pathlib import Path
+
+from components.common.files import read_json
+from tests.ingest.stage_rows import GENERATION, good, quarantine, reasons, row, samples
+
+
+def test_vocabulary_is_sorted_classes_of_training(ingest):
+    rows = [row("a", answer="b"), row("b", answer="a"), row("c", answer=None)]
+    rows.append(row("d", "test", answer="b", image=None, audio=None))
+    assert ingest(rows) == 0
+    assert read_json(Path("vocabulary.json")) == {"answer": {"classes": ["a", "b"]}}
+
+
+def test_task_with_one_class_is_refused(ingest, capsys):
+    assert ingest([row("a"), row("b")]) == 2
+    assert "tasks.answer: column 'answer' holds 1 classes" in capsys.readouterr().err
+
+
+def test_task_with_one_text_is_refused(ingest, capsys):
+    assert ingest(good(2), tasks={"heard": GENERATION}) == 2
+    assert "tasks.heard: column 'text' holds one text, 'is it red?'," in capsys.readouterr().err
+
+
+def test_unknown_label_is_in_quarantine(ingest):
+    rows = [*good(2), row("x", "test", "maybe", image=None, audio=None)]
+    assert ingest([*rows, row("y", "test", None, image=None, audio=None)]) == 0
+    assert reasons() == {"x": "label_unknown"}
+    detail = quarantine()["detail"].iloc[0]
+    assert detail == "tasks.answer: 'maybe' does not occur in the training split"
+    assert list(samples()["sample_id"]) == ["good/0", "good/1", "y"]

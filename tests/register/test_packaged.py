@@ -1,0 +1,85 @@
+"""The model as MLflow stores it: its input example and its signature."""
+
+import pandas as pd
+import pytest
+
+from components.common.errors import InputError
+from components.common.hashing import content_id
+from components.data.shards import Asset, MediaWriter
+from components.modalities.registry import MODALITIES
+from components.model.folder import save_model
+from components.model.predictor import Predictor
+from components.register.packaged import (
+    REQUIREMENTS,
+    input_example,
+    read_asset,
+    requirements,
+    signature,
+)
+from tests.support.media import png, wav
+from tests.support.tiny_model import make_model, make_processors
+
+
+def write_media(folder, contents: dict[str, list[bytes]]) -> None:
+    """Write a media shard set per modality."""
+    for modality, items in contents.items():
+        writer = MediaWriter(folder / modality)
+        for item in items:
+            writer.add(Asset(content_id(item), item))
+        writer.close()
+
+
+def test_input_example_has_the_most_modalities(tmp_path):
+    """It is the first such sample of the test split."""
+    write_media(tmp_path, {"image": [png(0), png(1)], "text": ["é?".encode()], "audio": [wav(0)]})
+    rows = [
+        ("train", png(0), "é?".encode(), wav(0)),
+        ("test", png(0), None, None),
+        ("test", png(1), "é?".encode(), None),
+        ("test", png(0), "é?".encode(), None),
+    ]
+    table = pd.DataFrame(
+        [(split, *(c and content_id(c) for c in contents)) for split, *contents in rows],
+        columns=["split", "image_id", "text_id", "audio_id"],
+        dtype="str",
+    )
+    example = input_example(table, tmp_path, MODALITIES)
+    assert example.to_dict("records") == [{"image": png(1), "text": "é?"}]
+
+
+def test_missing_asset_is_named(tmp_path):
+    write_media(tmp_path, {"image": [png(0)]})
+    with pytest.raises(InputError, match=f"does not contain the asset {content_id(b'x')}"):
+        read_asset(tmp_path / "image", content_id(b"x"))
+
+
+@pytest.fixture(scope="module")
+def predictor(tmp_path_factory) -> Predictor:
+    """A model of images and texts with a task of every kind."""
+    folder, modalities = tmp_path_factory.mktemp("model"), ("image", "text")
+    model = make_model(every=True, modalities=modalities)
+    save_model(folder, model, make_processors(modalities))
+    return Predictor(folder)
+
+
+def test_signature_has_all_modalities_and_the_tasks_of_the_model(predictor):
+    """MLflow would drop the sound of a row silently; the predictor refuses it."""
+    found = signature(predictor)
+    inputs = {column.name: (str(column.type), column.required) for column in found.inputs}
+    assert inputs == {
+        "image": ("DataType.binary", False),
+        "text": ("DataType.string", False),
+        "audio": ("DataType.binary", False),
+    }
+    outputs = {column.name: str(column.type) for column in found.outputs}
+    assert outputs == {
+        **{"answer": "DataType.string", "answer_confidence": "DataType.double"},
+        **{"tags": "Array(string)", "tags_confidence": "Array(double)"},
+        "size": "DataType.double",
+        **{"reply": "DataType.string", "reply_confidence": "DataType.double"},
+        **{"caption": "DataType.string", "caption_confidence": "DataType.double"},
+    }
+
+
+def test_transformers_is_required_by_pretrained_models_only(predictor):
+    assert requirements(predictor) == REQUIREMENTS

@@ -1,0 +1,280 @@
+"""A clone of the working tree as a user has it, with small settings."""
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
+from filelock import FileLock
+
+from tests.support.params import ROOT, small_params, write_params
+from tests.support.process import assert_refused
+from tests.support.stages import STAGES, covered, run_by_hand
+
+QUIET = {
+    "DVC_NO_ANALYTICS": "1",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "OMP_NUM_THREADS": "1",
+}
+UNSET = ("MLFLOW_TRACKING_URI", "PYTHONPATH")  # a clone uses its own store and its own modules
+REGISTER = ("dvc", "repro", "-q", "--force", "--single-item", "register")  # make register
+TRACKED = ("dvc.lock", "reports/data.json", "reports/retrieval.json", "reports/metrics.json")
+IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+
+# Calls the main of a module with several command lines: imports take longer than most of them.
+CALL_EACH = """
+import contextlib, io, json, runpy, sys, traceback
+module, lines = sys.argv[1], json.loads(sys.argv[2])
+sys.path.insert(0, "")
+for line in lines:
+    sys.argv, code, out, err = [module, *line], 0, io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            runpy.run_module(module, run_name="__main__")
+        except SystemExit as error:
+            code = error.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+    print(json.dumps([code, out.getvalue(), err.getvalue()]))
+"""
+
+
+class Clone:
+    """A Git repository and DVC project.
+
+    Attributes:
+        path: of its folder.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    @classmethod
+    def fresh(cls, path: Path, changes: dict[str, Any] | None = None) -> "Clone":
+        """Copy tracked and new files of this tree, without results; commit with small settings."""
+        listed = subprocess.run(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+            cwd=ROOT,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for name in filter(None, listed.split("\0")):
+            if name.startswith(("tests/", "reports/")) or name == "dvc.lock":
+                continue
+            if (ROOT / name).is_file():  # else deleted, and the deletion not committed
+                (path / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, path / name)
+        write_params(path / "params.yaml", small_params(changes))
+        clone = cls(path)
+        clone.git("init", "-q")
+        clone.git("add", "-A")
+        clone.git(*IDENTITY, "commit", "-qm", "small")
+        return clone
+
+    def copy(self, path: Path) -> "Clone":
+        """Return a copy in the same state, caches included."""
+        shutil.copytree(self.path, path, symlinks=True)
+        return Clone(path)
+
+    def environment(self, **more: str) -> dict[str, str]:
+        """Return the environment of commands in here; `python` is this interpreter."""
+        kept = {name: value for name, value in os.environ.items() if name not in UNSET}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        return kept | QUIET | {"PATH": path} | more
+
+    def start(self, *words: str, **more: str) -> subprocess.Popen:
+        """Start `python -m …` as the leader of its own process group."""
+        return self.start_python("-m", *words, **more)
+
+    def start_python(self, *words: str, **more: str) -> subprocess.Popen:
+        """Start `python …` likewise."""
+        return subprocess.Popen(
+            [sys.executable, *words],
+            cwd=self.path,
+            env=self.environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    def try_python(self, *words: str, **more: str) -> subprocess.CompletedProcess:
+        """Run `python …` to its end."""
+        return subprocess.run(
+            [sys.executable, *words],
+            cwd=self.path,
+            env=self.environment(**more),
+            capture_output=True,
+            text=True,
+            timeout=600,
+        )
+
+    def try_(self, *words: str, **more: str) -> subprocess.CompletedProcess:
+        """Run `python -m …` to its end."""
+        return self.try_python("-m", *words, **more)
+
+    def run(self, *words: str, **more: str) -> str:
+        """Run `python -m …`, which must succeed; return what it prints."""
+        done = self.try_(*words, **more)
+        assert done.returncode == 0, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    def call_each(self, module: str, *lines: list[str]) -> list[subprocess.CompletedProcess]:
+        """Run a module with several command lines, one after the other in one process."""
+        done = self.try_python("-c", CALL_EACH, module, json.dumps(lines))
+        assert done.returncode == 0, done.stderr
+        found = [json.loads(line) for line in done.stdout.splitlines()]
+        return [
+            subprocess.CompletedProcess(line, *result)
+            for line, result in zip(lines, found, strict=True)
+        ]
+
+    def repro(self) -> None:
+        """Do what `dvc repro` does from nothing, its stages in this process: imports take longer.
+
+        The model is registered by a process, as MLflow keeps its connection to a database.
+        """
+        with contextlib.chdir(self.path):
+            run_by_hand(stage for stage in STAGES if stage != "register")
+        self.run("dvc", "commit", "-q", "--force", *(s for s in STAGES if s != "register"))
+        self.run("dvc", "repro", "-q")
+
+    def refused(self, message: str, *words: str, **more: str) -> None:
+        """Run `python -m …`, which must end with code 2, a message and no traceback."""
+        assert_refused(self.try_(*words, **more), message)
+
+    def git(self, *words: str) -> str:
+        """Return what a git command prints."""
+        command = ["git", *words]
+        done = subprocess.run(command, cwd=self.path, check=True, capture_output=True, text=True)
+        return done.stdout
+
+    def changed(self) -> set[str]:
+        """Return the stages that `dvc repro` would run if all that run gave other bytes."""
+        lines = self.run("dvc", "repro", "--dry").splitlines()
+        found = {line.split("'")[1] for line in lines if line.startswith("Running stage")}
+        for name, row in STAGES.items():  # each after its upstream stages
+            upstream = tuple(out for other in found for out in STAGES[other].outs)
+            if any(covered(d, upstream) or covered(o, (d,)) for d in row.deps for o in upstream):
+                found.add(name)
+        return found
+
+    def set(self, **changes: Any) -> None:
+        """Write params.yaml: the small settings with other values at dotted keys."""
+        write_params(self.path / "params.yaml", small_params(changes))
+
+    def forget(self, *stages: str) -> None:
+        """Remove what these stages left: lock entries, outputs, and everything in the run cache."""
+        path = self.path / "dvc.lock"
+        lock = parse_yaml_for_update(path.read_text(), path)
+        for name in stages:
+            del lock["stages"][name]
+            for out in STAGES[name].outs:
+                target = self.path / out
+                shutil.rmtree(target) if target.is_dir() else target.unlink()
+        path.write_text(dumps_yaml(lock))
+        shutil.rmtree(self.path / ".dvc/cache/runs", ignore_errors=True)
+
+    def mlflow(self, expression: str) -> Any:
+        """Return the value of a Python expression, which must be JSON.
+
+        It can use `client`, of the clone's own MLflow, the `version` that is the challenger, and
+        the `run` that made it.
+        """
+        code = (
+            "import json, mlflow\n"
+            "mlflow.set_tracking_uri('sqlite:///mlflow.db')\n"
+            "client = mlflow.MlflowClient()\n"
+            "version = client.get_model_version_by_alias('synesthesia', 'challenger')\n"
+            "run = client.get_run(version.run_id)\n"
+            f"print(json.dumps({expression}))\n"
+        )
+        done = self.try_python("-c", code)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file."""
+        return (self.path / name).read_bytes()
+
+    def read_json(self, name: str) -> Any:
+        """Return the content of a JSON file."""
+        return json.loads(self.read(name))
+
+
+@pytest.fixture(scope="session")
+def pair(shared_folder, prefect_api) -> tuple[Clone, Clone]:
+    """A clone after plain `dvc repro`, and one after the Prefect flow, made at the same time.
+
+    All workers read them.
+    """
+    home = shared_folder / "pair"
+    plain, flown = (Clone(home / name) for name in ("plain", "flown"))
+    made = home / "made"
+    with FileLock(shared_folder / "pair.lock"):
+        if not made.exists():
+            shutil.rmtree(home, ignore_errors=True)  # of a worker that failed
+            _make(plain.path, flown.path, prefect_api)
+            made.touch()
+    return plain, flown
+
+
+def _make(plain: Path, flown: Path, prefect_api: str) -> None:
+    flow = Clone.fresh(flown).start("flows.pipeline", PREFECT_API_URL=prefect_api)
+    try:
+        Clone.fresh(plain).run("dvc", "repro", "-q")
+        output, _ = flow.communicate(timeout=600)
+        assert flow.returncode == 0, output[-5000:]
+    finally:
+        if flow.poll() is None:
+            kill_group(flow)
+
+
+@pytest.fixture(scope="session")
+def done(pair, tmp_path_factory) -> Clone:
+    """A clone after plain `dvc repro`; a test that changes it takes `again`."""
+    return pair[0].copy(tmp_path_factory.mktemp("done") / "clone")
+
+
+@pytest.fixture
+def again(done, tmp_path) -> Clone:
+    """A copy of `done`, for a test that changes it."""
+    return done.copy(tmp_path / "clone")
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Wait for an effect of a process that continues."""
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def kill_group(process: subprocess.Popen) -> None:
+    """Send SIGKILL to a process and all that it started, and wait until they are gone."""
+    group = [other for other in psutil.process_iter() if _group_of(other.pid) == process.pid]
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    psutil.wait_procs([other for other in group if other.pid != process.pid], timeout=10)
+    process.stdout.close()
+
+
+def _group_of(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None

@@ -1,0 +1,115 @@
+"""The shipped configuration made small."""
+
+import copy
+from functools import cache
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from components.stage.settings import Settings, problems
+
+ROOT = Path(__file__).parents[2]
+
+SMALL = {
+    "ingest.source.images": 40,
+    "ingest.max_bad_fraction": 0.1,
+    "preprocess.image.size": 32,
+    "preprocess.text.vocab_size": 300,
+    "preprocess.audio.sample_rate": 8000,
+    "preprocess.audio.n_mels": 16,
+    "preprocess.audio.n_fft": 512,
+    "preprocess.audio.hop_length": 256,
+    "features.image.width": 8,
+    "features.image.epochs": 2,
+    "features.text.width": 8,
+    "features.text.layers": 1,
+    "features.text.heads": 2,
+    "features.text.epochs": 2,
+    "features.audio.width": 8,
+    "features.audio.layers": 1,
+    "features.audio.heads": 2,
+    "features.audio.epochs": 2,
+    "align.embed_dim": 8,
+    "align.epochs": 1,
+    "align.batch_size": 64,
+    "model.size": {"width": 8, "layers": 1, "heads": 2},
+    "model.fusion": {"kind": "bilinear", "rank": 8},
+    "train.epochs": 2,
+    "train.batch_size": 16,
+}
+
+WITHOUT_TASKS = {  # settings that refer to tasks
+    "evaluate.prompts": {},
+    "promote.minimum": None,
+    "promote.maximum_drop": None,
+    "promote.require": "not_worse",
+    "promote.maximum_robustness_drop": None,
+}
+
+EXAMPLES = {  # each configuration in examples/ → what makes its data small
+    "digits": {"ingest.source.images": 15},
+    "minilm": {"ingest.source.images": SMALL["ingest.source.images"]},
+}
+
+SettingsT = TypeVar("SettingsT", bound=Settings)
+
+
+def shipped() -> dict:
+    """Return params.yaml as it is in the repository."""
+    return copy.deepcopy(_shipped())
+
+
+@cache
+def _shipped() -> dict:
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def change(params: dict, changes: dict) -> dict:
+    """Return a copy of params with other values at dotted keys, all of which exist."""
+    params = copy.deepcopy(params)
+    for key, value in changes.items():
+        *path, last = key.split(".")
+        node = params
+        for part in path:
+            node = node[part]
+        assert last in node, key
+        node[last] = copy.deepcopy(value)  # it may be changed further
+    return params
+
+
+def small_params(changes: dict | None = None) -> dict:
+    """Return the shipped parameters with tiny widths, few samples and few epochs, then `changes`.
+
+    If `changes` have other tasks, settings that refer to the shipped tasks are emptied.
+    """
+    changes = changes or {}
+    small = {
+        k: v
+        for k, v in SMALL.items()
+        if k != "ingest.source.images" or k.rpartition(".")[0] not in changes
+    }
+    return change(shipped(), small | (WITHOUT_TASKS if "tasks" in changes else {}) | changes)
+
+
+def small_example(name: str) -> dict:
+    """Return the parameters of an example, made small as the shipped ones are."""
+    params = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text())
+    sizes = {key: value for key, value in SMALL.items() if not key.startswith("ingest.source.")}
+    return change(params, sizes | EXAMPLES[name])
+
+
+def small_settings(sections: type[SettingsT], changes: dict | None = None) -> SettingsT:
+    """Return `small_params` as the settings of a stage."""
+    return sections.model_validate(small_params(changes))
+
+
+def settings_problems(sections: type[Settings], changes: dict) -> list[str]:
+    """Return what a stage complains about in the shipped parameters with other values."""
+    return list(problems(change(shipped(), changes), sections))
+
+
+def write_params(path: Path, params: dict) -> Path:
+    """Write params as YAML."""
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    return path

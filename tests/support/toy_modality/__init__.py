@@ -1,0 +1,1 @@
+"""The modality vector, a toy: files of float32 numbers."""

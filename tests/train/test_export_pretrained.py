@@ -1,0 +1,77 @@
+"""A trained model is exported whole and in parts, with the settings that name them."""
+
+import sys
+
+import pytest
+import yaml
+
+from components.model.folder import CONFIG, WEIGHTS, load_model, save_model
+from components.train.export_pretrained import export_pretrained, main
+from components.train.settings import TrainStageSettings
+from components.train.warm_start import warm_start
+from tests.support.params import small_settings
+from tests.support.tiny_model import make_model, make_processors
+from tests.train.small_data import train_settings
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Run the command with options."""
+
+    def command(*words: str) -> None:
+        options = ["--pretrained", str(tmp_path / "pretrained"), *words]
+        monkeypatch.setattr(sys, "argv", ["export_pretrained", *options])
+        main()
+
+    return command
+
+
+def test_model_encoders_and_tokenizer_are_copied(tmp_path):
+    model, folder, target = make_model(modalities=("image", "text")), tmp_path / "m", tmp_path / "p"
+    save_model(folder, model, make_processors())
+    settings = export_pretrained(folder, "champion", target)
+    assert settings == {
+        "features": {m: {"pretrained": "champion.safetensors"} for m in ("image", "text")},
+        "preprocess": {"text": {"tokenizer": "champion.json"}},
+        "train": {"warm_start": "champion"},
+    }
+    copy = target / "model/champion"
+    files = {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+    assert {p.relative_to(copy): p.read_bytes() for p in copy.rglob("*") if p.is_file()} == files
+    parts = {"image/champion.safetensors", "text/champion.safetensors", "text/champion.json"}
+    found = {str(p.relative_to(target)) for p in target.rglob("*") if p.is_file()}
+    assert found == parts | {f"model/champion/{name}" for name in files}
+    assert load_model(copy).config == model.config
+    warm_start(copy, model, make_processors(), train_settings())
+
+
+def test_printed_settings_are_valid(run, capsys, tmp_path):
+    save_model(tmp_path / "m", make_model(), make_processors())
+    run("--name", "champion", "--model", str(tmp_path / "m"))
+    settings = yaml.safe_load(capsys.readouterr().out)
+    changes = {
+        f"{section}.{m}.{key}": value
+        for section in ("features", "preprocess")
+        for m, options in settings[section].items()
+        for key, value in options.items()
+    }
+    changes["train.warm_start"] = settings["train"]["warm_start"]
+    read = small_settings(TrainStageSettings, changes)
+    assert read.features["text"].pretrained == "champion.safetensors"
+    assert read.preprocess["text"].tokenizer == "champion.json"
+    assert (tmp_path / "pretrained/model" / read.train.warm_start / WEIGHTS).exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--name", "a", "--model", "nowhere"), f"error: nowhere/{CONFIG} is missing"),
+        (("--name", "../a"), "error: --name: found '../a'"),
+    ],
+)
+def test_mistakes_are_refused(run, capsys, tmp_path, words, message):
+    with pytest.raises(SystemExit) as ended:
+        run(*words)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,114 @@
+"""Processes that train together start together, fail as one, and end together."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from components.common.errors import InputError
+from components.training.launch import training_device
+from tests.support.params import ROOT, small_params, write_params
+
+PROCESSES = 2
+SLOW = pytest.mark.slow  # every process imports torch: 2 s
+
+
+def command(folder: Path, fail: str, launcher: tuple[str, ...] = (), **changes) -> list[str]:
+    params = small_params({"train.processes": PROCESSES, **changes})
+    path = write_params(folder / "params.yaml", params)
+    options = ("--params", str(path), "--out", str(folder / "out"), "--fail", fail)
+    return [sys.executable, "-m", *launcher, "tests.training.launched", *options]
+
+
+def run(*arguments, **options) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command(*arguments, **options),
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@SLOW
+def test_processes_meet(tmp_path):
+    process = run(tmp_path, "never")
+    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+    assert len({path.read_text() for path in (tmp_path / "out").iterdir()}) == PROCESSES
+
+
+@SLOW
+@pytest.mark.parametrize("fail", ["input", "input everywhere"])
+def test_mistake_is_reported_once_without_traceback(tmp_path, fail):
+    process = run(tmp_path, fail)
+    assert process.returncode == 2
+    assert process.stderr == "error: the label is odd\n"
+
+
+@SLOW
+def test_fault_is_reported_once_with_traceback(tmp_path):
+    process = run(tmp_path, "fault")
+    assert process.returncode == 1
+    assert process.stderr.count("Traceback") == 1
+    assert process.stderr.count("RuntimeError: out of luck") == 1
+    assert "process 1 of the training processes failed, exit code 1" in process.stderr
+
+
+@SLOW
+def test_killed_process_is_named(tmp_path):
+    process = run(tmp_path, "killed")
+    assert process.returncode == 1
+    assert "process 1 of the training processes failed, exit code -9" in process.stderr
+    assert "Traceback" not in process.stderr
+
+
+@SLOW
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM])
+def test_processes_end_with_the_stage(tmp_path, sent):
+    process = subprocess.Popen(command(tmp_path, "asleep"), cwd=ROOT)
+    started = [tmp_path / "out" / str(number) for number in range(PROCESSES)]
+    wait_until(lambda: all(path.exists() for path in started))
+    process.send_signal(sent)
+    assert process.wait(60) == -sent
+    wait_until(lambda: not any(is_alive(int(path.read_text())) for path in started))
+
+
+def wait_until(condition) -> None:
+    deadline = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def is_alive(pid: int) -> bool:
+    """Return whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@SLOW
+def test_torchrun_can_start_them(tmp_path):
+    torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES), "-m")
+    process = run(tmp_path, "never", torchrun)
+    assert process.returncode == 0, process.stderr
+    assert len(list((tmp_path / "out").iterdir())) == PROCESSES
+    alone = (*torchrun[:-2], "1", "-m")
+    other = run(tmp_path, "never", alone)
+    assert other.returncode != 0
+    assert "torchrun has started 1 processes, train.processes is 2" in other.stderr
+
+
+def test_each_process_needs_a_gpu(monkeypatch):
+    assert training_device(8, "cpu") == torch.device("cpu")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert training_device(1, "cuda") == torch.device("cuda", 0)
+    with pytest.raises(InputError, match="a GPU for each of 2 processes, PyTorch found 1"):
+        training_device(2, "cuda")
