@@ -45,12 +45,7 @@ class Project:
 
         `settings` are other values in params.yaml, by dotted key.
         """
-        listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
-        listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
-        for name in filter(None, listed.stdout.split("\0")):
-            if (ROOT / name).is_file():  # else deleted, and the deletion is not committed
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, path / name)
+        copy_tree(path)
         if settings:
             edit(path / "params.yaml", settings)
         for words in (("init",), ("add", "--all"), (*IDENTITY, "commit", "-m", "benchmark")):
@@ -122,6 +117,17 @@ class Project:
                 shutil.rmtree(target) if target.is_dir() else target.unlink()
         (self.path / "dvc.lock").write_text(dumps_yaml(lock))
         shutil.rmtree(self.path / ".dvc/cache/runs", ignore_errors=True)
+
+
+def copy_tree(path: Path, *left_out: str) -> None:
+    """Copy tracked and new files of the working tree, but those whose path begins so."""
+    listing = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(listing, cwd=ROOT, check=True, capture_output=True, text=True)
+    for name in filter(None, listed.stdout.split("\0")):
+        # A file that does not exist is deleted, and the deletion is not committed.
+        if not name.startswith(left_out) and (ROOT / name).is_file():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, path / name)
 
 
 @contextmanager

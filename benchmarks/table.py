@@ -1,4 +1,4 @@
-"""Measure every figure of the README and print the table: `python -m benchmarks.table`.
+"""Measure the figures of docs/figures.md and print the table: `python -m benchmarks.table`.
 
 It takes about an hour, and 30 GB of disk in the folder of temporary files: the pipeline runs from
 nothing in six clones.

@@ -28,7 +28,6 @@ from flows.promotion.registered_model import RegisteredModel
 from flows.settings import Suite
 
 ROBUSTNESS = "robustness/"
-MAX_METRICS = 1000  # per request
 
 Figures = Mapping[str, float]  # by name
 
@@ -124,8 +123,7 @@ def log_figures(
     step = len(client.get_metric_history(version.run_id, names["size_bytes"]))
     now = int(time.time() * 1000)
     rows = [Metric(names[name], value, now, step) for name, value in figures.items()]
-    for start in range(0, len(rows), MAX_METRICS):
-        client.log_batch(version.run_id, metrics=rows[start : start + MAX_METRICS])
+    client.log_batch(version.run_id, metrics=rows)
     model.versions.tag(number, tag, fingerprint)
 
 

@@ -14,10 +14,10 @@ from typing import Any
 
 import psutil
 import pytest
-from dvc.utils.serialize import dumps_yaml, parse_yaml_for_update
 from filelock import FileLock
 
-from tests.support.params import ROOT, small_params, write_params
+from benchmarks.project import Project, copy_tree
+from tests.support.params import small_params, write_params
 from tests.support.process import assert_refused
 from tests.support.stages import STAGES, covered, run_by_hand
 
@@ -64,19 +64,7 @@ class Clone:
     @classmethod
     def fresh(cls, path: Path, changes: dict[str, Any] | None = None) -> "Clone":
         """Copy tracked and new files of this tree, without results; commit with small settings."""
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-            cwd=ROOT,
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-        for name in filter(None, listed.split("\0")):
-            if name.startswith(("tests/", "reports/")) or name == "dvc.lock":
-                continue
-            if (ROOT / name).is_file():  # else deleted, and the deletion not committed
-                (path / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(ROOT / name, path / name)
+        copy_tree(path, "tests/", "reports/", "dvc.lock")
         write_params(path / "params.yaml", small_params(changes))
         clone = cls(path)
         clone.git("init", "-q")
@@ -178,15 +166,7 @@ class Clone:
 
     def forget(self, *stages: str) -> None:
         """Remove what these stages left: lock entries, outputs, and everything in the run cache."""
-        path = self.path / "dvc.lock"
-        lock = parse_yaml_for_update(path.read_text(), path)
-        for name in stages:
-            del lock["stages"][name]
-            for out in STAGES[name].outs:
-                target = self.path / out
-                shutil.rmtree(target) if target.is_dir() else target.unlink()
-        path.write_text(dumps_yaml(lock))
-        shutil.rmtree(self.path / ".dvc/cache/runs", ignore_errors=True)
+        Project(self.path).forget(*stages)
 
     def mlflow(self, expression: str) -> Any:
         """Return the value of a Python expression, which must be JSON.
