@@ -50,7 +50,7 @@ OF_CODE = ("edits", "structure")
 
 
 @pytest.fixture(autouse=True)
-def small_sizes(monkeypatch):
+def small_sizes(monkeypatch, preloaded):
     """Fresh clones have small pipelines; one stage of them is killed."""
     for module, constant, value in SMALL_SIZES:
         monkeypatch.setattr(module, constant, value)

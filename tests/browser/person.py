@@ -20,6 +20,8 @@ from flows.services.services import MLFLOW_USER, Services
 SIZE = {"width": 1200, "height": 750}
 PATIENCE = 60_000  # milliseconds that a page may take on a busy machine
 RUN_PATIENCE = 600_000  # and a run of the pipeline
+# Prefect draws the graph of a run sixty times a second, without a GPU on the processor.
+FEW_FRAMES = "window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 500)"
 ENDED = re.compile("^(Completed|Failed|Invalid|Crashed|Cancelled)$")  # names of Prefect's states
 
 
@@ -161,6 +163,7 @@ class Person:
 
     def _page(self, **options) -> Page:
         page = self.browser.new_context(viewport=SIZE, **options).new_page()
+        page.add_init_script(FEW_FRAMES)
         page.set_default_timeout(PATIENCE)
         return page
 

@@ -15,6 +15,7 @@ import yaml
 from dvc.repo import Repo
 
 from tests.support.params import ROOT, change, shipped, write_params
+from tests.support.preloaded import preloaded_python
 
 DVC_YAML = """\
 stages:
@@ -114,11 +115,11 @@ class Toy:
         (path / "params.yaml").write_text(PARAMS)
         (path / "raw.txt").write_text("b\na\n")
         subprocess.run(["git", "init", "-q"], cwd=path, check=True)
-        subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=path, check=True)
+        subprocess.run([preloaded_python(), "-m", "dvc", "init", "-q"], cwd=path, check=True)
 
     def dvc(self, *words: str) -> str:
         """Run a DVC command, and return what it prints."""
-        command = [sys.executable, "-m", "dvc", *words]
+        command = [preloaded_python(), "-m", "dvc", *words]
         env = {**os.environ, "TOY_HOOKS": "", "DVC_NO_ANALYTICS": "1"}
         return subprocess.run(
             command, cwd=self.path, env=env, check=True, capture_output=True, text=True

@@ -113,7 +113,7 @@ def clone(tmp_path_factory) -> Clone:
     """A clone after `dvc repro` on the user's table."""
     made = Clone.fresh(tmp_path_factory.mktemp("own") / "clone", CHANGES)
     write_source(made.path / "source")
-    made.repro()
+    made.run("dvc", "repro", "-q")
     return made
 
 

@@ -15,7 +15,6 @@ from components.modalities.registry import MODALITIES
 from components.model.predictor import Predictor
 from tests.support.clone import Clone, kill_group, wait_until
 from tests.support.params import small_params
-from tests.support.process import assert_refused
 
 PREDICT = "components.serving.predict"
 
@@ -38,13 +37,14 @@ def test_command_predicts_from_any_modalities(again, rows, tmp_path):
         (tmp_path / m).write_bytes(content)
     image, text = ["--image", str(tmp_path / "image")], ["--text", "what color is it?"]
     lines = ([*image, *text], [*image, "--audio", str(tmp_path / "audio")])
-    *found, refused = again.call_each(PREDICT, *lines, ["--image", str(tmp_path / "broken")])
-    for process in found:
+    for line in lines:
+        process = again.try_(PREDICT, *line)
         printed = process.stdout.splitlines()
         assert [line.split()[0] for line in printed] == list(small_params()["tasks"])
         assert all(line.endswith("%") for line in printed)
         assert "no version of synesthesia has the alias champion yet" in process.stderr
-    assert_refused(refused, "error: image that cannot be used: the image cannot be decoded")
+    message = "error: image that cannot be used: the image cannot be decoded"
+    again.refused(message, PREDICT, "--image", str(tmp_path / "broken"))
 
     again.mlflow("client.set_registered_model_alias('synesthesia', 'champion', '1')")
     process = again.try_(PREDICT, *text)
@@ -103,13 +103,10 @@ UNUSABLE = {  # message → table
 
 
 def test_unusable_table_is_refused(done, tmp_path):
-    output, lines = tmp_path / "out.parquet", []
-    for number, table in enumerate(UNUSABLE.values()):
-        path = tmp_path / f"{number}.parquet"
+    path, output = tmp_path / "in.parquet", tmp_path / "out.parquet"
+    for message, table in UNUSABLE.items():
         pd.DataFrame(table).to_parquet(path)
-        lines.append(["--table", str(path), "--output", str(output)])
-    for message, process in zip(UNUSABLE, done.call_each(PREDICT, *lines), strict=True):
-        assert_refused(process, message)
+        done.refused(message, PREDICT, "--table", str(path), "--output", str(output))
     assert not output.exists()
 
 

@@ -1,6 +1,5 @@
 """A clone of the working tree as a user has it, with small settings."""
 
-import contextlib
 import json
 import os
 import shutil
@@ -18,8 +17,9 @@ from filelock import FileLock
 
 from benchmarks.project import Project, copy_tree
 from tests.support.params import small_params, write_params
+from tests.support.preloaded import preloaded_python
 from tests.support.process import assert_refused
-from tests.support.stages import STAGES, covered, run_by_hand
+from tests.support.stages import STAGES, covered
 
 QUIET = {
     "DVC_NO_ANALYTICS": "1",
@@ -31,24 +31,6 @@ UNSET = ("MLFLOW_TRACKING_URI", "PYTHONPATH")  # a clone uses its own store and 
 REGISTER = ("dvc", "repro", "-q", "--force", "--single-item", "register")  # make register
 TRACKED = ("dvc.lock", "reports/data.json", "reports/retrieval.json", "reports/metrics.json")
 IDENTITY = ("-c", "user.name=test", "-c", "user.email=test@example.org")
-
-# Calls the main of a module with several command lines: imports take longer than most of them.
-CALL_EACH = """
-import contextlib, io, json, runpy, sys, traceback
-module, lines = sys.argv[1], json.loads(sys.argv[2])
-sys.path.insert(0, "")
-for line in lines:
-    sys.argv, code, out, err = [module, *line], 0, io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            runpy.run_module(module, run_name="__main__")
-        except SystemExit as error:
-            code = error.code or 0
-        except BaseException:
-            traceback.print_exc()
-            code = 1
-    print(json.dumps([code, out.getvalue(), err.getvalue()]))
-"""
 
 
 class Clone:
@@ -77,11 +59,11 @@ class Clone:
         shutil.copytree(self.path, path, symlinks=True)
         return Clone(path)
 
-    def environment(self, **more: str) -> dict[str, str]:
-        """Return the environment of commands in here; `python` is this interpreter."""
+    def environment(self, python: str = sys.executable, **more: str) -> dict[str, str]:
+        """Return the environment of commands in here, in which `python` is this one."""
         kept = {name: value for name, value in os.environ.items() if name not in UNSET}
-        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
-        return kept | QUIET | {"PATH": path} | more
+        folders = (Path(python).parent, Path(sys.executable).parent, os.environ["PATH"])
+        return kept | QUIET | {"PATH": os.pathsep.join(map(str, folders))} | more
 
     def start(self, *words: str, **more: str) -> subprocess.Popen:
         """Start `python -m …` as the leader of its own process group."""
@@ -100,11 +82,12 @@ class Clone:
         )
 
     def try_python(self, *words: str, **more: str) -> subprocess.CompletedProcess:
-        """Run `python …` to its end."""
+        """Run `python …` to its end; neither it nor stages that it runs import for seconds."""
+        python = preloaded_python()
         return subprocess.run(
-            [sys.executable, *words],
+            [python, *words],
             cwd=self.path,
-            env=self.environment(**more),
+            env=self.environment(python, **more),
             capture_output=True,
             text=True,
             timeout=600,
@@ -119,26 +102,6 @@ class Clone:
         done = self.try_(*words, **more)
         assert done.returncode == 0, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
-
-    def call_each(self, module: str, *lines: list[str]) -> list[subprocess.CompletedProcess]:
-        """Run a module with several command lines, one after the other in one process."""
-        done = self.try_python("-c", CALL_EACH, module, json.dumps(lines))
-        assert done.returncode == 0, done.stderr
-        found = [json.loads(line) for line in done.stdout.splitlines()]
-        return [
-            subprocess.CompletedProcess(line, *result)
-            for line, result in zip(lines, found, strict=True)
-        ]
-
-    def repro(self) -> None:
-        """Do what `dvc repro` does from nothing, its stages in this process: imports take longer.
-
-        The model is registered by a process, as MLflow keeps its connection to a database.
-        """
-        with contextlib.chdir(self.path):
-            run_by_hand(stage for stage in STAGES if stage != "register")
-        self.run("dvc", "commit", "-q", "--force", *(s for s in STAGES if s != "register"))
-        self.run("dvc", "repro", "-q")
 
     def refused(self, message: str, *words: str, **more: str) -> None:
         """Run `python -m …`, which must end with code 2, a message and no traceback."""

@@ -15,7 +15,7 @@ from components.training.launch import training_device
 from tests.support.params import ROOT, small_params, write_params
 
 PROCESSES = 2
-SLOW = pytest.mark.slow  # every process imports torch: 2 s
+SLOW = pytest.mark.slow
 
 
 def command(folder: Path, fail: str, launcher: tuple[str, ...] = (), **changes) -> list[str]:
@@ -37,7 +37,7 @@ def run(*arguments, **options) -> subprocess.CompletedProcess:
 
 
 @SLOW
-def test_processes_meet(tmp_path):
+def test_processes_meet(tmp_path, preloaded):
     process = run(tmp_path, "never")
     assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
     assert len({path.read_text() for path in (tmp_path / "out").iterdir()}) == PROCESSES
@@ -45,14 +45,14 @@ def test_processes_meet(tmp_path):
 
 @SLOW
 @pytest.mark.parametrize("fail", ["input", "input everywhere"])
-def test_mistake_is_reported_once_without_traceback(tmp_path, fail):
+def test_mistake_is_reported_once_without_traceback(tmp_path, fail, preloaded):
     process = run(tmp_path, fail)
     assert process.returncode == 2
     assert process.stderr == "error: the label is odd\n"
 
 
 @SLOW
-def test_fault_is_reported_once_with_traceback(tmp_path):
+def test_fault_is_reported_once_with_traceback(tmp_path, preloaded):
     process = run(tmp_path, "fault")
     assert process.returncode == 1
     assert process.stderr.count("Traceback") == 1
@@ -95,7 +95,7 @@ def is_alive(pid: int) -> bool:
 
 
 @SLOW
-def test_torchrun_can_start_them(tmp_path):
+def test_torchrun_can_start_them(tmp_path, preloaded):
     torchrun = ("torch.distributed.run", "--standalone", "--nproc-per-node", str(PROCESSES), "-m")
     process = run(tmp_path, "never", torchrun)
     assert process.returncode == 0, process.stderr
