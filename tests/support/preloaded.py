@@ -40,10 +40,13 @@ MODULES = (  # what processes of the project import, without Prefect, which read
     "torch._dynamo",
     "torchvision.transforms.v2",
 )
+SMALL = (
+    "components.ingest.sources.espeak"  # forks for every sound, which takes a large process long
+)
 COMMAND = """\
 #!{python} -IS
 import os, socket, sys
-if sys.argv[1:2] not in (["-m"], ["-c"]):
+if sys.argv[1:2] not in (["-m"], ["-c"]) or sys.argv[2] == {small!r}:
     os.execv({python!r}, [{python!r}, *sys.argv[1:]])
 import json
 request = json.dumps([os.getcwd(), sys.argv[1:], dict(os.environ)]).encode()
@@ -61,7 +64,7 @@ def preloaded_python() -> str:
     """Return a command that stands for `python`; its server ends with this process."""
     folder = Path(tempfile.mkdtemp(prefix="python-"))
     address, command = folder / "socket", folder / "python"
-    command.write_text(COMMAND.format(python=sys.executable, address=str(address)))
+    command.write_text(COMMAND.format(python=sys.executable, small=SMALL, address=str(address)))
     command.chmod(0o755)
     # The server reads to the end of its input: it ends when this process does, however it ends.
     server = subprocess.Popen(
