@@ -73,7 +73,7 @@ def preloaded_python() -> str:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
     )
-    assert server.stdout.readline() == b"ready\n"
+    assert server.stdout and server.stdout.readline() == b"ready\n"
     return str(command)
 
 
