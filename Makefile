@@ -10,15 +10,22 @@ export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
 
+UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable
+
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-setup: $(VENV)/.complete ## create .venv and install everything, with the versions in requirements.lock
+setup: $(VENV)/.complete ## create .venv and install what `make run` needs, as requirements.lock says
 
 $(VENV)/.complete: pyproject.toml requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or later is needed")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[demo,test]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint requirements.lock uv
+	$(UV) '.[demo]'
+	@touch $@
+
+$(VENV)/.complete-test: $(VENV)/.complete
+	$(UV) '.[demo,test]'
 	@touch $@
 
 run: setup ## run the pipeline (dvc repro): what changed since the last run, and what depends on it
@@ -35,10 +42,10 @@ serve-flows: setup ## serve pipeline, retrain and evaluate to Prefect, scheduled
 register: setup ## register the current model in MLflow, for example after dvc pull
 	@dvc repro --force --single-item register
 
-check: setup ## lint, types and the fast tests, in under two minutes
+check: $(VENV)/.complete-test ## lint, types and the fast tests, in under two minutes
 	@$(MAKE) --no-print-directory --jobs lint types fast-tests
 
-test: setup ## everything that check does, and the tests that need pipelines, servers and browsers
+test: $(VENV)/.complete-test ## everything that check does, and the tests that need pipelines, servers and browsers
 	@$(MAKE) --no-print-directory --jobs lint types all-tests
 
 lint:
@@ -55,27 +62,27 @@ all-tests: # one more worker than cores, since tests of servers wait
 	@pytest -n $$(python -c 'import os; print(os.cpu_count() + 1)') --dist loadfile --no-loadscope-reorder
 
 bench: setup ## measure every figure of docs/figures.md and print the table
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[bench]'
+	@$(UV) '.[bench]'
 	@python -m benchmarks.table
 
 experiments: run ## measure fusions, losses and task balancing; print the tables of docs/experiments.md
 	@python -m benchmarks.experiments
 
 chaos: setup ## kill driver, stages and servers 50 times and check that nothing is lost (docs/reliability.md)
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[servers]'
+	@$(UV) '.[servers]'
 	@python -m benchmarks.chaos
 
 ui: setup ## open MLflow on http://127.0.0.1:5000 (and Prefect on :4200 if its server runs)
 	@python -m flows.ui
 
 services: setup ## start PostgreSQL, and MLflow and Prefect on it, with passwords
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.lock -e '.[servers]'
+	@$(UV) '.[servers]'
 	@python -m flows.services start
 
 services-stop: setup ## stop exactly those
 	@python -m flows.services stop
 
-tour: setup ## take the pictures of docs/tour.md again; needs PostgreSQL and Chromium
+tour: $(VENV)/.complete-test ## take the pictures of docs/tour.md again; needs PostgreSQL and Chromium
 	@python -m tests.browser.tour
 
 clean: ## remove what the pipeline made; keep .venv, MLflow's database and DVC's cache

@@ -17,6 +17,8 @@ WITHOUT_LEARNING = {  # files whose edit may re-run no learning stage → what t
     "components/ingest/sources/coco.py": "a source that is not in use",
 }
 EDITS = WITHOUT_LEARNING | {
+    "components/start/columns.py": "what columns hold, for `components.start`",
+    "components/settings/pipeline.py": "the settings of all stages",
     "components/training/downsample.py": "thins out logs per step",
     "components/tasks/classification/metrics.py": "metrics of a task kind",
     "components/evaluate/comparison/statistics.py": "tests of whether a model is better",

@@ -79,9 +79,15 @@ def variants(group: str, tasks: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def write_params(folder: Path, shipped: Path, changes: Mapping[str, Any]) -> None:
-    """Write the params.yaml of a folder: a shipped one with other values at dotted keys."""
+    """Write the settings of a folder: shipped ones with other values at dotted keys."""
     shutil.copy(shipped, folder / "params.yaml")
+    change(folder, changes)
+
+
+def change(folder: Path, changes: Mapping[str, Any]) -> None:
+    """Change values at dotted keys in params.yaml, and what stages read."""
     edit(folder / "params.yaml", changes)
+    STAGES["settings"].run(folder)
 
 
 def prepare(shipped: Path, seed: int, folder: Path) -> None:
@@ -134,7 +140,7 @@ def run(
 
 def train(folder: Path, epochs: int) -> float:
     """Train in a folder for some epochs; return processor time in seconds, start included."""
-    edit(folder / "params.yaml", {"train.epochs": epochs})
+    change(folder, {"train.epochs": epochs})
     return duration(lambda: STAGES["train"].run(folder), time.process_time)
 
 

@@ -24,9 +24,17 @@ from safetensors.torch import save_file
 
 from benchmarks.figures import Figure
 from benchmarks.preprocess import SQUARE, numbered_photograph
-from benchmarks.stages import PipelineStage, link_files, make_pretrained, read_stages, run_commands
+from benchmarks.stages import (
+    SETTINGS,
+    PipelineStage,
+    link_files,
+    make_pretrained,
+    read_stages,
+    run_commands,
+)
 from components.common.files import write_json
 from components.common.hashing import content_id
+from components.common.nested import merged
 from components.data.samples import SAMPLE_ID, SPLIT, asset_column, samples_schema
 from components.data.shards import Asset, MediaWriter, read_index
 from components.data.tables import write_table
@@ -106,15 +114,16 @@ def write_data(folder: Path, groups: Sequence[int]) -> None:
 
 def write_project(folder: Path, project: Path) -> None:
     """Write settings, encoders and a tokenizer."""
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    params["workers"] = os.cpu_count()
-    inputs = params["preprocess"]
-    inputs["image"]["size"], inputs["audio"]["sample_rate"] = SQUARE, RATE
-    inputs["text"] |= {"tokenizer": TOKENIZER, "vocab_size": VOCAB_SIZE, "max_tokens": 32}
-    for m in MODALITIES:
-        params["features"][m] |= {"pretrained": f"{m}.safetensors", "width": WIDTH}
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
-    settings = load_settings(folder / "params.yaml", TrainStageSettings)
+    text = {"tokenizer": TOKENIZER, "vocab_size": VOCAB_SIZE, "max_tokens": 32}
+    changes = {
+        "workers": os.cpu_count(),
+        "preprocess": {"image": {"size": SQUARE}, "audio": {"sample_rate": RATE}, "text": text},
+        "features": {m: {"pretrained": f"{m}.safetensors", "width": WIDTH} for m in MODALITIES},
+    }
+    params = merged(yaml.safe_load((project / "params.yaml").read_text()), changes)
+    (folder / SETTINGS).parent.mkdir()
+    (folder / SETTINGS).write_text(yaml.safe_dump(params))
+    settings = load_settings(folder / SETTINGS, TrainStageSettings)
     make_pretrained(folder)
     torch.manual_seed(0)
     for m in MODALITIES:

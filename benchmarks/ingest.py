@@ -14,13 +14,10 @@ import yaml
 from PIL import Image
 
 from benchmarks.figures import Figure
-from benchmarks.stages import ROOT, python_environment, read_stages
+from benchmarks.stages import ROOT, SETTINGS, python_environment, read_stages
 
 FEWER, MORE = 10_000, 100_000  # rows
 COLUMNS = {"image": "image", "text": "text"}  # modality → column
-WITHOUT_GATES = {"require": "not_worse"} | dict.fromkeys(
-    ("minimum", "maximum_drop", "maximum_robustness_drop")
-)
 
 
 def write_source(folder: Path, rows: int) -> None:
@@ -37,23 +34,19 @@ def write_source(folder: Path, rows: int) -> None:
             table.writerow([f"images/{row}.png", f"what is number {row}?", f"class {row % 10}"])
 
 
-def write_settings(path: Path, project: Path) -> None:
-    """Write the settings of a project with the table as the source of its data."""
-    params = yaml.safe_load((project / "params.yaml").read_text())
-    source = {"kind": "table", "files": ["table.csv"], "columns": COLUMNS}
-    params["ingest"] |= {"source": source, "root": "source", "slices": []}
-    params["tasks"] = {"answer": {"kind": "classification", "column": "answer"}}
-    params["evaluate"]["prompts"] = {}
-    params["promote"] |= WITHOUT_GATES
-    path.write_text(yaml.safe_dump(params))
+def write_settings(path: Path) -> None:
+    """Write settings with the table as the source of the data."""
+    ingest = {"source": {"files": ["table.csv"], "columns": COLUMNS}}
+    path.parent.mkdir()
+    path.write_text(yaml.safe_dump({"ingest": ingest, "tasks": {"answer": {"column": "answer"}}}))
 
 
-def peak_memory(project: Path, rows: int) -> int:
+def peak_memory(rows: int) -> int:
     """Return the most memory that the stage holds, in bytes."""
     with TemporaryDirectory() as name:
         folder = Path(name)
         write_source(folder / "source", rows)
-        write_settings(folder / "params.yaml", project)
+        write_settings(folder / SETTINGS)
         command = shlex.split(read_stages()["ingest"].command)
         process = subprocess.Popen(command, cwd=folder, env=python_environment(ROOT))
         _, status, usage = os.wait4(process.pid, 0)
@@ -62,8 +55,8 @@ def peak_memory(project: Path, rows: int) -> int:
     return usage.ru_maxrss * 1024
 
 
-def figures(project: Path) -> Iterator[Figure]:
+def figures(_: Path) -> Iterator[Figure]:
     """Yield the row of the table."""
-    fewer, more = peak_memory(project, FEWER), peak_memory(project, MORE)
+    fewer, more = peak_memory(FEWER), peak_memory(MORE)
     name = f"the most memory of ingest at {MORE:,} rows, against {FEWER:,} rows"
     yield Figure(name, f"{more / fewer:.2f} × ({more / 2**20:.0f} MB)", "≤ 1.2 ×")

@@ -30,8 +30,9 @@ from torchvision.io import ImageReadMode, decode_jpeg
 from torchvision.transforms.v2 import functional as F
 
 from benchmarks.figures import REPORTED, Comparison, Figure
-from benchmarks.stages import make_pretrained, read_stages, run_commands
+from benchmarks.stages import SETTINGS, make_pretrained, read_stages, run_commands
 from components.common.hashing import content_id
+from components.common.nested import merged
 from components.data.shards import Asset, MediaWriter, read_index
 from components.modalities.image.processing import ImageProcessor
 
@@ -226,9 +227,9 @@ def map_rate(kind: str, folder: Path) -> float:
 def write_input(folder: Path, project: Path) -> None:
     """Write what the stage reads: settings and media."""
     params = yaml.safe_load((project / "params.yaml").read_text())
-    params["workers"] = os.cpu_count()
-    params["preprocess"]["image"]["size"] = SQUARE
-    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    changes = {"workers": os.cpu_count(), "preprocess": {"image": {"size": SQUARE}}}
+    (folder / SETTINGS).parent.mkdir(parents=True)
+    (folder / SETTINGS).write_text(yaml.safe_dump(merged(params, changes)))
     make_pretrained(folder)
     writer = MediaWriter(folder / MEDIA)
     for number in range(IMAGES):

@@ -19,6 +19,7 @@ from components.modalities.registry import MODALITIES
 from components.stage.stage import Stage
 
 ROOT = Path(__file__).parents[1]
+SETTINGS = "data/settings.yaml"  # that stages read
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,11 @@ def make_pretrained(folder: Path) -> None:
 
 
 def link_files(source: Path, target: Path, *names: str) -> None:
-    """Make files of one folder, and its params.yaml, appear in another without copying them.
+    """Make files of one folder, and its settings, appear in another without copying them.
 
     Stages replace files, so the originals do not change.
     """
     for name in names:
         shutil.copytree(source / name, target / name, copy_function=os.link)
-    shutil.copy(source / "params.yaml", target)
+    if not (target / SETTINGS).exists():
+        shutil.copy(source / SETTINGS, target / SETTINGS)

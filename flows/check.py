@@ -7,31 +7,11 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from components.align.settings import AlignStageSettings
 from components.common.errors import InputError, nearest
-from components.evaluate.evaluation.settings import EvaluationSettings
-from components.evaluate.settings import EvaluateStageSettings
-from components.features.settings import settings_for as features_settings
-from components.ingest.settings import IngestStageSettings
-from components.modalities.registry import MODALITIES
-from components.preprocess.settings import settings_for as preprocess_settings
-from components.register.settings import RegisterStageSettings
-from components.stage.settings import Settings, parse_yaml, problems
+from components.settings.pipeline import STAGES, all_problems
+from components.stage.settings import parse_yaml, refuse
 from components.stage.stage import exit_codes
-from components.train.settings import TrainStageSettings
 from flows.settings import PARAMS, FlowSettings
-
-STAGES: tuple[type[Settings], ...] = (
-    IngestStageSettings,
-    *map(preprocess_settings, MODALITIES),
-    *map(features_settings, MODALITIES),
-    AlignStageSettings,
-    TrainStageSettings,
-    EvaluateStageSettings,
-    EvaluationSettings,
-    RegisterStageSettings,
-    FlowSettings,
-)
 
 
 def main() -> None:
@@ -50,19 +30,15 @@ def main() -> None:
 def check_text(text: bytes, path: Path) -> None:
     """Raise InputError with everything that is wrong in a parameter file's content."""
     content = parse_yaml(text, path)
-    if found := list(dict.fromkeys(_problems(content))):
-        lines = "\n".join(f"  {line}" for line in found)
-        raise InputError(f"{path} cannot be used:\n{lines}")
+    refuse(path, [*_unknown_sections(content), *all_problems(content, FlowSettings)])
 
 
-def _problems(content: object) -> Iterator[str]:
-    fields = [stage.model_fields for stage in STAGES]
-    sections = {field.alias or name: None for found in fields for name, field in found.items()}
+def _unknown_sections(content: object) -> Iterator[str]:
+    fields = [sections.model_fields for sections in (*STAGES, FlowSettings)]
+    known = {field.alias or name: None for found in fields for name, field in found.items()}
     for key in content if isinstance(content, dict) else ():
-        if key not in sections:
-            yield f"{key}: unknown key. {nearest(str(key), list(sections))}"
-    for stage in STAGES:
-        yield from problems(content, stage)
+        if key not in known:
+            yield f"{key}: unknown key. {nearest(str(key), list(known))}"
 
 
 if __name__ == "__main__":

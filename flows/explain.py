@@ -3,10 +3,13 @@
 from components.stage.stage import exit_codes
 from flows.dvc.stages import Stages
 
+SETTINGS = "settings"  # the stage that resolves params.yaml, in seconds
+
 
 def main() -> None:
     """Print one line per stage that changed or that depends on one; exit code 2 for a mistake."""
     with exit_codes():
+        _bring_settings_up_to_date()
         reasons = explain(Stages())
     width = max(map(len, reasons), default=0)
     for name, reason in reasons.items():
@@ -25,6 +28,13 @@ def explain(stages: Stages) -> dict[str, str]:
         elif waiting:
             reasons[planned.name] = f"if {' or '.join(waiting)} changes its output"
     return reasons
+
+
+def _bring_settings_up_to_date() -> None:
+    """Run the stage that every other one waits for, so that only those are named that change."""
+    stages = Stages()
+    if any(planned.name == SETTINGS for planned in stages.plan()):
+        stages.run(SETTINGS, log=lambda _: None)
 
 
 if __name__ == "__main__":

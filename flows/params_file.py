@@ -10,12 +10,15 @@ from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.representer import RoundTripRepresenter
 
-from components.common.errors import InputError, nearest
+from components.common.errors import InputError
 from components.common.files import write_text
 
 
 def edit(path: Path, values: Mapping[str, Any]) -> None:
-    """Write values, by dotted key, into a file, unless a key or value raises InputError."""
+    """Write values, by dotted key, into a file, unless a key or value raises InputError.
+
+    Keys that the file left out are added to it.
+    """
     changed = edited(path, values)
     if changed != path.read_text(encoding="utf-8"):
         write_text(path, changed)
@@ -78,11 +81,10 @@ def _set(content: Any, key: str, value: Any) -> None:
     for depth, part in enumerate(parts):
         if not isinstance(section, dict):
             raise InputError(f"--set {key}: {parts[depth - 1]} has no keys. Set it as a whole")
-        if part not in section:
-            hint = nearest(part, list(section)) if section else "Set it as a whole"
-            raise InputError(f"--set {key}: there is no key {part!r}. {hint}")
         if depth < len(parts) - 1:
-            section = section[part]
+            if isinstance(section.get(part), str):  # a kind without options
+                section[part] = _flow_style({"kind": section[part]})
+            section = section.setdefault(part, CommentedMap())
     section[parts[-1]] = _flow_style(value)
 
 

@@ -50,34 +50,61 @@ Suite = Literal["none", "quick", "full"]
 
 
 class OperateSettings(Section):
-    """What flows do by themselves; comments in params.yaml explain each key."""
+    """What flows do by themselves."""
 
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    """Of the two crons, such as Europe/Berlin."""
     retrain: Cron | None = None
+    """When models are retrained: minute, hour, day of month, month, day of week; null: on
+    request."""
     evaluate: Cron | None = None
+    """When registered models are tested with every corruption, likewise."""
     retries: Annotated[int, Field(ge=0, le=10)] = 1
+    """Of a stage that failed for a reason that may pass, such as a server that does not answer."""
     stage_hours: Positive | None = 24.0
+    """Time limit of a stage; null: none."""
     notify: Slug | None = None
+    """A Prefect block that is told of failed runs, such as slack-webhook/team."""
     fetch: Literal["dvc", "drop"] | None = None
+    """Where retraining gets new data: dvc (dvc update and dvc pull), drop (the folder `drop`), or
+    null: what is in ingest.root."""
     drop: Folder = "incoming"
+    """Folder whose files are moved to the same place in ingest.root."""
     warm_start: bool = False
+    """Whether retraining starts from the champion's weights."""
     promote: Literal["automatic", "ask"] = "automatic"
+    """automatic: the gates of promote decide about the new model; ask: they are evaluated, and a
+    person decides."""
     commit: Branch | None = None
+    """Branch that retraining commits what it changed to; null: none."""
     push: bool = False
+    """Whether outputs are pushed to DVC's default remote after a run."""
 
 
 class PromoteSettings(Section):
-    """The gates of promotion, where None is no gate; comments in params.yaml explain each key."""
+    """What makes a model the champion (docs/promotion.md); null: no such gate."""
 
     alias: Alias = "champion"
+    """Of the promoted version."""
     suite: Suite = "quick"
+    """Corruptions that models are tested with: none, quick (15, half a minute) or full."""
     minimum: Mapping[str, float] | None = None
+    """Lowest values that pass, by name in reports/metrics.json, slices included; of a metric that
+    is better lower, the highest."""
     maximum_drop: Margins | None = None
+    """How much worse than the champion the model may be, by name, tested at `confidence`."""
     require: Literal["better", "not_worse"] = "not_worse"
+    """better: significantly better than the champion in one of those metrics; not_worse: worse in
+    none."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    """Level of the tests."""
     maximum_latency_ms: Positive | None = None
+    """95th percentile of the time to predict one row of raw media."""
     maximum_size_mb: Positive | None = None
+    """Of the model folder, in 10^6 bytes."""
     maximum_robustness_drop: Margins | None = None
+    """How much worse corruptions may make the model on average, by their group (a modality, or
+    missing), task and the modalities given."""
 
     @property
     def tasks_named(self) -> set[str]:
@@ -105,7 +132,7 @@ class PromoteSettings(Section):
 
 
 class _Ingest(Settings):
-    root: str
+    root: str  # in dvc.yaml too, so that DVC has to find it in the file
 
 
 class FlowSettings(Settings):
@@ -113,7 +140,7 @@ class FlowSettings(Settings):
 
     ingest: _Ingest
     tasks: Mapping[str, Any]
-    register_: RegisterSettings = Field(alias="register")
+    register_: RegisterSettings = Field(RegisterSettings(), alias="register")
     promote: PromoteSettings = PromoteSettings()
     operate: OperateSettings = OperateSettings()
 

@@ -20,6 +20,7 @@ COMMANDS = {  # as DVC finds them, before it fills in parameters
     name: row["cmd"]
     for name, row in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items()
 }
+PARAMS = "params.yaml"
 PER_MODALITY = [name for name in STAGES if name.startswith(("preprocess_", "features_"))]
 # Each stage in a process of its own, forked after the imports of others' packages, which take long.
 LOADED = """
@@ -113,7 +114,7 @@ def test_params_are_the_settings(name):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_inputs_are_made_by_stages(name):
-    made = (SOURCE, PRETRAINED, *(out for row in STAGES.values() for out in row.outs))
+    made = (SOURCE, PRETRAINED, PARAMS, *(out for row in STAGES.values() for out in row.outs))
     orphans = [
         path
         for path in STAGES[name].data
@@ -150,7 +151,7 @@ def test_code_lists_only_project_packages():
 
 
 def test_stages_come_after_their_inputs():
-    made: tuple[str, ...] = (SOURCE, PRETRAINED)
+    made: tuple[str, ...] = (SOURCE, PRETRAINED, PARAMS)
     for name, row in STAGES.items():
         for path in row.data:
             assert covered(path, made) or any(covered(out, (path,)) for out in made), (name, path)

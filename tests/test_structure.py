@@ -11,11 +11,12 @@ from tests.support.params import ROOT
 from tests.support.process import run_python
 
 ORDER = (  # docs/architecture.md explains it
+    *("start", "settings"),
     *("ingest", "preprocess", "features", "align", "train", "evaluate", "register"),
     *("serving", "registry", "model", "fusion", "tasks", "modalities", "huggingface"),
     *("training", "layers", "data", "stage", "common"),
 )
-STAGES = ORDER[:7]
+STAGES = ORDER[2:9]
 LOADS_TORCH = ("flows.check",)  # checking every section takes it
 FILES = ("dvc.lock", "dvc.yaml")  # strings that look like modules
 NO_IMPORT = ("components.serving.pyfunc",)  # registers itself with MLflow, which is its purpose
@@ -125,3 +126,11 @@ def test_modality_names_are_confined():
             if isinstance(node, ast.Constant) and node.value in MODALITIES:
                 wrong.append(f"{name}: {node.value!r}")
     assert wrong == []
+
+
+def test_python_without_packages_is_told_so():
+    """As when DVC is run without its environment: its stages take the first `python`."""
+    process = run_python("-S", "-m", "components.align", cwd=ROOT)
+    assert process.returncode == 2
+    (line,) = process.stderr.splitlines()
+    assert "lacks the packages of this project" in line and ".venv/bin/activate" in line

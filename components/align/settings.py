@@ -4,22 +4,24 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.stage.settings import Seed, Settings, Threads
+from components.stage.settings import Computing
 from components.tasks.registry import Tasks
-from components.training.settings import OptimizerSettings
+from components.training.settings import BatchSize, OptimizerSettings
 
 
 class AlignSettings(OptimizerSettings):
     """The space that all modalities share."""
 
-    loss: Literal["infonce", "sigmoid"]  # the latter is that of SigLIP
-    embed_dim: Annotated[int, Field(ge=8, le=4096)]
+    loss: Literal["infonce", "sigmoid"] = "infonce"
+    """InfoNCE as in CLIP, or the sigmoid loss of SigLIP."""
+    embed_dim: Annotated[int, Field(ge=8, le=4096)] = 64
+    """Width of the space that all modalities share."""
+    batch_size: BatchSize = 512
+    """Samples per step."""
 
 
-class AlignStageSettings(Settings):
+class AlignStageSettings(Computing):
     """What the stage reads of params.yaml."""
 
-    seed: Seed
-    threads: Threads
     tasks: Tasks
-    align: AlignSettings
+    align: AlignSettings = AlignSettings()

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from components.common.errors import nearest
-from components.stage.settings import Section, Seed, Settings, Threads
+from components.stage.settings import Computing, Section, Settings
 from components.tasks.classification.settings import ClassificationSettings
 from components.tasks.registry import Tasks
 
@@ -23,13 +23,16 @@ class PromptSettings(Section):
     templates: Annotated[
         tuple[Annotated[str, AfterValidator(_template)], ...], Field(min_length=1, strict=False)
     ]
-    words: Mapping[str, Annotated[str, Field(min_length=1)]] = {}  # class → said for its name
+    """Texts about a class, in which {} stands for it; their embeddings are averaged."""
+    words: Mapping[str, Annotated[str, Field(min_length=1)]] = {}
+    """What is said in place of a class's name, by class."""
 
 
 class EvaluateSettings(Section):
     """What is measured besides the heads."""
 
-    prompts: Mapping[str, PromptSettings] = {}  # for zero-shot classification, by task
+    prompts: Mapping[str, PromptSettings] = {}
+    """Zero-shot classification by the embeddings of align, by task of kind classification."""
 
 
 class Slices(Settings):
@@ -38,14 +41,12 @@ class Slices(Settings):
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
-class EvaluateStageSettings(Settings):
+class EvaluateStageSettings(Computing):
     """What the stage reads of params.yaml."""
 
-    seed: Seed
-    threads: Threads
     tasks: Tasks
-    ingest: Slices
-    evaluate: EvaluateSettings
+    ingest: Slices = Slices()
+    evaluate: EvaluateSettings = EvaluateSettings()
 
     @model_validator(mode="after")
     def _prompts_are_for_classes(self):

@@ -5,15 +5,13 @@ from typing import Any
 from pydantic import model_validator
 
 from components.modalities.registry import modality
-from components.stage.settings import Seed, Settings, Threads, with_fields
+from components.stage.settings import Computing, Settings, with_fields
 from components.tasks.registry import Tasks
 
 
-class FeaturesSettings(Settings):
+class FeaturesSettings(Computing):
     """Settings that every modality has."""
 
-    seed: Seed
-    threads: Threads
     tasks: Tasks
     preprocess: Any
     features: Any

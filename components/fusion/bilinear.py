@@ -14,7 +14,8 @@ class BilinearSettings(FusionSettings):
     """Options."""
 
     kind: Literal["bilinear"] = "bilinear"
-    rank: Count = 128  # of the products
+    rank: Count = 128
+    """Of the products."""
 
 
 class BilinearFusion(Fusion):

@@ -16,7 +16,8 @@ class BottleneckSettings(FusionSettings):
     """Options."""
 
     kind: Literal["bottleneck"] = "bottleneck"
-    bottleneck_tokens: Count = 4  # through which modalities exchange
+    bottleneck_tokens: Count = 4
+    """Through which modalities exchange."""
 
 
 class BottleneckFusion(Fusion):

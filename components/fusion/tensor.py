@@ -13,7 +13,8 @@ class TensorSettings(FusionSettings):
     """Options."""
 
     kind: Literal["tensor"] = "tensor"
-    rank: Count = 128  # of the product
+    rank: Count = 128
+    """Of the product."""
 
 
 class TensorFusion(Fusion):

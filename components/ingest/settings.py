@@ -11,7 +11,7 @@ from components.ingest.sources.registry import OneSource
 from components.ingest.sources.voices import VoiceSettings
 from components.ingest.splits import SplitSettings
 from components.modalities.registry import MODALITIES
-from components.stage.settings import Fraction, Section, Seed, Settings, Workers
+from components.stage.settings import Converting, Fraction, Section, Seeded, by_default
 from components.tasks.labels import parse_word
 from components.tasks.registry import Tasks, labels_of, with_heads
 
@@ -20,7 +20,9 @@ class SpeechSettings(Section):
     """Spoken versions of a source's texts: recorded, or synthesised by eSpeak NG."""
 
     tables: Annotated[tuple[RecordingTable, ...], Field(min_length=1, strict=False)] | None = None
+    """Recorded: tables of the ids of texts and of sound files."""
     voices: VoiceSettings | None = None
+    """Synthesised: the voices of each split."""
 
     @model_validator(mode="after")
     def _recorded_or_synthesised(self):
@@ -33,22 +35,26 @@ class SpeechSettings(Section):
 class IngestSettings(Section):
     """Where the data comes from, and what is done with rows that cannot be used."""
 
-    source: OneSource
-    root: str  # folder that the paths of a source start from and may not leave
-    splits: SplitSettings
-    on_leak: Literal["error", "drop", "allow"] = "error"  # if equal assets are in two splits
-    max_bad_fraction: Fraction = 0.0  # of the rows; more of them in quarantine stop the run
-    # Columns of the source that evaluation breaks figures down by.
+    source: OneSource = by_default("demo")
+    """Where the data comes from, with the options of its kind: docs/sources.md."""
+    root: str = "source"
+    """Folder that the paths of a source start from and may not leave."""
+    splits: SplitSettings = SplitSettings()
+    """Of samples whose split the source does not give."""
+    on_leak: Literal["error", "drop", "allow"] = "error"
+    """What happens if the same image or sound is in two splits."""
+    max_bad_fraction: Fraction = 0.01
+    """Of the rows; if more are in quarantine, the run stops."""
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Columns of the source that evaluation breaks figures down by."""
     speech: SpeechSettings | None = None
+    """Spoken versions of a source's texts, recorded or synthesised: docs/sources.md."""
 
 
-class IngestStageSettings(Settings):
+class IngestStageSettings(Converting, Seeded):
     """Everything that ingest reads."""
 
-    seed: Seed
-    workers: Workers
-    ingest: IngestSettings
+    ingest: IngestSettings = IngestSettings()
     tasks: Tasks
 
     @model_validator(mode="after")

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from components.common.hashing import number_from
 from components.data.samples import Split
+from components.modalities.registry import MODALITIES
 from components.stage.settings import Section
 
 WHOLE = 2**63
@@ -18,10 +19,12 @@ class SplitSettings(Section):
     A hash of the group decides, so that a group is in one split, whatever is added later.
     """
 
-    # A modality, whose assets are the groups, or a column such as `speaker`.
-    group: Annotated[str, Field(min_length=1)]
-    validation: HeldOut = 0.1  # fraction of the training groups
-    test: HeldOut = 0.0  # fraction of the groups without a split
+    group: Annotated[str, Field(min_length=1)] = MODALITIES[0]
+    """A modality, whose assets are the groups, or a column such as speaker."""
+    validation: HeldOut = 0.1
+    """Fraction of the training groups."""
+    test: HeldOut = 0.1
+    """Fraction of the groups whose split the source does not give."""
 
 
 def choose_split(given: Split | None, group: str, settings: SplitSettings, seed: int) -> Split:

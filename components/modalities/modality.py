@@ -9,7 +9,7 @@ A modality is a folder with these modules; all but `training` and `transcripts` 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -33,8 +33,10 @@ class Modality:
     """
 
     name: str  # also that of its folder
-    inputs: type[InputSettings]  # section `preprocess.<name>`: from files to tensors
-    encoder: type[EncoderSettings]  # section `features.<name>`: the encoder and its training
+    # Sections `preprocess.<name>`, from files to tensors, and `features.<name>`, the encoder and
+    # its training; every setting of them has a default.
+    inputs: type[InputSettings]
+    encoder: type[EncoderSettings]
     encoder_names: EncoderNames  # of encoders that are not pretrained models
     measures: Mapping[str, str]  # fact about an asset → its name in plots, with unit
     mlflow_type: Literal["string", "binary"]
@@ -47,6 +49,10 @@ class Modality:
 
     def check(self, inputs: InputSettings, encoder: EncoderSettings) -> None:
         """Raise ValueError if the two sections of settings do not fit each other."""
+
+    def fitting(self, facts: Sequence[Facts]) -> dict[str, Any]:
+        """Return values of `inputs` that fit some assets, where they differ from the defaults."""
+        return {}
 
 
 @dataclass(frozen=True)

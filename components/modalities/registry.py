@@ -75,7 +75,7 @@ ModalityName = Annotated[str, AfterValidator(_known)]
 
 
 class PerModality:
-    """Annotation of a mapping with one section per modality, which its record has as `part`."""
+    """Annotation of a mapping with a section per modality, which its record has as `part`."""
 
     def __init__(self, part: Literal["inputs", "encoder"]):
         self.part = part
@@ -84,6 +84,10 @@ class PerModality:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         """See Pydantic's custom types."""
-        sections = {m: handler.generate_schema(getattr(modality(m), self.part)) for m in MODALITIES}
-        fields = {m: core_schema.typed_dict_field(section) for m, section in sections.items()}
+        fields = {}
+        for m in MODALITIES:
+            section = getattr(modality(m), self.part)
+            schema = handler.generate_schema(section)
+            schema = core_schema.with_default_schema(schema, default_factory=section)
+            fields[m] = core_schema.typed_dict_field(schema, required=False)
         return core_schema.typed_dict_schema(fields, extra_behavior="forbid", strict=True)

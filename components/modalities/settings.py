@@ -44,10 +44,15 @@ class EncoderSettings(OptimizerSettings):
     )
 
     encoder: EncoderName
-    pretrained: EncoderFile | None
-    width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)]
-    dropout: DropoutRate
-    label_smoothing: DropoutRate
+    """A built-in one, or a pretrained model: docs/encoders.md."""
+    pretrained: EncoderFile | None = None
+    """A .safetensors file in pretrained/<modality> with weights to use as they are."""
+    width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)] = 64
+    """Of the features; pretrained models have their own."""
+    dropout: DropoutRate = 0.0
+    """Of the encoder while it is trained."""
+    label_smoothing: DropoutRate = 0.0
+    """Of the labels that it is trained with."""
 
 
 def heads_divide_width(width: int, heads: int) -> None:
@@ -59,8 +64,12 @@ def heads_divide_width(width: int, heads: int) -> None:
 class TransformerEncoderSettings(EncoderSettings):
     """An encoder that ends in Transformer layers."""
 
-    layers: Count
-    heads: Count
+    dropout: DropoutRate = 0.1
+    """Of the encoder while it is trained."""
+    layers: Count = 2
+    """Of the Transformer."""
+    heads: Count = 4
+    """Of attention; must divide width."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self):

@@ -8,7 +8,7 @@ from components.fusion.fusion import FusionSettings
 from components.fusion.registry import ONE_FUSION
 from components.layers.transformer import Norm, TransformerShape
 from components.modalities.settings import heads_divide_width
-from components.stage.settings import Count, DropoutRate, Section
+from components.stage.settings import Count, DropoutRate, Section, by_default
 
 SIZES = {  # each has about ten times the weights of the one before: docs/model.md
     "nano": {"width": 64, "layers": 2, "heads": 4},
@@ -22,8 +22,11 @@ class SizeSettings(Section):
     """Size of the Transformer: a name of `SIZES`, or three numbers."""
 
     width: Annotated[int, Field(ge=8, le=4096)]
+    """Of a token."""
     layers: Count
+    """Of the Transformer."""
     heads: Count
+    """Of attention; must divide width."""
 
     @model_validator(mode="before")
     @classmethod
@@ -51,10 +54,14 @@ class SizeSettings(Section):
 class ModelSettings(Section):
     """Fusion, and the Transformer over the fused tokens."""
 
-    fusion: Annotated[FusionSettings, ONE_FUSION]
-    size: SizeSettings
-    norm: Norm
-    dropout: DropoutRate
+    fusion: Annotated[FusionSettings, ONE_FUSION] = by_default("bilinear")
+    """How modalities are joined; docs/model.md compares the kinds."""
+    size: SizeSettings = by_default("nano")
+    """Of the Transformer: nano, micro, small or base, or its width, layers and heads."""
+    norm: Norm = "pre"
+    """Before each sublayer, or after it as in Vaswani et al. (2017)."""
+    dropout: DropoutRate = 0.0
+    """Of the Transformer."""
 
     @property
     def transformer(self) -> TransformerShape:

@@ -2,26 +2,29 @@
 
 from typing import Any
 
+from pydantic import create_model
+
 from components.modalities.registry import modality
 from components.modalities.settings import EncoderName
-from components.stage.settings import Settings, Workers, with_fields
+from components.stage.settings import Converting, Settings, with_fields
 
 
-class PreprocessSettings(Settings):
+class PreprocessSettings(Converting):
     """Settings that every modality has."""
 
-    workers: Workers
     preprocess: Any
     features: Any
 
 
-class _Encoder(Settings):
-    encoder: EncoderName
-
-
 def settings_for(m: str) -> type[PreprocessSettings]:
     """Return the settings of a modality."""
-    inputs = with_fields(Settings, "Inputs", {m: modality(m).inputs})
-    features = with_fields(Settings, "Features", {m: _Encoder})
+    record = modality(m)
+    inputs = with_fields(Settings, "Inputs", {m: record.inputs})
+    encoder = create_model(
+        "Encoder",
+        __base__=Settings,
+        encoder=(EncoderName, record.encoder.model_validate({}).encoder),
+    )
+    features = with_fields(Settings, "Features", {m: encoder})
     sections = {"preprocess": inputs, "features": features}
     return with_fields(PreprocessSettings, "PreprocessSettings", sections)

@@ -137,18 +137,12 @@ def write_card(
         megabytes=sum(f.stat().st_size for f in arguments.model.rglob("*") if f.is_file()) / 1e6,
         fusion=model.config.model.fusion.kind,
         settings=settings if whole else None,
-        slices=params["ingest"].get("slices"),
-        source=source_kind(params),
+        slices=params["ingest"]["slices"],
+        source=params["ingest"]["source"]["kind"],
         lineage=lineage,
         data=lineage.hashes.get(str(arguments.samples), "unknown"),
         samples=arguments.samples,
     )
-
-
-def source_kind(params: Mapping[str, Any]) -> str:
-    """Return the kind of the source in a parameter file."""
-    source = params["ingest"]["source"]
-    return source if isinstance(source, str) else source.get("kind", "table")
 
 
 def encoders(params: Mapping[str, Any], modalities: tuple[str, ...]) -> Iterator[dict[str, str]]:

@@ -37,12 +37,15 @@ class RegisterArguments(Arguments):
 class RegisterSettings(Section):
     """MLflow's experiment, the name of the registered model, and the alias of a new version."""
 
-    experiment: Annotated[str, Field(min_length=1)]
-    model: ModelName
-    alias: Alias
+    experiment: Annotated[str, Field(min_length=1)] = "synesthesia"
+    """In MLflow."""
+    model: ModelName = "synesthesia"
+    """Its name in MLflow's model registry."""
+    alias: Alias = "challenger"
+    """Of the new version."""
 
 
 class RegisterStageSettings(Settings):
     """What the stage reads of params.yaml."""
 
-    register_: RegisterSettings = Field(alias="register")
+    register_: RegisterSettings = Field(RegisterSettings(), alias="register")

@@ -20,9 +20,12 @@ Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
-Threads = Annotated[int, Field(ge=1, le=256)]
-Workers = Annotated[int, Field(ge=1, le=256)]
+Processes = Annotated[int, Field(ge=1, le=256)]
+
+
+def by_default(value: Any) -> Any:
+    """Return a default that is spelt as in params.yaml, such as the kind of a choice."""
+    return Field(default=value, validate_default=True)
 
 
 class Section(BaseModel):
@@ -37,15 +40,36 @@ class Settings(Section):
     model_config = ConfigDict(extra="ignore")
 
 
+class Seeded(Settings):
+    """Settings of a stage that draws random numbers."""
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Of data splits and of training."""
+
+
+class Computing(Seeded):
+    """Settings of a stage that computes with torch."""
+
+    threads: Processes = 1
+    """Threads of torch in a stage; the bytes of trained weights depend on it."""
+
+
+class Converting(Settings):
+    """Settings of a stage that converts shards."""
+
+    workers: Processes = 2
+    """Processes that convert shards; the bytes do not depend on it."""
+
+
 SectionT = TypeVar("SectionT", bound=Section)
 
 
 def with_fields(
     base: type[SectionT], name: str, fields: Mapping[str, type[Section]]
 ) -> type[SectionT]:
-    """Return a subclass of `base`, called `name`, with further sections; none may be left out."""
-    required: Mapping[str, Any] = {key: (section, ...) for key, section in fields.items()}
-    return create_model(name, __base__=base, **required)
+    """Return a subclass of `base`, called `name`, with further sections and their defaults."""
+    sections: Mapping[str, Any] = {key: (section, section()) for key, section in fields.items()}
+    return create_model(name, __base__=base, **sections)
 
 
 def matching(pattern: str, expected: str) -> AfterValidator:
@@ -113,20 +137,29 @@ def load_settings(path: Path, sections: type[SectionT]) -> SectionT:
         content = parse_yaml(path.read_bytes(), path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing. Name another file with --params") from error
-    if found := list(problems(content, sections)):
-        lines = "\n".join(f"  {line}" for line in found)
-        raise InputError(f"{path} cannot be used:\n{lines}")
+    refuse(path, list(problems(content, sections)))
     return sections.model_validate(content)
 
 
+def refuse(path: Path, found: Sequence[str]) -> None:
+    """Raise `InputError` with everything that was found wrong in a parameter file, if anything."""
+    if found:
+        lines = "\n".join(f"  {line}" for line in found)
+        raise InputError(f"{path} cannot be used:\n{lines}")
+
+
 def parse_yaml(text: bytes, path: Path) -> Any:
-    """Parse YAML; raise `InputError` if it is none, or if a mapping has a key twice."""
+    """Parse YAML, of which nothing means no key; raise `InputError` if it is none.
+
+    A mapping must not have a key twice.
+    """
     loader = _Loader(text)
     loader.name = str(path)  # in its messages
     try:
-        return loader.get_single_data()
+        content = loader.get_single_data()
     except yaml.YAMLError as error:
         raise InputError(f"{path} is not YAML: {error}") from error
+    return {} if content is None else content
 
 
 def problems(content: Any, sections: type[Section]) -> Iterator[str]:

@@ -17,8 +17,10 @@ class TaskSettings(Section):
     """A task over one column of the samples."""
 
     kind: str
-    column: str  # that holds the labels
-    weight: Positive = 1.0  # of its loss
+    column: str
+    """Of the source, with the labels; text: the sample's own text."""
+    weight: Positive = 1.0
+    """Of its loss in the sum."""
 
 
 class HeadTaskSettings(TaskSettings):
@@ -26,10 +28,10 @@ class HeadTaskSettings(TaskSettings):
 
     UNLEARNT: ClassVar[float] = 0.0  # validation metric of a model that has learnt nothing
 
-    # Each of them alone decides the label; none if it takes several.
     sufficient_modalities: Annotated[tuple[ModalityName, ...], Field(strict=False)] = ()
-    # The validation metric at which the task is done, if not at a perfect one.
+    """Each of them alone decides the label; none if it takes several."""
     goal: Fraction | None = None
+    """The validation metric at which the task is done, if not at a perfect one."""
 
     @model_validator(mode="after")
     def _goal_can_be_approached(self):

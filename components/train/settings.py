@@ -3,14 +3,22 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import model_validator
 
-from components.modalities.registry import ModalityName, PerModality
+from components.modalities.registry import MODALITIES, ModalityName, PerModality
 from components.modalities.settings import EncoderSettings
 from components.model.settings import ModelSettings
-from components.stage.settings import DropoutRate, Section, Seed, Settings, Threads, matching
+from components.stage.settings import (
+    Computing,
+    Count,
+    DropoutRate,
+    Processes,
+    Section,
+    by_default,
+    matching,
+)
 from components.tasks.registry import Tasks
-from components.training.settings import LearningRate, LoopSettings, OptimizerSettings
+from components.training.settings import BatchSize, LearningRate, LoopSettings, OptimizerSettings
 from components.training.task_sampling import ONE_SAMPLER, TaskSamplerSettings
 from components.training.weighting.registry import ONE_WEIGHTING
 from components.training.weighting.weighting import WeightingSettings
@@ -20,28 +28,32 @@ EXPECTED = "the name of a folder that lies in pretrained/model and holds a train
 
 
 class TrainSettings(OptimizerSettings, LoopSettings):
-    """Joint training of everything after the encoders, and of some encoders.
+    """Joint training of everything after the encoders, and of some encoders."""
 
-    Attributes:
-        warm_start: a trained model whose weights training starts from.
-        encoder_learning_rates: of the encoders that are finetuned.
-        modality_dropout: probability that a sample loses a modality.
-        group_by: modality whose assets group samples: a batch has so many of its assets with all
-            their samples, so that each is read once.
-        weighting: of the losses of tasks, on top of their weights.
-        task_sampling: which tasks a step trains.
-    """
-
-    warm_start: Annotated[str, matching(FOLDER, EXPECTED)] | None
-    encoders: Mapping[ModalityName, Literal["frozen", "finetune"]]
-    encoder_learning_rates: Mapping[ModalityName, LearningRate]
-    modality_dropout: DropoutRate
-    group_by: ModalityName
-    weighting: Annotated[WeightingSettings, ONE_WEIGHTING]
-    task_sampling: Annotated[TaskSamplerSettings, ONE_SAMPLER]
-    compile: bool
-    device: Literal["cpu", "cuda"]
-    processes: Annotated[int, Field(ge=1, le=256)]
+    epochs: Count = 15
+    """Passes over the training samples."""
+    warm_start: Annotated[str, matching(FOLDER, EXPECTED)] | None = None
+    """A trained model whose weights training starts from: a folder in pretrained/model."""
+    encoders: Mapping[ModalityName, Literal["frozen", "finetune"]] = {}
+    """Frozen, which is the default: cached features are read; finetune: it is trained too."""
+    encoder_learning_rates: Mapping[ModalityName, LearningRate] = {}
+    """Of finetuned encoders, by default learning_rate; pretrained ones need less, as 0.00002."""
+    modality_dropout: DropoutRate = 0.3
+    """Probability that a sample loses a modality, drawn per modality."""
+    weighting: Annotated[WeightingSettings, ONE_WEIGHTING] = by_default("fixed")
+    """Of the tasks' losses, on top of tasks.*.weight."""
+    task_sampling: Annotated[TaskSamplerSettings, ONE_SAMPLER] = by_default("all")
+    """Tasks that a step trains: all, or one, drawn by its size or by how far it lags."""
+    group_by: ModalityName = MODALITIES[0]
+    """Modality; a batch has assets of it, each with all its samples, so that each is read once."""
+    batch_size: BatchSize = 32
+    """Assets of that modality per step, or samples where there are none."""
+    compile: bool = False
+    """With torch.compile; needs a C++ compiler."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Of training, cuda with one GPU per process; the bytes depend on it."""
+    processes: Processes = 1
+    """Processes that train together, each on a part of every batch."""
 
     @model_validator(mode="after")
     def _batch_can_be_split(self):
@@ -70,28 +82,16 @@ class TrainSettings(OptimizerSettings, LoopSettings):
             )
         return self
 
-    @model_validator(mode="after")
-    def _trained_encoders_have_learning_rates(self):
-        trained = [m for m in self.encoders if not self.is_frozen(m)]
-        if missing := [m for m in trained if m not in self.encoder_learning_rates]:
-            raise ValueError(
-                f"encoders of {', '.join(missing)} are finetuned, but encoder_learning_rates has "
-                "no rate for them. Add one"
-            )
-        return self
-
     def is_frozen(self, modality: str) -> bool:
         """Return whether the encoder of a modality is not trained."""
         return self.encoders.get(modality, "frozen") == "frozen"
 
 
-class TrainStageSettings(Settings):
+class TrainStageSettings(Computing):
     """What the stage reads of params.yaml."""
 
-    seed: Seed
-    threads: Threads
     tasks: Tasks
-    preprocess: Annotated[Mapping[str, Section], PerModality("inputs")]
-    features: Annotated[Mapping[str, EncoderSettings], PerModality("encoder")]
-    model: ModelSettings
-    train: TrainSettings
+    preprocess: Annotated[Mapping[str, Section], PerModality("inputs")] = by_default({})
+    features: Annotated[Mapping[str, EncoderSettings], PerModality("encoder")] = by_default({})
+    model: ModelSettings = ModelSettings()
+    train: TrainSettings = TrainSettings()

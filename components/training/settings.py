@@ -7,30 +7,43 @@ from pydantic import Field
 from components.stage.settings import Count, DropoutRate, Positive, Section
 
 LearningRate = Annotated[float, Field(gt=0, le=1)]
+BatchSize = Annotated[int, Field(ge=2)]
 
 
 class OptimizerSettings(Section):
     """AdamW with linear warm-up over a tenth of the steps, then a cosine decay to zero."""
 
-    epochs: Count
-    batch_size: Annotated[int, Field(ge=2)]
-    learning_rate: LearningRate
-    weight_decay: Annotated[float, Field(ge=0, le=1)]
+    epochs: Count = 10
+    """Passes over the training data."""
+    batch_size: BatchSize = 32
+    """Items per step."""
+    learning_rate: LearningRate = 0.003
+    """Of AdamW: warm-up over a tenth of the steps, then cosine decay to 0."""
+    weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Of matrices, not of biases and gains."""
 
 
 class EarlyStoppingSettings(Section):
     """Training ends when a metric of the validation split no longer improves."""
 
     metric: Annotated[str, Field(min_length=1)]
-    patience: Count
+    """Its name in reports/history/train.csv, as in `accuracy (all)/answer`."""
+    patience: Count = 3
+    """Epochs without improvement after which training ends; the best epoch's weights are kept."""
 
 
 class LoopSettings(Section):
     """How steps are made and when training ends."""
 
     schedule: Literal["cosine", "one_cycle"] = "cosine"
+    """Of the learning rate: cosine, or up over three tenths, then down, momentum inversely."""
     ema_decay: DropoutRate = 0.0
+    """Of an exponential moving average of the weights, which is validated and saved; 0: none."""
     gradient_accumulation_steps: Count = 1
+    """Micro-batches per step, one after the other: less memory."""
     max_grad_norm: Positive | None = None
+    """Longer gradients are scaled down to it."""
     precision: Literal["float32", "bfloat16"] = "float32"
+    """Of matrix products and convolutions."""
     early_stopping: EarlyStoppingSettings | None = None
+    """When training ends before its last epoch."""

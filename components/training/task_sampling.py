@@ -73,8 +73,8 @@ class BySizeSettings(TaskSamplerSettings):
     """Options of sampling by size."""
 
     kind: Literal["size"] = "size"
-    # 1 draws tasks in proportion to their labels, higher ones more evenly
     temperature: Annotated[float, Field(ge=1, le=1000)] = 2.0
+    """1 draws tasks in proportion to their labels, higher ones more evenly."""
 
 
 class BySize(TaskSampler):
@@ -97,8 +97,8 @@ class LaggingSettings(TaskSamplerSettings):
     """Options of sampling by difficulty."""
 
     kind: Literal["lagging"] = "lagging"
-    # γ: the higher, the more steps go to the tasks that are farthest behind
     focus: Annotated[float, Field(ge=0, le=10)] = 1.0
+    """The higher, the more steps go to the tasks that are farthest behind."""
 
 
 class Lagging(TaskSampler):

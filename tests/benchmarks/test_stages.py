@@ -16,7 +16,7 @@ STAGES = {
 def test_stages_are_those_of_dvc_yaml():
     stages = read_stages()
     assert stages["ingest"].module == "components.ingest" and "source" in stages["ingest"].data
-    assert stages["preprocess_text"].words[:2] == ["--modality", "text"]
+    assert stages["preprocess_text"].words[2:4] == ["--modality", "text"]
     assert not any(path.startswith("components") for path in stages["train"].data)
     assert "reports/metrics.json" in stages["evaluate"].outs
     learning = [name for name, stage in stages.items() if stage.is_learning]

@@ -15,6 +15,7 @@ from benchmarks import (
     incremental,
     ingest,
     preprocess,
+    start,
     steps,
     table,
     throughput,
@@ -37,6 +38,8 @@ SMALL_SIZES = (  # module, constant, value on tiny data
     (preprocess, "REPETITIONS", 1),
     (ingest, "FEWER", 100),
     (ingest, "MORE", 200),
+    (start, "ROWS", 150),
+    (start, "TABLES", {kind: start.TABLES[kind] for kind in list(start.TABLES)[:2]}),
     (incremental, "GROUPS", 40),
     (incremental, "MORE", 0.05),
     (incremental, "ORDERS", {"spread at random": incremental.spread}),
@@ -45,7 +48,7 @@ SMALL_SIZES = (  # module, constant, value on tiny data
     (incremental, "WIDTH", 8),
 )
 OF_FINISHED_PIPELINE = ("idle", "throughput", "steps", "flow", "clones")
-OF_OWN_DATA = ("preprocess", "ingest", "incremental")  # the project gives the settings
+OF_OWN_DATA = ("preprocess", "ingest", "incremental", "start")
 OF_CODE = ("edits", "structure")
 
 
@@ -69,7 +72,7 @@ def two_stages(monkeypatch, again):
     def shortened(path: Path) -> Project:
         project = fresh(path)
         pipeline = yaml.safe_load((path / "dvc.yaml").read_text())
-        names = ("ingest", "preprocess_text")
+        names = ("settings", "ingest", "preprocess_text")
         stages = {name: pipeline["stages"][name] for name in names}
         for folder in (path, again.path):
             (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.common.nested import flatten
+from components.common.nested import flatten, merged
 
 NESTED = {"train": {"batch_size": 16, "encoders": {"image": "frozen"}}, "seed": 0}
 
@@ -32,3 +32,9 @@ def test_keys_need_not_be_strings():
 
 def test_empty_mapping_has_no_leaves():
     assert list(flatten({"a": {}})) == []
+
+
+def test_merged_mappings_are_as_deep_as_both():
+    left, right = {"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"c": {"e": 4}}, "d": {"f": 5}, "g": 6}
+    assert merged(left, right) == {"a": {"b": 1, "c": {"e": 4}}, "d": {"f": 5}, "g": 6}
+    assert left == {"a": {"b": 1, "c": 2}, "d": 3}

@@ -13,8 +13,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
+from components.settings.pipeline import STAGES
 from components.stage.arguments import option_name, parse_arguments
-from flows.check import STAGES
+from flows.settings import FlowSettings
 from tests.docs.pages import Command
 from tests.support.params import ROOT
 
@@ -27,7 +28,7 @@ Schema = dict[str, Any]
 @cache
 def schemas() -> list[Schema]:
     """Return the JSON schema of every stage's settings."""
-    return [stage.model_json_schema(by_alias=True) for stage in STAGES]
+    return [stage.model_json_schema(by_alias=True) for stage in (*STAGES, FlowSettings)]
 
 
 @cache
@@ -65,6 +66,8 @@ def _forms(node: Schema, root: Schema) -> Iterator[Schema]:
     for choice in ("anyOf", "oneOf", "allOf"):
         for inner in node.get(choice, ()):
             yield from _forms(inner, root)
+    if isinstance(items := node.get("items"), dict):
+        yield from _forms(items, root)
     yield node
 
 

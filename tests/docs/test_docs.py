@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from benchmarks.reference import page as page_of_settings
 from components.common.errors import InputError
 from components.fusion.registry import FUSIONS
 from components.ingest.sources.registry import SOURCES
@@ -206,3 +207,8 @@ def test_files_without_folders_exist(page: Page):
 def test_dotted_names_exist(page: Page):
     named = {span for span in page.code if re.fullmatch(r"(components|flows)(\.\w+)+", span)}
     assert [name for name in sorted(named) if not has_name(name)] == []
+
+
+def test_page_of_settings_is_current():
+    """Made by `python -m benchmarks.reference docs/params.md`."""
+    assert (ROOT / "docs/params.md").read_text(encoding="utf-8") == page_of_settings()

@@ -8,6 +8,8 @@ import pytest
 import yaml
 
 from components.common.errors import InputError
+from components.common.nested import merged
+from components.settings.pipeline import resolved
 from flows.check import STAGES, check_text, main
 from flows.settings import PARAMS
 from tests.support.params import ROOT, change, shipped, write_params
@@ -44,29 +46,19 @@ def section_at(params: dict, key: str) -> dict:
 SECTIONS = list(sections(shipped()))
 
 
-def assert_same(found: Any, written: Any, key: str) -> None:
-    """Assert that settings have the values of the file, and that the file names all of them.
-
-    A choice may be written as a word, and its options may be left out.
-    """
-    if isinstance(found, dict) and isinstance(written, str):
-        assert found["kind"] == written, key
-    elif isinstance(found, dict):
-        names = found if "kind" not in found else written
-        for name in names:
-            assert_same(found[name], written[name], f"{key}.{name}")
-    else:
-        assert found == written, key
-
-
 def test_shipped_file_is_valid():
     check_text(TEXT.encode(), PARAMS)
 
 
+def test_only_data_and_tasks_have_to_be_named():
+    check_text(b"{ingest: {root: source}, tasks: {answer: {column: answer}}}", PARAMS)
+
+
 @pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__module__)
-def test_shipped_file_names_every_key(stage):
-    dumped = stage.model_validate(shipped()).model_dump(mode="json", by_alias=True)
-    assert_same(dumped, shipped(), "")
+def test_resolved_settings_mean_the_same(stage):
+    sparse = yaml.safe_load(TEXT)
+    assert stage.model_validate(resolved(sparse)) == stage.model_validate(sparse)
+    assert resolved(resolved(sparse)) == resolved(sparse)
 
 
 @pytest.mark.parametrize("section", [key for key in SECTIONS if key not in NAMED_BY_USERS])
@@ -94,19 +86,18 @@ def test_every_problem_is_named_once():
     changes = {
         "seed": -1,
         "model.fusion": {"kind": "bilinear", "rank": "high"},
-        "train.encoders.text": "frosen",
+        "train.encoders": {"text": "frosen"},
         "promote.minimum": {"accuracy/anwser/image": 0.9},
         "operate.retrain": "daily",
         "features.text.heads": 5,
     }
-    params = change(shipped(), changes) | {"sead": 1}
-    del params["align"]
-    params["train"]["lerning_rate"] = params["train"].pop("learning_rate")
+    params = merged(shipped(), {"train": {"lerning_rate": 0.1}, "sead": 1})
+    params = change(params, changes)
     lines = complaints(params)
     assert sorted(line.split(":")[0] for line in lines) == sorted(
         [
-            *("seed", "sead", "align", "model.fusion.rank", "train.encoders.text"),
-            *("train.learning_rate", "train.lerning_rate", "operate.retrain", "features.text"),
+            *("seed", "sead", "model.fusion.rank", "train.encoders.text"),
+            *("train.lerning_rate", "operate.retrain", "features.text"),
         ]
     )
     del params["operate"]["retrain"]  # gates are checked once the sections are valid
@@ -116,7 +107,7 @@ def test_every_problem_is_named_once():
     )
 
 
-@pytest.mark.parametrize("key", ["seed", "train.epochs", "tasks.answer.column", "register.alias"])
+@pytest.mark.parametrize("key", ["tasks", "tasks.answer.column", "ingest", "ingest.root"])
 def test_missing_key_is_named(key):
     section, _, last = key.rpartition(".")
     params = shipped()
@@ -129,11 +120,19 @@ def test_section_that_is_no_mapping_is_named_once(section):
     assert complaints(shipped() | {section: None}) == [f"{section}: found None, expected a mapping"]
 
 
-@pytest.mark.parametrize("content", ["", "7", "[seed]"])
+@pytest.mark.parametrize("content", ["7", "[seed]"])
 def test_file_without_mapping_is_refused(content):
     with pytest.raises(InputError, match="the file: found .*, expected a mapping") as error:
         check_text(content.encode(), PARAMS)
     assert len(str(error.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize("content", ["", "# nothing yet", "{}"])
+def test_empty_file_says_what_is_needed(content):
+    with pytest.raises(InputError) as error:
+        check_text(content.encode(), PARAMS)
+    lines = str(error.value).splitlines()[1:]
+    assert lines == ["  tasks: the key is missing", "  ingest: the key is missing"]
 
 
 def test_broken_yaml_is_refused():
@@ -142,12 +141,12 @@ def test_broken_yaml_is_refused():
 
 
 def test_duplicate_key_is_named_with_its_lines():
-    with pytest.raises(InputError, match="line 3: the key 'seed' is in line 2 already"):
-        check_text(TEXT.replace("seed: 0 ", "seed: 0\nseed: 0 ", 1).encode(), PARAMS)
+    with pytest.raises(InputError, match="line 2: the key 'seed' is in line 1 already"):
+        check_text(f"seed: 0\nseed: 0\n{TEXT}".encode(), PARAMS)
 
 
 def test_merged_task_is_valid():
-    line = "  shape: {kind: classification, column: shape, sufficient_modalities: [image],"
+    line = "  shape: {column: shape, sufficient_modalities: [image], weight: 0.3}"
     assert line in TEXT
     text = TEXT.replace(line, line.replace("shape: {", "shape: &shape {"))
     text = text.replace("\npreprocess:", "\n  round: {<<: *shape, weight: 0.5}\n\npreprocess:", 1)

@@ -13,7 +13,7 @@ from dvc.utils.serialize import dumps_yaml
 
 from components.common.errors import InputError
 from flows.params_file import edit, edited, parse_assignments
-from tests.support.params import ROOT, change, shipped
+from tests.support.params import ROOT, change, shipped, write_params
 
 TEXT = (ROOT / "params.yaml").read_text()
 SECTIONS = re.split(r"\n(?=\w)", TEXT.rstrip())  # each is a file, and is edited in no time
@@ -51,7 +51,9 @@ def comments(text: str) -> list[tuple[str, str]]:
 def test_sections_are_the_whole_file():
     assert "\n".join(SECTIONS) == TEXT.rstrip()
     content = [yaml.safe_load(section) for section in SECTIONS]
-    assert {name: value for part in content for name, value in (part or {}).items()} == shipped()
+    assert {
+        name: value for part in content for name, value in (part or {}).items()
+    } == yaml.safe_load(TEXT)
 
 
 @pytest.mark.parametrize("section", SECTIONS[1:], ids=lambda text: text.partition(":")[0])
@@ -81,7 +83,7 @@ def test_comments_survive_an_edit_of_every_key(unchecked, params, section):
 
 def test_dvc_writes_its_files_as_before(params):
     """A flow edits params.yaml and writes dvc.lock in one process."""
-    edited(params, {"ingest.source.images": None})
+    edited(params, {"operate.notify": None})
     assert dumps_yaml({"nothing": None}) == "nothing:\n"
 
 
@@ -95,19 +97,20 @@ def test_whole_file_is_written_as_it_was(unchecked, params):
 
 
 def test_only_lines_of_edited_keys_change(params):
+    """Keys that were left out are added."""
     edit(params, {"train.device": "cuda", "seed": 7, "promote.minimum": None})
     before, after = TEXT.splitlines(), params.read_text().splitlines()
     lost = [line for line in before if line not in after]
     new = [line for line in after if line not in before]
-    assert [line.split("#")[0].rstrip() for line in new] == [
-        *("seed: 7", "  device: cuda", "  minimum: null")
-    ]
-    assert [line.split(":")[0].strip() for line in lost[:3]] == ["seed", "device", "minimum"]
-    for line, old in zip(new, lost, strict=False):
-        assert line[line.index("#") :] == old[old.index("#") :]
-        assert line.index("#") == old.index("#")
-    inside = lost[3:]  # of the gate that is no more
+    assert new == ["train: {epochs: 14, device: cuda}", "  minimum: null", "seed: 7"]
+    assert [line.split(":")[0].strip() for line in lost[:2]] == ["train", "minimum"]
+    inside = lost[2:]  # of the gate that is no more
     assert len(inside) > 3 and all(line.startswith("    ") for line in inside)
+
+
+def test_option_of_a_kind_can_be_set(params):
+    edit(params, {"ingest.source.images": 40})
+    assert "\n  source: {kind: demo, images: 40}\n" in params.read_text()
 
 
 def test_same_value_leaves_the_file_alone(params):
@@ -120,14 +123,13 @@ def test_same_value_leaves_the_file_alone(params):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"train.epoch": 3}, "--set train.epoch: there is no key 'epoch'. Did you mean 'epochs'?"),
-        ({"trian.epochs": 3}, "--set trian.epochs: there is no key 'trian'. Did you mean 'train'?"),
+        ({"train.epoch": 3}, "train.epoch: unknown key. Did you mean 'epochs'?"),
+        ({"trian.epochs": 3}, "trian: unknown key. Did you mean 'train'?"),
         (
             {"train.epochs.more": 3},
             "--set train.epochs.more: epochs has no keys. Set it as a whole",
         ),
-        ({"ingest.speech.voices": 3}, "--set ingest.speech.voices: speech has no keys. Set it as"),
-        ({"evaluate.prompts.shape.words.red": "r"}, "there is no key 'red'. Set it as a whole"),
+        ({"train.schedule.more": 3}, "train.schedule: found {'more': 3}. Valid here: cosine"),
         ({"train.epochs": "many"}, "train.epochs: input should be a valid integer, found 'many'"),
         ({"seed": 1, "train.device": "gpu"}, "train.device: found 'gpu'"),
     ],
@@ -141,7 +143,7 @@ def test_mistake_is_explained_and_changes_nothing(params, values, message):
 
 
 def test_mistake_in_the_file_is_explained_first(params):
-    params.write_text(TEXT.replace("  epochs: 14", "  epocs: 14"))
+    params.write_text(TEXT.replace("epochs: 14", "epocs: 14"))
     with pytest.raises(InputError, match="train.epocs: unknown key. Did you mean 'epochs'?"):
         edit(params, {"train.epochs": 3})
 
@@ -173,7 +175,7 @@ def test_odd_assignment_is_refused(word):
 @pytest.fixture
 def reader(tmp_path, monkeypatch) -> Path:
     """A DVC project with the shipped params.yaml, whose one stage copies a setting."""
-    (tmp_path / "params.yaml").write_text(TEXT)
+    write_params(tmp_path / "params.yaml", shipped())
     stage = {
         "cmd": "grep '^  epochs:' params.yaml > read.txt",
         "params": ["train.epochs"],

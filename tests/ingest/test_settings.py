@@ -31,7 +31,11 @@ def voices(**splits) -> dict:
         ("workers", 0, "workers: input should be greater than or equal to 1, found 0"),
         ("ingest.source", "demoo", "ingest.source: found 'demoo'. Did you mean 'demo'? Valid here"),
         ("ingest.source", {"kind": "cocoa"}, "ingest.source: found 'cocoa'. Did you mean 'coco'?"),
-        ("ingest.source", 7, "ingest.source: found 7, expected demo, digits, table, coco, flickr"),
+        (
+            "ingest.source",
+            7,
+            "ingest.source: found 7, expected demo, digits, table, folders, ",
+        ),
         ("ingest.source", demo(image=3), "ingest.source.image: unknown key. Did you mean 'images'"),
         ("ingest.source", demo(images=0), "ingest.source.images: input should be greater than or"),
         ("ingest.source", voices(trian=[]), "ingest.source.voices.trian: unknown key. Did you mea"),

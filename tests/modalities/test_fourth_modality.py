@@ -317,4 +317,4 @@ def test_earlier_model_is_evaluated_on_new_data(extended):
 def test_training_continues_from_earlier_model(extended):
     extended.write_toy_params({"train.warm_start": Path(EARLIER).name})
     taken = f"{len(extended.tensors(EARLIER))} of {len(extended.tensors(MODEL))} tensors are taken"
-    assert f"{taken}; fresh: task sign" in extended.run("run_stages", "train")
+    assert f"{taken}; fresh: task sign" in extended.run("run_stages", "settings", "train")

@@ -114,6 +114,7 @@ def test_two_processes_train_what_one_trains(warm_started, tmp_path):
     params = yaml.safe_load(clone.read("params.yaml"))
     params["train"]["processes"] = 2
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    clone.run(*STAGES["settings"].command)
     for _ in range(2):
         clone.run(*row.command)
         weights.append(clone.read(WEIGHTS))

@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -24,10 +25,10 @@ ROW = pd.DataFrame({"image": [png(0)], "text": ["a red circle?"], "audio": [wav(
 FROZEN, FINETUNE = ("frozen",) * 3, ("finetune",) * 3
 
 
-def encoder_settings(names: Sequence[str], modes: Sequence[str]) -> dict[str, str]:
+def encoder_settings(names: Sequence[str], modes: Sequence[str]) -> dict[str, Any]:
     """Return settings that name an encoder per modality, and its mode in joint training."""
     encoders = {f"features.{m}.encoder": n for m, n in zip(MODALITIES, names, strict=True)}
-    return encoders | {f"train.encoders.{m}": n for m, n in zip(MODALITIES, modes, strict=True)}
+    return encoders | {"train.encoders": dict(zip(MODALITIES, modes, strict=True))}
 
 
 def save_encoders(folder: Path, names: Sequence[str]) -> None:

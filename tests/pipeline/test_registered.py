@@ -101,7 +101,7 @@ def test_each_training_is_a_child_run(done, recorded):
     assert recorded["children"].keys() == trained
     lock = yaml.safe_load(done.read("dvc.lock"))["stages"]
     for stage, child in recorded["children"].items():
-        keys = set(lock[stage]["params"]["params.yaml"])
+        keys = set(lock[stage]["params"]["data/settings.yaml"])
         assert {name.split(".")[0] for name in child["params"]} == {k.split(".")[0] for k in keys}
         history = pd.read_csv(done.path / f"reports/history/{stage}.csv")
         assert len(child["metrics"]) >= len(history.groupby(["series", "task"]))
@@ -183,7 +183,7 @@ def test_metrics_equal_those_of_json_files(done, recorded):
 
 
 def test_run_has_plots_and_reports(done, recorded):
-    files = {"report.html", "data.html", "data.json", "params.yaml", "plots", "data_plots"}
+    files = {"report.html", "data.html", "data.json", "settings.yaml", "plots", "data_plots"}
     assert files <= set(recorded["files"])
     plots = {f"plots/{path.name}" for path in (done.path / "reports/plots").glob("*.png")}
     assert plots and plots <= set(recorded["files"])

@@ -12,7 +12,6 @@ from components.register.card import (
     description,
     last_per_task,
     scores,
-    source_kind,
     weights_source,
 )
 from components.tasks.classification.metrics import ClassificationMetrics
@@ -96,10 +95,3 @@ def test_long_card_is_cut_at_a_line():
 )
 def test_licence_of_weights_is_told_as_far_as_known(encoder, pretrained, origin, licence):
     assert weights_source(encoder, pretrained) == (origin, licence)
-
-
-@pytest.mark.parametrize(
-    ("source", "kind"), [("demo", "demo"), ({"kind": "coco"}, "coco"), ({"files": []}, "table")]
-)
-def test_kind_of_the_source(source, kind):
-    assert source_kind({"ingest": {"source": source}}) == kind

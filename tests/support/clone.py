@@ -114,7 +114,11 @@ class Clone:
         return done.stdout
 
     def changed(self) -> set[str]:
-        """Return the stages that `dvc repro` would run if all that run gave other bytes."""
+        """Return the stages that `dvc repro` would run if all that run gave other bytes.
+
+        But for the first, which writes what params.yaml means.
+        """
+        self.run("dvc", "repro", "-q", "settings")
         lines = self.run("dvc", "repro", "--dry").splitlines()
         found = {line.split("'")[1] for line in lines if line.startswith("Running stage")}
         for name, row in STAGES.items():  # each after its upstream stages

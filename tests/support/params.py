@@ -7,7 +7,10 @@ from typing import TypeVar
 
 import yaml
 
+from components.common.nested import merged
+from components.settings.pipeline import resolved
 from components.stage.settings import Settings, problems
+from flows.settings import FlowSettings
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,14 +58,16 @@ EXAMPLES = {  # each configuration in examples/ → what makes its data small
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
-def shipped() -> dict:
-    """Return params.yaml as it is in the repository."""
-    return copy.deepcopy(_shipped())
+def shipped(name: str = "params.yaml") -> dict:
+    """Return a parameter file of the repository with every setting, defaults included."""
+    return copy.deepcopy(_shipped(name))
 
 
 @cache
-def _shipped() -> dict:
-    return yaml.safe_load((ROOT / "params.yaml").read_text())
+def _shipped(name: str) -> dict:
+    content = yaml.safe_load((ROOT / name).read_text())
+    flows = FlowSettings.model_validate(content).model_dump(mode="json", by_alias=True)
+    return merged(resolved(content), flows)
 
 
 def change(params: dict, changes: dict) -> dict:
@@ -94,7 +99,7 @@ def small_params(changes: dict | None = None) -> dict:
 
 def small_example(name: str) -> dict:
     """Return the parameters of an example, made small as the shipped ones are."""
-    params = yaml.safe_load((ROOT / f"examples/{name}.yaml").read_text())
+    params = shipped(f"examples/{name}.yaml")
     sizes = {key: value for key, value in SMALL.items() if not key.startswith("ingest.source.")}
     return change(params, sizes | EXAMPLES[name])
 

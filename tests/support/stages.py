@@ -90,7 +90,7 @@ def read_row(name: str) -> Row:
         module=module,
         words=tuple(words),
         deps=tuple(row["deps"]),
-        params=tuple(row["params"]),
+        params=tuple(key for keys in row.get("params", []) for key in next(iter(keys.values()))),
         outs=tuple(out if isinstance(out, str) else next(iter(out)) for out in outs),
     )
 
@@ -105,10 +105,13 @@ def covered(path: str | Path, by: tuple[str, ...]) -> bool:
 
 
 def run_by_hand(names: Iterable[str]) -> None:
-    """Run stages in the working directory in this order, as their commands in dvc.yaml say."""
+    """Run stages in the working directory in this order, as their commands in dvc.yaml say.
+
+    What params.yaml means is written first.
+    """
     for kind in (*MODALITIES, "model"):
         (Path(PRETRAINED) / kind).mkdir(parents=True, exist_ok=True)
-    for name in names:
+    for name in ("settings", *(name for name in names if name != "settings")):
         row = STAGES[name]
         row.stage.main(list(row.words))
         assert [out for out in row.outs if not Path(out).exists()] == [], name

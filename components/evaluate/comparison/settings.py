@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.stage.settings import Seed, Settings
+from components.stage.settings import Seeded, Settings
 
 Margin = Annotated[float, Field(ge=0)]
 Margins = Mapping[str, Margin]  # name of a figure → the drop that is allowed
@@ -15,8 +15,7 @@ class _Promote(Settings):
     maximum_drop: Margins | None = None
 
 
-class ComparisonSettings(Settings):
+class ComparisonSettings(Seeded):
     """What the comparison reads of params.yaml."""
 
-    seed: Seed
-    promote: _Promote
+    promote: _Promote = _Promote()

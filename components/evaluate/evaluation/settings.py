@@ -4,23 +4,22 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.stage.settings import Seed, Settings, Threads
+from components.modalities.registry import MODALITIES
+from components.stage.settings import Computing, Settings
 from components.tasks.registry import Tasks
 
 
 class _SplitGroup(Settings):
-    group: str
+    group: str = MODALITIES[0]
 
 
 class _Ingest(Settings):
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    splits: _SplitGroup
+    splits: _SplitGroup = _SplitGroup()
 
 
-class EvaluationSettings(Settings):
+class EvaluationSettings(Computing):
     """What the evaluation reads of params.yaml."""
 
-    seed: Seed
-    threads: Threads
     tasks: Tasks
-    ingest: _Ingest
+    ingest: _Ingest = _Ingest()

@@ -19,8 +19,11 @@ class CocoSplit(Section):
     """One split of COCO: the paths of its folder of images and of its annotation files."""
 
     images: str
+    """Folder of the images."""
     captions: str | None = None
-    instances: str | None = None  # categories
+    """File captions_*.json."""
+    instances: str | None = None
+    """Categories."""
 
     @model_validator(mode="after")
     def _has_annotations(self):
@@ -34,6 +37,7 @@ class CocoSettings(SourceSettings):
 
     kind: Literal["coco"] = "coco"
     splits: Annotated[dict[Split, CocoSplit], Field(min_length=1)]
+    """The files of each split."""
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,10 @@ class DemoSettings(SourceSettings):
     """Options of the demo."""
 
     kind: Literal["demo"] = "demo"
-    images: Count | None = None  # the first ones of each split of the package; None: all of them
+    images: Count | None = None
+    """The first ones of each split of the package; null: all of them."""
     voices: VoiceSettings = VOICES
+    """Who speaks in each split."""
 
 
 def read(settings: DemoSettings, context: SourceContext) -> Iterator[Record]:

@@ -53,21 +53,20 @@ Decibels = Annotated[float, Field(ge=-60, le=60)]
 
 
 class DigitsSettings(SourceSettings):
-    """Options of the digits.
-
-    Attributes:
-        energy_removed: fraction of the images' energy, by principal component analysis.
-        snr: range of the signal-to-noise ratio of a sound, in decibels.
-        babble: fraction of the noise's energy that is other people who say digits; the rest is
-            pink noise.
-    """
+    """Options of the digits."""
 
     kind: Literal["digits"] = "digits"
-    images: Count | None = None  # the first ones of each digit; None: all of them, about 500
+    images: Count | None = None
+    """The first ones of each digit; null: all of them, about 500."""
     energy_removed: Annotated[float, Field(ge=0, lt=1)] = 0.75
+    """Fraction of the images' energy that is taken away, by principal component analysis."""
     snr: Annotated[tuple[Decibels, Decibels], Field(strict=False)] = (-10.0, -7.0)
+    """Range of the signal-to-noise ratio of a sound, in decibels."""
     babble: Fraction = 0.3
+    """Fraction of the noise's energy that is other people who say digits; the rest is pink
+    noise."""
     voices: VoiceSettings = VOICES
+    """Who speaks in each split."""
 
     @model_validator(mode="after")
     def _snr_is_a_range(self):

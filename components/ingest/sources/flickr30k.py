@@ -25,8 +25,10 @@ class Flickr30kSettings(SourceSettings):
     """Options of Flickr30k."""
 
     kind: Literal["flickr30k"] = "flickr30k"
-    images: str  # folder
-    captions: str  # a token file, or Karpathy's JSON with its splits
+    images: str
+    """Folder."""
+    captions: str
+    """A token file, or Karpathy's JSON with its splits."""
 
 
 def read(settings: Flickr30kSettings, context: SourceContext) -> Rows:

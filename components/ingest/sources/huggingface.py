@@ -26,7 +26,8 @@ class HuggingFaceSettings(ColumnSettings):
     """Options of a Hugging Face data set."""
 
     kind: Literal["huggingface"] = "huggingface"
-    path: str  # folder that `datasets` saved, or of Parquet shards
+    path: str
+    """Folder that `datasets` saved, or of Parquet shards."""
 
 
 def read(settings: HuggingFaceSettings, context: SourceContext) -> Rows:
@@ -39,13 +40,13 @@ def read(settings: HuggingFaceSettings, context: SourceContext) -> Rows:
     """
     root = context.root.resolve()
     folder = source_path(root, settings.path, "ingest.source.path")
-    files = _files(folder, root)
+    files = data_set_files(folder, root)
     if len({split for _, split in files}) == 1:
         files = [(file, None) for file, _ in files]
     return records(files, settings, root)
 
 
-def _files(folder: Path, root: Path) -> list[tuple[File, Split | None]]:
+def data_set_files(folder: Path, root: Path) -> list[tuple[File, Split | None]]:
     """Return the shards of a data set with their splits."""
     if (folder / "dataset_dict.json").exists():
         names = _json(folder / "dataset_dict.json", "splits")

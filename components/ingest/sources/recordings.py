@@ -35,10 +35,14 @@ class RecordingTable(Section):
     CSV, JSON Lines or Parquet file needs the names of its columns.
     """
 
-    file: str  # below `ingest.root`
-    sounds: str = "."  # folder that the paths in the table start from
-    id: str | None = None  # column of the ids of captions or questions
-    audio: str | None = None  # column of the paths of sound files
+    file: str
+    """Below `ingest.root`."""
+    sounds: str = "."
+    """Folder that the paths in the table start from."""
+    id: str | None = None
+    """Column of the ids of captions or questions."""
+    audio: str | None = None
+    """Column of the paths of sound files."""
 
     @model_validator(mode="after")
     def _columns_are_named(self):

@@ -2,7 +2,16 @@
 
 from typing import Annotated
 
-from components.ingest.sources import coco, demo, digits, flickr30k, huggingface, table, vqa
+from components.ingest.sources import (
+    coco,
+    demo,
+    digits,
+    flickr30k,
+    folders,
+    huggingface,
+    table,
+    vqa,
+)
 from components.ingest.sources.source import Source, SourceSettings
 from components.stage.settings import OneOf
 
@@ -10,6 +19,7 @@ SOURCES: dict[str, Source] = {
     "demo": demo.SOURCE,
     "digits": digits.SOURCE,
     "table": table.SOURCE,
+    "folders": folders.SOURCE,
     "coco": coco.SOURCE,
     "flickr30k": flickr30k.SOURCE,
     "vqa": vqa.SOURCE,

@@ -41,8 +41,11 @@ class ColumnSettings(SourceSettings):
     """What the columns of a source's files are: those of modalities hold texts or files."""
 
     columns: Annotated[dict[ModalityName, str], Field(min_length=1)]
-    id: str | None = None  # column of the ids of rows
-    split: str | None = None  # column of splits
+    """Column of each modality: of texts, or of paths or bytes of files."""
+    id: str | None = None
+    """Column of the ids of rows."""
+    split: str | None = None
+    """Column of splits."""
 
     def mapped(self) -> dict[str, str]:
         """Return setting → column, without settings that are left out."""
@@ -55,7 +58,8 @@ class TableSettings(ColumnSettings):
     """Options of tables."""
 
     kind: Literal["table"] = "table"
-    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]  # globs below the root
+    files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
+    """Their paths below ingest.root, in which * and ** are wildcards."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def read(settings: TableSettings, context: SourceContext) -> Rows:
     """
     root = context.root.resolve()
     paths = {path for pattern in settings.files for path in _matches(root, pattern)}
-    return records([(_open(path, root), None) for path in sorted(paths)], settings, root)
+    return records([(open_table(path, root), None) for path in sorted(paths)], settings, root)
 
 
 def _matches(root: Path, pattern: str) -> list[Path]:
@@ -110,7 +114,7 @@ def _matches(root: Path, pattern: str) -> list[Path]:
     return found
 
 
-def _open(path: Path, root: Path) -> File:
+def open_table(path: Path, root: Path) -> File:
     """Open a table; its suffix decides its format."""
     if path.suffix.lower() not in FORMATS:
         raise InputError(

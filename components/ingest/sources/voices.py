@@ -25,9 +25,12 @@ LONGEST = 1_000  # characters that are spoken, about a minute: 2.6 MB, and 256 c
 class Voice(Section):
     """One speaker of eSpeak NG; in params.yaml `accent/speed/pitch`."""
 
-    accent: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]  # a voice of eSpeak NG
-    speed: Annotated[int, Field(ge=80, le=450)]  # words per minute
+    accent: Annotated[str, Field(pattern=r"^[a-z0-9-]+$")]
+    """A voice of eSpeak NG."""
+    speed: Annotated[int, Field(ge=80, le=450)]
+    """Words per minute."""
     pitch: Annotated[int, Field(ge=0, le=99)]
+    """From 0 to 99."""
 
     @model_validator(mode="before")
     @classmethod
@@ -56,8 +59,11 @@ class VoiceSettings(Section):
     """The speakers of each split; none may be in two."""
 
     train: Voices
+    """Voices as accent/speed/pitch."""
     validation: Voices
+    """Likewise."""
     test: Voices
+    """Likewise."""
 
     @model_validator(mode="after")
     def _each_in_one_split(self):

@@ -38,9 +38,13 @@ class VqaSplit(Section):
     """One split of VQA v2: the paths of its folder of images and of its files."""
 
     images: str
-    name: str  # of an image's file, such as COCO_train2014_{image_id:012d}.jpg
+    """Folder of the images."""
+    name: str
+    """Of an image's file, such as COCO_train2014_{image_id:012d}.jpg."""
     questions: str
-    annotations: str | None = None  # the answers; a test split has none
+    """File *_questions.json."""
+    annotations: str | None = None
+    """The answers; a test split has none."""
 
     @model_validator(mode="after")
     def _name_has_image_id_alone(self):
@@ -62,6 +66,7 @@ class VqaSettings(SourceSettings):
 
     kind: Literal["vqa"] = "vqa"
     splits: Annotated[dict[Split, VqaSplit], Field(min_length=1)]
+    """The files of each split."""
 
 
 @dataclass(frozen=True)

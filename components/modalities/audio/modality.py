@@ -1,22 +1,34 @@
 """The record of sound, and its settings."""
 
-from typing import Annotated
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import Field, model_validator
 
 from components.huggingface.locate import EncoderNames
-from components.modalities.modality import Modality
-from components.modalities.settings import InputSettings, TransformerEncoderSettings
+from components.modalities.modality import Facts, Modality
+from components.modalities.settings import EncoderName, InputSettings, TransformerEncoderSettings
+from components.stage.settings import DropoutRate
+from components.training.settings import BatchSize
+
+MOST = 0.98  # of the sounds, which should not be cut
 
 
 class AudioSettings(InputSettings):
     """How sound becomes a log-mel spectrogram, named as in torchaudio."""
 
-    sample_rate: Annotated[int, Field(ge=8_000, le=192_000)]  # Hz; other rates are resampled to it
-    n_mels: Annotated[int, Field(ge=8, le=256)]
-    n_fft: Annotated[int, Field(ge=64, le=16_384)]  # samples per analysis window
-    hop_length: Annotated[int, Field(ge=16, le=16_384)]  # samples between windows
-    max_seconds: Annotated[float, Field(gt=0, le=600)]  # longer sound is cut
+    sample_rate: Annotated[int, Field(ge=8_000, le=192_000)] = 16_000
+    """In Hz; other rates are resampled to it."""
+    n_mels: Annotated[int, Field(ge=8, le=256)] = 64
+    """Mel bands."""
+    n_fft: Annotated[int, Field(ge=64, le=16_384)] = 1024
+    """Samples per analysis window."""
+    hop_length: Annotated[int, Field(ge=16, le=16_384)] = 512
+    """Samples between windows."""
+    max_seconds: Annotated[float, Field(gt=0, le=600)] = 10.0
+    """Longer sounds are cut."""
 
     @model_validator(mode="after")
     def _hop_within_window(self):
@@ -30,10 +42,31 @@ class AudioSettings(InputSettings):
         return int(self.max_seconds * self.sample_rate) // self.hop_length + 1
 
 
-MODALITY = Modality(
+class AudioEncoderSettings(TransformerEncoderSettings):
+    """An encoder of sound."""
+
+    encoder: EncoderName = "convolutional"
+    """convolutional: convolutions over time, then a Transformer; patches: a Transformer over
+    patches (AST); or a pretrained model of Transformers."""
+    label_smoothing: DropoutRate = 0.1
+    """Of the labels that it is trained with; without it, new accents are misunderstood."""
+    batch_size: BatchSize = 64
+    """Sounds per step."""
+
+
+class _Audio(Modality):
+    def fitting(self, facts: Sequence[Facts]) -> dict[str, Any]:
+        """The length of nearly all sounds, and the rate of most of them."""
+        lengths = sorted(float(fact["seconds"]) for fact in facts)
+        seconds = math.ceil(10 * lengths[int(len(lengths) * MOST)]) / 10
+        rate = int(statistics.median_low(int(fact["rate"]) for fact in facts))
+        return {"max_seconds": min(max(0.5, seconds), 30.0), "sample_rate": min(rate, 22_050)}
+
+
+MODALITY = _Audio(
     name="audio",
     inputs=AudioSettings,
-    encoder=TransformerEncoderSettings,
+    encoder=AudioEncoderSettings,
     encoder_names=EncoderNames(modality="audio", built_in=("convolutional", "patches")),
     measures={"seconds": "sound [s]", "rate": "sampling rate [Hz]"},
     mlflow_type="binary",

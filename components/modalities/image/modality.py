@@ -1,18 +1,23 @@
 """The record of images, and their settings."""
 
-from typing import Annotated
+import statistics
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from components.huggingface.locate import EncoderNames
-from components.modalities.modality import Modality
-from components.modalities.settings import EncoderSettings, InputSettings
+from components.modalities.modality import Facts, Modality
+from components.modalities.settings import EncoderName, EncoderSettings, InputSettings
+
+SIZES = (32, 64, 128)  # that are proposed
 
 
 class ImageSettings(InputSettings):
     """How an image becomes a tensor: the shorter side gets `size` pixels, then a square is cut."""
 
-    size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)]
+    size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)] = 64
+    """In pixels; the shorter side is resized to it, then the centre is cropped."""
 
 
 class ImageEncoderSettings(EncoderSettings):
@@ -20,7 +25,10 @@ class ImageEncoderSettings(EncoderSettings):
 
     LEARNING_KEYS = EncoderSettings.LEARNING_KEYS | {"horizontal_flip"}
 
-    horizontal_flip: bool
+    encoder: EncoderName = "convolutional"
+    """convolutional; a classification model of torchvision; or a pretrained one of Transformers."""
+    horizontal_flip: bool = True
+    """Flip half of the images of a step; false where left and right differ."""
 
 
 def torchvision_classifiers() -> list[str]:
@@ -30,7 +38,14 @@ def torchvision_classifiers() -> list[str]:
     return models.list_models(module=models)
 
 
-MODALITY = Modality(
+class _Image(Modality):
+    def fitting(self, facts: Sequence[Facts]) -> dict[str, Any]:
+        """The size of small images; larger ones are scaled down to 64 or 128 pixels."""
+        side = statistics.median_low(min(int(f["width"]), int(f["height"])) for f in facts)
+        return {"size": next((size for size in SIZES if side <= size), SIZES[-1])}
+
+
+MODALITY = _Image(
     name="image",
     inputs=ImageSettings,
     encoder=ImageEncoderSettings,

@@ -1,13 +1,22 @@
 """The record of texts, and their settings."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from pydantic import Field
 
 from components.huggingface.locate import EncoderNames
-from components.modalities.modality import Modality
-from components.modalities.settings import COMMIT, InputSettings, TransformerEncoderSettings
+from components.modalities.modality import Facts, Modality
+from components.modalities.settings import (
+    COMMIT,
+    EncoderName,
+    InputSettings,
+    TransformerEncoderSettings,
+)
 from components.stage.settings import matching
+from components.training.settings import BatchSize
+
+MOST = 0.98  # of the texts, which should not be cut
 
 TokenizerSource = Annotated[
     str,
@@ -25,13 +34,26 @@ class TextSettings(InputSettings):
 
     SOURCE_KEYS = frozenset({"tokenizer"})
 
-    tokenizer: TokenizerSource | None  # None: one is trained, or the encoder has its own
-    vocab_size: Annotated[int, Field(ge=257, le=100_000)]
-    max_tokens: Annotated[int, Field(ge=2, le=4096)]  # longer texts are cut
+    tokenizer: TokenizerSource | None = None
+    """A .json file in pretrained/text, or name@commit on the Hugging Face Hub; null: a byte-level
+    BPE is trained on the texts, or the encoder has its own."""
+    vocab_size: Annotated[int, Field(ge=257, le=100_000)] = 4000
+    """Tokens of a BPE that is trained."""
+    max_tokens: Annotated[int, Field(ge=2, le=4096)] = 64
+    """Longer texts are cut; start and end tokens count."""
+
+
+class TextEncoderSettings(TransformerEncoderSettings):
+    """An encoder of texts."""
+
+    encoder: EncoderName = "transformer"
+    """transformer, or a pretrained model of Transformers."""
+    batch_size: BatchSize = 128
+    """Texts per step."""
 
 
 class _Text(Modality):
-    def check(self, inputs: TextSettings, encoder: TransformerEncoderSettings) -> None:
+    def check(self, inputs: TextSettings, encoder: TextEncoderSettings) -> None:
         """A pretrained encoder needs the tokenizer that it was trained with."""
         has_tokenizer = encoder.encoder not in self.encoder_names.built_in
         if has_tokenizer and inputs.tokenizer is not None:
@@ -45,11 +67,17 @@ class _Text(Modality):
                 "encoder was trained with, since a new one would number other words"
             )
 
+    def fitting(self, facts: Sequence[Facts]) -> dict[str, Any]:
+        """Room for the tokens of nearly all texts, about one for three characters."""
+        lengths = sorted(int(fact["characters"]) for fact in facts)
+        longest = lengths[int(len(lengths) * MOST)] // 3 + 2  # start and end
+        return {"max_tokens": min(max(16, 2 ** longest.bit_length()), 512)}
+
 
 MODALITY = _Text(
     name="text",
     inputs=TextSettings,
-    encoder=TransformerEncoderSettings,
+    encoder=TextEncoderSettings,
     encoder_names=EncoderNames(modality="text", built_in=("transformer",)),
     measures={"characters": "text [characters]"},
     mlflow_type="string",

@@ -21,9 +21,12 @@ class GenerationSettings(HeadTaskSettings):
     """A text that the model writes."""
 
     kind: Literal["generation"] = "generation"
-    vocab_size: Annotated[int, Field(ge=257, le=100_000)] = 2000  # tokens to write with
-    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24  # longer texts are cut
-    decoding: Decoding = "greedy"  # how a text is chosen
+    vocab_size: Annotated[int, Field(ge=257, le=100_000)] = 2000
+    """Tokens to write with."""
+    max_tokens: Annotated[int, Field(ge=1, le=4096)] = 24
+    """Longer texts are cut."""
+    decoding: Decoding = "greedy"
+    """How a text is chosen."""
 
 
 SETTINGS = GenerationSettings

@@ -12,8 +12,10 @@ class RetrievalSettings(TaskSettings):
     """Finding an asset of one modality by one of another that shares a value with it."""
 
     kind: Literal["retrieval"] = "retrieval"
-    query: ModalityName  # of the asset that is given
-    target: ModalityName  # of the asset that is to be found
+    query: ModalityName
+    """Of the asset that is given."""
+    target: ModalityName
+    """Of the asset that is to be found."""
 
     @model_validator(mode="after")
     def _modalities_differ(self):

@@ -11,7 +11,8 @@ class VqaSettings(HeadTaskSettings):
     """Answers of several people to one question."""
 
     kind: Literal["vqa"] = "vqa"
-    answers: Annotated[int, Field(ge=2)] = 3000  # the most frequent ones, which the model can give
+    answers: Annotated[int, Field(ge=2)] = 3000
+    """The most frequent ones, which the model can give."""
 
 
 SETTINGS = VqaSettings

@@ -19,7 +19,8 @@ class GradNormSettings(WeightingSettings):
     """Options of GradNorm."""
 
     kind: Literal["gradnorm"] = "gradnorm"
-    alpha: Annotated[float, Field(ge=0, le=10)] = 1.5  # pull towards tasks that learn slowly
+    alpha: Annotated[float, Field(ge=0, le=10)] = 1.5
+    """Pull towards tasks that learn slowly."""
 
 
 class GradNorm(Weighting):

@@ -14,6 +14,7 @@ OPTIONS = {  # kind → options that have no defaults
     "demo": {},
     "digits": {},
     "table": {"files": ["*.csv"], "columns": COLUMNS},
+    "folders": {"modality": "image"},
     "coco": {"splits": {"train": {"images": "train", "captions": "captions.json"}}},
     "flickr30k": {"images": "images", "captions": "captions.token"},
     "vqa": {"splits": {"train": {"images": "i", "name": "{image_id}.jpg", "questions": "q.json"}}},

@@ -6,23 +6,27 @@ from pydantic import Field
 
 from components.huggingface.locate import EncoderNames
 from components.modalities.modality import Modality
-from components.modalities.settings import EncoderSettings, InputSettings
+from components.modalities.settings import EncoderName, EncoderSettings, InputSettings
 
 
 class VectorSettings(InputSettings):
-    """How a vector becomes a tensor.
+    """How a vector becomes a tensor."""
 
-    Attributes:
-        length: numbers; longer vectors are cut, shorter ones padded with zeros.
-    """
+    length: Annotated[int, Field(ge=1, le=4096)] = 8
+    """Numbers; longer vectors are cut, shorter ones padded with zeros."""
 
-    length: Annotated[int, Field(ge=1, le=4096)]
+
+class VectorEncoderSettings(EncoderSettings):
+    """An encoder of vectors."""
+
+    encoder: EncoderName = "mlp"
+    """mlp."""
 
 
 MODALITY = Modality(
     name="vector",
     inputs=VectorSettings,
-    encoder=EncoderSettings,
+    encoder=VectorEncoderSettings,
     encoder_names=EncoderNames(modality="vector", built_in=("mlp",)),
     measures={"numbers": "vector [numbers]"},
     mlflow_type="binary",

@@ -1,0 +1,98 @@
+"""Write a params.yaml for your data: `python -m components.start rows.csv`.
+
+The data is a CSV, JSON Lines or Parquet file, a data set of Hugging Face's, or a folder with one
+folder per class.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import yaml
+
+from components.common.errors import InputError
+from components.common.files import write_text
+from components.ingest.sources.table import FORMATS
+from components.stage.stage import exit_codes
+from components.start.columns import DataSet, read_hugging_face, read_table
+from components.start.proposal import Proposal, propose_for_columns, propose_for_folders
+
+ROOT = Path("source")  # of data that lies in the project's own folder
+HEADER = "# Made by components.start for {data}. docs/params.md lists every setting.\n"
+
+
+def main(words: list[str] | None = None) -> None:
+    """Propose settings for data, and write them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path, help="file or folder")
+    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="file to write")
+    parser.add_argument("--force", action="store_true", help="even if it has settings of yours")
+    arguments = parser.parse_args(words)
+    with exit_codes():
+        if not arguments.force:
+            _refuse_to_overwrite(arguments.params)
+        proposal = propose(arguments.data)
+        text = yaml.safe_dump(
+            proposal.settings, sort_keys=False, default_flow_style=None, allow_unicode=True
+        )
+        write_text(arguments.params, HEADER.format(data=arguments.data) + text)
+    for reason in proposal.reasons:
+        print(f"  {reason}")
+    print(f"{arguments.params} is written. Train with: make run")
+
+
+def propose(data: Path) -> Proposal:
+    """Return settings for a file or folder; `InputError` if it is neither known nor usable."""
+    if not data.exists():
+        raise InputError(f"{data} does not exist")
+    if data.is_file():
+        if data.suffix.lower() not in FORMATS:
+            raise InputError(f"{data}: expected a folder, or a file {', '.join(FORMATS)}")
+        if data.resolve().parent == Path.cwd():
+            data = _copy_to_source(data)
+        return propose_for_columns(read_table(data, data.parent), _root(data.parent))
+    if found := _hugging_face(data):
+        return propose_for_columns(found, _root(data))
+    return propose_for_folders(data, _root(data))
+
+
+def _hugging_face(folder: Path) -> DataSet | None:
+    names = ("dataset_dict.json", "state.json")
+    saved = any((folder / name).exists() for name in names)
+    return read_hugging_face(folder, folder) if saved or any(folder.rglob("*.parquet")) else None
+
+
+def _copy_to_source(table: Path) -> Path:
+    """Return a copy of a table in the project's own folder, where stages write too."""
+    if files := [c.name for c in read_table(table, table.parent).columns if c.media]:
+        raise InputError(
+            f"{table} names files in the project's own folder (column {files[0]!r}), where stages "
+            f"write too. Move all of it to {ROOT}/, and give {ROOT / table.name}"
+        )
+    ROOT.mkdir(exist_ok=True)
+    return Path(shutil.copy(table, ROOT / table.name))
+
+
+def _root(folder: Path) -> str:
+    """Return `ingest.root` for a folder: its path from the project, or an absolute one."""
+    whole, here = folder.resolve(), Path.cwd()
+    if here.is_relative_to(whole):
+        raise InputError(f"{folder} holds the project itself. Move the data to {ROOT}/")
+    return os.path.relpath(whole) if whole.is_relative_to(here) else str(whole)
+
+
+def _refuse_to_overwrite(params: Path) -> None:
+    """Raise `InputError` if a file has settings that Git does not know."""
+    status = ["git", "status", "--porcelain", "--", str(params)]
+    known = subprocess.run(status, capture_output=True, text=True)
+    if params.exists() and (known.returncode or known.stdout.strip()):
+        raise InputError(
+            f"{params} has settings that are not committed. Commit them, name another file with "
+            "--params, or give --force"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,202 @@
+"""Settings for a user's data: what is proposed, why, and that it is valid."""
+
+import io
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import yaml
+from PIL import Image
+
+from components.common.errors import InputError
+from components.start.__main__ import main, propose
+from flows.check import check_text
+
+ROWS = 60
+
+
+@pytest.fixture(autouse=True)
+def project(tmp_path, monkeypatch) -> Path:
+    """A folder to start from, beside that of the data."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+def png(number: int, side: int = 40) -> bytes:
+    pixels = np.full((side, side, 3), number % 256, np.uint8)
+    pixels[0, 0] = number // 256
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def wav(number: int) -> bytes:
+    content = io.BytesIO()
+    soundfile.write(content, np.full(8000 + number, 0.1), 8000, format="WAV")
+    return content.getvalue()
+
+
+def texts() -> list[str]:
+    return [f"this is the text of row {row}" for row in range(ROWS)]
+
+
+def proposed(path: Path) -> dict:
+    """Return what is proposed, once it is sure that the check accepts it."""
+    proposal = propose(path)
+    check_text(yaml.safe_dump(proposal.settings).encode(), Path("params.yaml"))
+    return proposal.settings
+
+
+def test_table_of_texts(data):
+    labels = ["good" if row % 3 else "bad" for row in range(ROWS)]
+    table = pd.DataFrame({"id": range(ROWS), "review": texts(), "sentiment": labels})
+    table.to_csv(data / "rows.csv", index=False)
+    found = proposed(data / "rows.csv")
+    assert found["ingest"]["root"] == str(data)
+    assert found["ingest"]["source"] == {
+        "kind": "table",
+        "files": ["rows.csv"],
+        "columns": {"text": "review"},
+        "id": "id",
+    }
+    assert found["tasks"] == {"sentiment": {"kind": "classification", "column": "sentiment"}}
+    assert found["preprocess"] == {"text": {"max_tokens": 16}}
+
+
+def test_files_are_recognised_by_what_they_hold(data):
+    """Whatever they are called; sounds, images and texts of one table become three modalities."""
+    rows = []
+    for row in range(ROWS):
+        (data / f"{row}.picture").write_bytes(png(row))
+        (data / f"{row}.sound").write_bytes(wav(row))
+        rows.append({"a": f"{row}.sound", "b": f"{row}.picture", "c": texts()[row], "y": row % 4})
+    (data / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = proposed(data / "rows.jsonl")
+    assert found["ingest"]["source"]["columns"] == {"audio": "a", "image": "b", "text": "c"}
+    assert found["tasks"] == {"y": {"kind": "classification", "column": "y"}}
+    assert found["preprocess"]["audio"] == {"max_seconds": 1.1, "sample_rate": 8000}
+    assert found["preprocess"].get("image", {}) == {}  # 64 pixels, the default
+
+
+def test_parquet_with_bytes_and_lists(data):
+    images = [{"bytes": png(row), "path": None} for row in range(ROWS)]
+    tags = [["red", "round"] if row % 2 else ["blue"] for row in range(ROWS)]
+    pd.DataFrame({"picture": images, "tags": tags}).to_parquet(data / "rows.parquet")
+    found = proposed(data / "rows.parquet")
+    assert found["ingest"]["source"]["columns"] == {"image": "picture"}
+    assert found["tasks"]["tags"]["kind"] == "multilabel"
+
+
+def test_hugging_face_shards_give_the_splits(data):
+    for split in ("train", "test"):
+        table = pd.DataFrame({"text": texts(), "stars": np.linspace(0, 5, ROWS)})
+        table.to_parquet(data / f"{split}-00000-of-00001.parquet")
+    found = proposed(data)
+    assert found["ingest"]["source"] == {
+        "kind": "huggingface",
+        "path": ".",
+        "columns": {"text": "text"},
+    }
+    assert found["ingest"]["splits"] == {"test": 0.0}
+    assert found["tasks"]["stars"]["kind"] == "regression"
+
+
+def test_folders_of_classes(data):
+    for split in ("train", "test"):
+        for row in range(ROWS):
+            folder = data / split / f"class {row % 3}"
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / f"{row}.png").write_bytes(png(row, 30))
+    found = proposed(data)
+    assert found["ingest"]["source"] == {"kind": "folders", "modality": "image"}
+    assert found["ingest"]["splits"] == {"test": 0.0}
+    assert found["preprocess"] == {"image": {"size": 32}}
+    assert found["tasks"] == {"class": {"column": "class"}}
+
+
+def test_column_of_splits_and_of_groups(data):
+    table = pd.DataFrame({"text": texts(), "label": [row % 2 for row in range(ROWS)]})
+    table.assign(part=["train", "dev", "test"] * 20).to_csv(data / "parts.csv", index=False)
+    assert proposed(data / "parts.csv")["ingest"]["source"]["split"] == "part"
+    table.assign(speaker=[f"s{row % 7}" for row in range(ROWS)]).to_csv(
+        data / "groups.csv", index=False
+    )
+    assert proposed(data / "groups.csv")["ingest"]["splits"] == {"group": "speaker"}
+
+
+def test_every_column_has_its_reason(data, capsys):
+    table = pd.DataFrame({"text": texts(), "label": ["a", "b"] * 30, "weight": range(ROWS)})
+    table.to_csv(data / "rows.csv", index=False)
+    main([str(data / "rows.csv")])
+    printed = capsys.readouterr().out
+    for name in table:
+        assert f"column {name!r}" in printed or f"column {name!r}," in printed
+    assert printed.endswith("params.yaml is written. Train with: make run\n")
+    assert len(Path("params.yaml").read_text().splitlines()) <= 30
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"text": texts()}, "found no column to learn: text. A label has the same value"),
+        ({"number": range(ROWS), "y": [0, 1] * 30}, "found no column to learn 'y' from: number, y"),
+    ],
+    ids=["nothing to learn", "nothing to learn from"],
+)
+def test_table_that_cannot_be_used_says_why(data, table, message):
+    pd.DataFrame(table).to_csv(data / "rows.csv", index=False)
+    with pytest.raises(InputError) as error:
+        propose(data / "rows.csv")
+    assert message in str(error.value)
+
+
+def test_unknown_data_is_refused(data):
+    with pytest.raises(InputError, match=r"nowhere\.csv does not exist"):
+        propose(data / "nowhere.csv")
+    (data / "rows.xlsx").write_bytes(b"")
+    with pytest.raises(InputError, match=r"rows.xlsx: expected a folder, or a file \.csv, "):
+        propose(data / "rows.xlsx")
+    (data / "rows.xlsx").unlink()
+    with pytest.raises(InputError, match="has no folders of classes, it holds nothing"):
+        propose(data)
+
+
+def test_table_in_the_project_is_copied_without_files_only(project, data):
+    table = pd.DataFrame({"text": texts(), "label": ["a", "b"] * 30})
+    table.to_csv("rows.csv", index=False)
+    assert proposed(Path("rows.csv"))["ingest"]["root"] == "source"
+    assert Path("source/rows.csv").read_bytes() == Path("rows.csv").read_bytes()
+    Path("1.png").write_bytes(png(1))
+    table.assign(image="1.png").to_csv("rows.csv", index=False)
+    with pytest.raises(InputError, match="names files in the project's own folder"):
+        propose(Path("rows.csv"))
+    with pytest.raises(InputError, match="holds the project itself"):
+        propose(data.parent)
+
+
+def test_settings_of_the_user_are_not_overwritten(project, data, capsys):
+    pd.DataFrame({"text": texts(), "label": ["a", "b"] * 30}).to_csv(data / "r.csv", index=False)
+    Path("params.yaml").write_text("seed: 1\n")
+    with pytest.raises(SystemExit, match="2"):
+        main([str(data / "r.csv")])
+    assert "has settings that are not committed" in capsys.readouterr().err
+    identity = ("-c", "user.name=test", "-c", "user.email=test@example.org")
+    for words in (("init", "-q"), ("add", "-A"), (*identity, "commit", "-qm", "all")):
+        subprocess.run(["git", *words], check=True)
+    main([str(data / "r.csv")])
+    with pytest.raises(SystemExit, match="2"):
+        main([str(data / "r.csv")])
+    main([str(data / "r.csv"), "--force"])
