@@ -39,7 +39,7 @@ def made(params, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def ran(monkeypatch) -> list[str]:
-    """The stages that run but settings; instead of train, the fusion of the model that it leaves."""
+    """The stages that run, without settings; instead of train, the fusion of its model."""
     seen, run_stage = [], PipelineStage.run
 
     def noted(stage, folder):
