@@ -131,9 +131,17 @@ def _id(columns: Sequence[Column], rows: int) -> Column | None:
 
 
 def _target(columns: Sequence[Column], rows: int) -> Column | None:
-    """Return the column to learn: by its name, or else the last one that can be learnt."""
+    """Return the column to learn: by its name, or else the last one that is likely to be it."""
     possible = [c for c in columns if _kind(c)[0] and len(c.counts) > 1]
-    return named(possible, LABELS) or next(reversed(possible), None)
+    likely = [c for c in possible if not (c.is_texts or _names_rows(c, rows))]
+    return named(possible, LABELS) or next(reversed(likely or possible), None)
+
+
+def _names_rows(column: Column, rows: int) -> bool:
+    """Return whether a column says which row it is, or whose."""
+    whole = column.numbers is not None and all(map(float.is_integer, column.numbers))
+    called = named([column], (*IDS, *GROUPS)) is not None
+    return called or (whole and len(column.counts) == rows)
 
 
 def _kind(column: Column) -> tuple[str, str]:

@@ -137,6 +137,16 @@ def test_column_of_splits_and_of_groups(data):
     assert proposed(data / "groups.csv")["ingest"]["splits"] == {"group": "speaker"}
 
 
+def test_last_likely_column_is_learnt(data):
+    """Texts, groups and numbers of rows are no labels, wherever they stand."""
+    table = pd.DataFrame({"kind": ["a", "b"] * 30, "question": ["what is it?", "who is it?"] * 30})
+    table["speaker"], table["number"] = [row % 5 for row in range(ROWS)], range(ROWS)
+    table.to_csv(data / "rows.csv", index=False)
+    found = proposed(data / "rows.csv")
+    assert found["tasks"] == {"kind": {"kind": "classification", "column": "kind"}}
+    assert found["ingest"]["splits"] == {"group": "speaker"}
+
+
 def test_every_column_has_its_reason(data, capsys):
     table = pd.DataFrame({"text": texts(), "label": ["a", "b"] * 30, "weight": range(ROWS)})
     table.to_csv(data / "rows.csv", index=False)
