@@ -1,6 +1,5 @@
 """Fixtures of all tests, and the tiers of tests."""
 
-import os
 from pathlib import Path
 
 import pytest
@@ -16,10 +15,6 @@ from tests.support.servers import (  # noqa: F401
     store,
     temporary_prefect,
 )
-
-# Before torch is imported. Several threads, here and in the processes that tests start, wait for
-# each other on a busy machine: minutes become seconds.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 WHOLE = ("tests/pipeline/", "tests/browser/")  # tests that run whole pipelines
 SLOW = {"pair", "servers", "store", "database", "temporary_prefect"}  # fixtures of the slow tier

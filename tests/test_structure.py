@@ -1,8 +1,10 @@
 """The structure of the code: imports go down the list of packages, and there are no circles."""
 
 import ast
+import os
 
 import pytest
+import torch
 
 from benchmarks.structure import circles, file_graph, folder_circles, modules
 from components.common.source_code import read_source
@@ -126,6 +128,11 @@ def test_modality_names_are_confined():
             if isinstance(node, ast.Constant) and node.value in MODALITIES:
                 wrong.append(f"{name}: {node.value!r}")
     assert wrong == []
+
+
+def test_tests_set_threads_before_torch_is_imported():
+    """Several threads of several workers wait for each other."""
+    assert torch.get_num_threads() == int(os.environ["OMP_NUM_THREADS"])
 
 
 def test_python_without_packages_is_told_so():
