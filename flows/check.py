@@ -9,7 +9,7 @@ from pathlib import Path
 
 from components.common.errors import InputError, nearest
 from components.settings.pipeline import STAGES, all_problems
-from components.stage.settings import parse_yaml, refuse
+from components.stage.settings import parse_yaml, raise_problems
 from components.stage.stage import exit_codes
 from flows.settings import PARAMS, FlowSettings
 
@@ -30,7 +30,7 @@ def main() -> None:
 def check_text(text: bytes, path: Path) -> None:
     """Raise InputError with everything that is wrong in a parameter file's content."""
     content = parse_yaml(text, path)
-    refuse(path, [*_unknown_sections(content), *all_problems(content, FlowSettings)])
+    raise_problems(path, [*_unknown_sections(content), *all_problems(content, FlowSettings)])
 
 
 def _unknown_sections(content: object) -> Iterator[str]:

@@ -53,14 +53,14 @@ class OperateSettings(Section):
     """What flows do by themselves."""
 
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
-    """Of the two crons, such as Europe/Berlin."""
+    """Time zone of the two crons, as Europe/Berlin."""
     retrain: Cron | None = None
     """When models are retrained: minute, hour, day of month, month, day of week; null: on
     request."""
     evaluate: Cron | None = None
     """When registered models are tested with every corruption, likewise."""
     retries: Annotated[int, Field(ge=0, le=10)] = 1
-    """Of a stage that failed for a reason that may pass, such as a server that does not answer."""
+    """Retries of a stage that failed for a reason that may pass, as a server that is down."""
     stage_hours: Positive | None = 24.0
     """Time limit of a stage; null: none."""
     notify: Slug | None = None
@@ -85,7 +85,7 @@ class PromoteSettings(Section):
     """What makes a model the champion (docs/promotion.md); null: no such gate."""
 
     alias: Alias = "champion"
-    """Of the promoted version."""
+    """Alias of the promoted version."""
     suite: Suite = "quick"
     """Corruptions that models are tested with: none, quick (15, half a minute) or full."""
     minimum: Mapping[str, float] | None = None
@@ -97,11 +97,11 @@ class PromoteSettings(Section):
     """better: significantly better than the champion in one of those metrics; not_worse: worse in
     none."""
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
-    """Level of the tests."""
+    """Confidence level of the tests."""
     maximum_latency_ms: Positive | None = None
     """95th percentile of the time to predict one row of raw media."""
     maximum_size_mb: Positive | None = None
-    """Of the model folder, in 10^6 bytes."""
+    """Size of the model folder, in 10^6 bytes."""
     maximum_robustness_drop: Margins | None = None
     """How much worse corruptions may make the model on average, by their group (a modality, or
     missing), task and the modalities given."""

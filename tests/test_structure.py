@@ -135,7 +135,7 @@ def test_tests_set_threads_before_torch_is_imported():
     assert torch.get_num_threads() == int(os.environ["OMP_NUM_THREADS"])
 
 
-def test_python_without_packages_is_told_so():
+def test_missing_packages_are_reported():
     """As when DVC is run without its environment: its stages take the first `python`."""
     process = run_python("-S", "-m", "components.align", cwd=ROOT)
     assert process.returncode == 2

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.stage.settings import Computing
+from components.stage.settings import TorchSettings
 from components.tasks.registry import Tasks
 from components.training.settings import BatchSize, OptimizerSettings
 
@@ -20,7 +20,7 @@ class AlignSettings(OptimizerSettings):
     """Samples per step."""
 
 
-class AlignStageSettings(Computing):
+class AlignStageSettings(TorchSettings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from components.common.errors import nearest
-from components.stage.settings import Computing, Section, Settings
+from components.stage.settings import Section, Settings, TorchSettings
 from components.tasks.classification.settings import ClassificationSettings
 from components.tasks.registry import Tasks
 
@@ -41,7 +41,7 @@ class Slices(Settings):
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
 
 
-class EvaluateStageSettings(Computing):
+class EvaluateStageSettings(TorchSettings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks

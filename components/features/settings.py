@@ -5,11 +5,11 @@ from typing import Any
 from pydantic import model_validator
 
 from components.modalities.registry import modality
-from components.stage.settings import Computing, Settings, with_fields
+from components.stage.settings import Settings, TorchSettings, with_fields
 from components.tasks.registry import Tasks
 
 
-class FeaturesSettings(Computing):
+class FeaturesSettings(TorchSettings):
     """Settings that every modality has."""
 
     tasks: Tasks

@@ -15,7 +15,7 @@ class BilinearSettings(FusionSettings):
 
     kind: Literal["bilinear"] = "bilinear"
     rank: Count = 128
-    """Of the products."""
+    """Rank of the products."""
 
 
 class BilinearFusion(Fusion):

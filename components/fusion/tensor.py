@@ -14,7 +14,7 @@ class TensorSettings(FusionSettings):
 
     kind: Literal["tensor"] = "tensor"
     rank: Count = 128
-    """Of the product."""
+    """Rank of the product."""
 
 
 class TensorFusion(Fusion):

@@ -11,7 +11,7 @@ from components.ingest.sources.registry import OneSource
 from components.ingest.sources.voices import VoiceSettings
 from components.ingest.splits import SplitSettings
 from components.modalities.registry import MODALITIES
-from components.stage.settings import Converting, Fraction, Section, Seeded, by_default
+from components.stage.settings import Fraction, Section, SeedSettings, WorkerSettings, by_default
 from components.tasks.labels import parse_word
 from components.tasks.registry import Tasks, labels_of, with_heads
 
@@ -40,18 +40,18 @@ class IngestSettings(Section):
     root: str = "source"
     """Folder that the paths of a source start from and may not leave."""
     splits: SplitSettings = SplitSettings()
-    """Of samples whose split the source does not give."""
+    """How samples are split whose split the source does not give."""
     on_leak: Literal["error", "drop", "allow"] = "error"
     """What happens if the same image or sound is in two splits."""
     max_bad_fraction: Fraction = 0.01
-    """Of the rows; if more are in quarantine, the run stops."""
+    """Fraction of the rows; if more are in quarantine, the run stops."""
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Columns of the source that evaluation breaks figures down by."""
     speech: SpeechSettings | None = None
     """Spoken versions of a source's texts, recorded or synthesised: docs/sources.md."""
 
 
-class IngestStageSettings(Converting, Seeded):
+class IngestStageSettings(WorkerSettings, SeedSettings):
     """Everything that ingest reads."""
 
     ingest: IngestSettings = IngestSettings()

@@ -22,6 +22,7 @@ from components.huggingface.locate import EncoderNames
 from components.modalities.settings import EncoderSettings, InputSettings
 
 Facts = Mapping[str, int | float | str]  # about one asset, by name, for the data report
+UNCUT = 0.98  # of the assets, which a suggested length leaves whole
 
 
 @dataclass(frozen=True)
@@ -50,9 +51,15 @@ class Modality:
     def check(self, inputs: InputSettings, encoder: EncoderSettings) -> None:
         """Raise ValueError if the two sections of settings do not fit each other."""
 
-    def fitting(self, facts: Sequence[Facts]) -> dict[str, Any]:
-        """Return values of `inputs` that fit some assets, where they differ from the defaults."""
+    def suggested_inputs(self, facts: Sequence[Facts]) -> dict[str, Any]:
+        """Return values of `inputs` that suit some assets, at least one."""
         return {}
+
+
+def nearly_longest(lengths: Iterable[float]) -> float:
+    """Return the length that all but a few of the longest do not exceed."""
+    ordered = sorted(lengths)
+    return ordered[int(len(ordered) * UNCUT)]
 
 
 @dataclass(frozen=True)

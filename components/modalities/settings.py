@@ -48,11 +48,11 @@ class EncoderSettings(OptimizerSettings):
     pretrained: EncoderFile | None = None
     """A .safetensors file in pretrained/<modality> with weights to use as they are."""
     width: Annotated[int, Field(ge=8, le=4096, multiple_of=4)] = 64
-    """Of the features; pretrained models have their own."""
+    """Width of the features; pretrained models have their own."""
     dropout: DropoutRate = 0.0
-    """Of the encoder while it is trained."""
+    """Dropout rate in the encoder."""
     label_smoothing: DropoutRate = 0.0
-    """Of the labels that it is trained with."""
+    """Label smoothing of its training."""
 
 
 def heads_divide_width(width: int, heads: int) -> None:
@@ -65,11 +65,11 @@ class TransformerEncoderSettings(EncoderSettings):
     """An encoder that ends in Transformer layers."""
 
     dropout: DropoutRate = 0.1
-    """Of the encoder while it is trained."""
+    """Dropout rate in the encoder."""
     layers: Count = 2
-    """Of the Transformer."""
+    """Number of Transformer layers."""
     heads: Count = 4
-    """Of attention; must divide width."""
+    """Attention heads; must divide width."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self):

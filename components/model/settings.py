@@ -22,11 +22,11 @@ class SizeSettings(Section):
     """Size of the Transformer: a name of `SIZES`, or three numbers."""
 
     width: Annotated[int, Field(ge=8, le=4096)]
-    """Of a token."""
+    """Width of a token."""
     layers: Count
-    """Of the Transformer."""
+    """Number of Transformer layers."""
     heads: Count
-    """Of attention; must divide width."""
+    """Attention heads; must divide width."""
 
     @model_validator(mode="before")
     @classmethod
@@ -57,11 +57,11 @@ class ModelSettings(Section):
     fusion: Annotated[FusionSettings, ONE_FUSION] = by_default("bilinear")
     """How modalities are joined; docs/model.md compares the kinds."""
     size: SizeSettings = by_default("nano")
-    """Of the Transformer: nano, micro, small or base, or its width, layers and heads."""
+    """Size of the Transformer: nano, micro, small or base, or its width, layers and heads."""
     norm: Norm = "pre"
     """Before each sublayer, or after it as in Vaswani et al. (2017)."""
     dropout: DropoutRate = 0.0
-    """Of the Transformer."""
+    """Dropout rate in the Transformer."""
 
     @property
     def transformer(self) -> TransformerShape:

@@ -6,10 +6,10 @@ from pydantic import create_model
 
 from components.modalities.registry import modality
 from components.modalities.settings import EncoderName
-from components.stage.settings import Converting, Settings, with_fields
+from components.stage.settings import Settings, WorkerSettings, with_fields
 
 
-class PreprocessSettings(Converting):
+class PreprocessSettings(WorkerSettings):
     """Settings that every modality has."""
 
     preprocess: Any

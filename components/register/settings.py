@@ -38,11 +38,11 @@ class RegisterSettings(Section):
     """MLflow's experiment, the name of the registered model, and the alias of a new version."""
 
     experiment: Annotated[str, Field(min_length=1)] = "synesthesia"
-    """In MLflow."""
+    """Name of MLflow's experiment."""
     model: ModelName = "synesthesia"
-    """Its name in MLflow's model registry."""
+    """Name of the model in MLflow's registry."""
     alias: Alias = "challenger"
-    """Of the new version."""
+    """Alias of the new version."""
 
 
 class RegisterStageSettings(Settings):

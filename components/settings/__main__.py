@@ -11,7 +11,7 @@ import yaml
 from components.common.files import write_text
 from components.settings.pipeline import all_problems, resolved
 from components.stage.arguments import Arguments, input_path, output_path
-from components.stage.settings import Settings, parse_yaml, refuse
+from components.stage.settings import Settings, parse_yaml, raise_problems
 from components.stage.stage import Stage
 
 
@@ -26,7 +26,7 @@ class SettingsArguments(Arguments):
 def work(arguments: SettingsArguments, _: Settings) -> None:
     """Read a parameter file, and write what it means."""
     content = parse_yaml(arguments.params.read_bytes(), arguments.params)
-    refuse(arguments.params, all_problems(content))
+    raise_problems(arguments.params, all_problems(content))
     write_text(arguments.resolved, yaml.safe_dump(resolved(content), sort_keys=False))
 
 

@@ -40,21 +40,21 @@ class Settings(Section):
     model_config = ConfigDict(extra="ignore")
 
 
-class Seeded(Settings):
+class SeedSettings(Settings):
     """Settings of a stage that draws random numbers."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Of data splits and of training."""
+    """Seed of data splits and of training."""
 
 
-class Computing(Seeded):
+class TorchSettings(SeedSettings):
     """Settings of a stage that computes with torch."""
 
     threads: Processes = 1
     """Threads of torch in a stage; the bytes of trained weights depend on it."""
 
 
-class Converting(Settings):
+class WorkerSettings(Settings):
     """Settings of a stage that converts shards."""
 
     workers: Processes = 2
@@ -137,11 +137,11 @@ def load_settings(path: Path, sections: type[SectionT]) -> SectionT:
         content = parse_yaml(path.read_bytes(), path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing. Name another file with --params") from error
-    refuse(path, list(problems(content, sections)))
+    raise_problems(path, list(problems(content, sections)))
     return sections.model_validate(content)
 
 
-def refuse(path: Path, found: Sequence[str]) -> None:
+def raise_problems(path: Path, found: Sequence[str]) -> None:
     """Raise `InputError` with everything that was found wrong in a parameter file, if anything."""
     if found:
         lines = "\n".join(f"  {line}" for line in found)

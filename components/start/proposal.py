@@ -108,7 +108,7 @@ def propose_for_folders(folder: Path, root: str) -> Proposal:
         proposal.put("ingest.splits", {"test": 0.0}, "splits: those of the folders")
     else:
         proposal.reasons.append("splits: a tenth for validation, a tenth for test, by a hash")
-    _put_fitting(proposal, m, facts)
+    _put_suggested_inputs(proposal, m, facts)
     _put_epochs(proposal, len(files), [m])
     return proposal
 
@@ -168,18 +168,22 @@ def _put_modalities(proposal: Proposal, columns: Sequence[Column]) -> None:
             m, facts = c.media
             chosen[m] = c.name
             proposal.reasons.append(f"column {c.name!r}: {m}, by what {len(facts)} files hold")
-            _put_fitting(proposal, m, facts)
+            _put_suggested_inputs(proposal, m, facts)
     texts = sorted((c for c in columns if c.is_texts and not c.media), key=lambda c: -c.words)
     for m, c in zip(inline_modalities(), texts, strict=False):
         chosen[m] = c.name
         proposal.reasons.append(f"column {c.name!r}: {m}, {c.words:.0f} words on average")
         inspected = (inspection_of(m).inspect(cell.encode()) for cell in c.cells)
-        _put_fitting(proposal, m, [facts for facts in inspected if isinstance(facts, dict)])
+        _put_suggested_inputs(
+            proposal, m, [facts for facts in inspected if isinstance(facts, dict)]
+        )
 
 
-def _put_fitting(proposal: Proposal, m: str, facts: Sequence[Facts]) -> None:
+def _put_suggested_inputs(proposal: Proposal, m: str, facts: Sequence[Facts]) -> None:
+    if not facts:  # no text of the column can be used; ingest says why
+        return
     defaults = modality(m).inputs()
-    for key, value in modality(m).fitting(facts).items():
+    for key, value in modality(m).suggested_inputs(facts).items():
         if value != getattr(defaults, key):
             proposal.put(f"preprocess.{m}.{key}", value)
 

@@ -18,9 +18,9 @@ class TaskSettings(Section):
 
     kind: str
     column: str
-    """Of the source, with the labels; text: the sample's own text."""
+    """Column of the source with the labels; text: the sample's own text."""
     weight: Positive = 1.0
-    """Of its loss in the sum."""
+    """Weight of its loss in the sum."""
 
 
 class HeadTaskSettings(TaskSettings):

@@ -9,11 +9,11 @@ from components.modalities.registry import MODALITIES, ModalityName, PerModality
 from components.modalities.settings import EncoderSettings
 from components.model.settings import ModelSettings
 from components.stage.settings import (
-    Computing,
     Count,
     DropoutRate,
     Processes,
     Section,
+    TorchSettings,
     by_default,
     matching,
 )
@@ -35,23 +35,23 @@ class TrainSettings(OptimizerSettings, LoopSettings):
     warm_start: Annotated[str, matching(FOLDER, EXPECTED)] | None = None
     """A trained model whose weights training starts from: a folder in pretrained/model."""
     encoders: Mapping[ModalityName, Literal["frozen", "finetune"]] = {}
-    """Frozen, which is the default: cached features are read; finetune: it is trained too."""
+    """Per modality: frozen (the default) reads cached features, finetune trains the encoder too."""
     encoder_learning_rates: Mapping[ModalityName, LearningRate] = {}
-    """Of finetuned encoders, by default learning_rate; pretrained ones need less, as 0.00002."""
+    """Per finetuned encoder, by default learning_rate; pretrained ones need less, as 0.00002."""
     modality_dropout: DropoutRate = 0.3
     """Probability that a sample loses a modality, drawn per modality."""
     weighting: Annotated[WeightingSettings, ONE_WEIGHTING] = by_default("fixed")
-    """Of the tasks' losses, on top of tasks.*.weight."""
+    """Weighting of the tasks' losses, on top of tasks.*.weight."""
     task_sampling: Annotated[TaskSamplerSettings, ONE_SAMPLER] = by_default("all")
     """Tasks that a step trains: all, or one, drawn by its size or by how far it lags."""
     group_by: ModalityName = MODALITIES[0]
-    """Modality; a batch has assets of it, each with all its samples, so that each is read once."""
+    """Modality whose assets make up a batch, each with all its samples, so that it is read once."""
     batch_size: BatchSize = 32
     """Assets of that modality per step, or samples where there are none."""
     compile: bool = False
     """With torch.compile; needs a C++ compiler."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Of training, cuda with one GPU per process; the bytes depend on it."""
+    """Device of training, cuda with one GPU per process; the bytes depend on it."""
     processes: Processes = 1
     """Processes that train together, each on a part of every batch."""
 
@@ -87,7 +87,7 @@ class TrainSettings(OptimizerSettings, LoopSettings):
         return self.encoders.get(modality, "frozen") == "frozen"
 
 
-class TrainStageSettings(Computing):
+class TrainStageSettings(TorchSettings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks

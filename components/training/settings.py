@@ -18,9 +18,9 @@ class OptimizerSettings(Section):
     batch_size: BatchSize = 32
     """Items per step."""
     learning_rate: LearningRate = 0.003
-    """Of AdamW: warm-up over a tenth of the steps, then cosine decay to 0."""
+    """Peak for AdamW: warm-up over a tenth of the steps, then cosine decay to 0."""
     weight_decay: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Of matrices, not of biases and gains."""
+    """Applied to matrices, not to biases and gains."""
 
 
 class EarlyStoppingSettings(Section):
@@ -36,14 +36,14 @@ class LoopSettings(Section):
     """How steps are made and when training ends."""
 
     schedule: Literal["cosine", "one_cycle"] = "cosine"
-    """Of the learning rate: cosine, or up over three tenths, then down, momentum inversely."""
+    """Learning-rate schedule: cosine, or up over three tenths, then down, momentum inversely."""
     ema_decay: DropoutRate = 0.0
-    """Of an exponential moving average of the weights, which is validated and saved; 0: none."""
+    """Decay of the moving average of the weights that is validated and saved; 0: none."""
     gradient_accumulation_steps: Count = 1
     """Micro-batches per step, one after the other: less memory."""
     max_grad_norm: Positive | None = None
     """Longer gradients are scaled down to it."""
     precision: Literal["float32", "bfloat16"] = "float32"
-    """Of matrix products and convolutions."""
+    """Precision of matrix products and convolutions."""
     early_stopping: EarlyStoppingSettings | None = None
     """When training ends before its last epoch."""

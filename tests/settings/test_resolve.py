@@ -27,7 +27,7 @@ def test_everything_but_tasks_has_a_default(tmp_path):
     )
 
 
-def test_what_means_the_same_gives_the_same_bytes(tmp_path):
+def test_equivalent_settings_give_the_same_bytes(tmp_path):
     """So that no stage runs again."""
     resolve(tmp_path, LEAST)
     before = (tmp_path / "settings.yaml").read_bytes()

@@ -6,6 +6,7 @@ exit code. No module of the project is loaded before, so each process has those 
 A process is killed when its command is; tests of signals need `python` itself.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -13,6 +14,7 @@ import json
 import os
 import runpy
 import select
+import shutil
 import signal
 import socket
 import subprocess
@@ -63,6 +65,7 @@ os._exit(code[0] if code else 70)
 def preloaded_python() -> str:
     """Return a command that stands for `python`; its server ends with this process."""
     folder = Path(tempfile.mkdtemp(prefix="python-"))
+    atexit.register(shutil.rmtree, folder)
     address, command = folder / "socket", folder / "python"
     command.write_text(COMMAND.format(python=sys.executable, small=SMALL, address=str(address)))
     command.chmod(0o755)

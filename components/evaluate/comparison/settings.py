@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.stage.settings import Seeded, Settings
+from components.stage.settings import SeedSettings, Settings
 
 Margin = Annotated[float, Field(ge=0)]
 Margins = Mapping[str, Margin]  # name of a figure → the drop that is allowed
@@ -15,7 +15,7 @@ class _Promote(Settings):
     maximum_drop: Margins | None = None
 
 
-class ComparisonSettings(Seeded):
+class ComparisonSettings(SeedSettings):
     """What the comparison reads of params.yaml."""
 
     promote: _Promote = _Promote()

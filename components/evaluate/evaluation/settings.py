@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from components.modalities.registry import MODALITIES
-from components.stage.settings import Computing, Settings
+from components.stage.settings import Settings, TorchSettings
 from components.tasks.registry import Tasks
 
 
@@ -18,7 +18,7 @@ class _Ingest(Settings):
     splits: _SplitGroup = _SplitGroup()
 
 
-class EvaluationSettings(Computing):
+class EvaluationSettings(TorchSettings):
     """What the evaluation reads of params.yaml."""
 
     tasks: Tasks

@@ -23,7 +23,7 @@ class CocoSplit(Section):
     captions: str | None = None
     """File captions_*.json."""
     instances: str | None = None
-    """Categories."""
+    """File instances_*.json, with the categories."""
 
     @model_validator(mode="after")
     def _has_annotations(self):
@@ -37,7 +37,7 @@ class CocoSettings(SourceSettings):
 
     kind: Literal["coco"] = "coco"
     splits: Annotated[dict[Split, CocoSplit], Field(min_length=1)]
-    """The files of each split."""
+    """Files per split."""
 
 
 @dataclass(frozen=True)

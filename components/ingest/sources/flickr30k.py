@@ -26,7 +26,7 @@ class Flickr30kSettings(SourceSettings):
 
     kind: Literal["flickr30k"] = "flickr30k"
     images: str
-    """Folder."""
+    """Folder of the images."""
     captions: str
     """A token file, or Karpathy's JSON with its splits."""
 

@@ -22,9 +22,9 @@ class FoldersSettings(SourceSettings):
 
     kind: Literal["folders"] = "folders"
     modality: ModalityName
-    """Of all the files."""
+    """Modality of the files."""
     path: str = "."
-    """Folder below ingest.root that holds those of the classes, or of the splits."""
+    """Folder below ingest.root with one folder per class, or per split."""
 
 
 def read(settings: FoldersSettings, context: SourceContext) -> Rows:
@@ -55,7 +55,7 @@ def class_folders(folder: Path) -> list[tuple[Split | None, Path]]:
     if not found:
         names = listed(sorted(path.name for path in folder.iterdir()))
         raise InputError(
-            f"ingest.source.path: {folder} has no folders of classes, it holds {names or 'nothing'}"
+            f"ingest.source.path: {folder} has no folders of classes, it holds {names}"
         )
     return found
 

@@ -59,11 +59,11 @@ class VoiceSettings(Section):
     """The speakers of each split; none may be in two."""
 
     train: Voices
-    """Voices as accent/speed/pitch."""
+    """Voices of the split, as accent/speed/pitch."""
     validation: Voices
-    """Likewise."""
+    """Voices of the split, as accent/speed/pitch."""
     test: Voices
-    """Likewise."""
+    """Voices of the split, as accent/speed/pitch."""
 
     @model_validator(mode="after")
     def _each_in_one_split(self):

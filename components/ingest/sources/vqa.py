@@ -40,7 +40,7 @@ class VqaSplit(Section):
     images: str
     """Folder of the images."""
     name: str
-    """Of an image's file, such as COCO_train2014_{image_id:012d}.jpg."""
+    """Pattern of an image's file name, as COCO_train2014_{image_id:012d}.jpg."""
     questions: str
     """File *_questions.json."""
     annotations: str | None = None
@@ -66,7 +66,7 @@ class VqaSettings(SourceSettings):
 
     kind: Literal["vqa"] = "vqa"
     splits: Annotated[dict[Split, VqaSplit], Field(min_length=1)]
-    """The files of each split."""
+    """Files per split."""
 
 
 @dataclass(frozen=True)

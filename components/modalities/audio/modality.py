@@ -8,12 +8,10 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from components.huggingface.locate import EncoderNames
-from components.modalities.modality import Facts, Modality
+from components.modalities.modality import Facts, Modality, nearly_longest
 from components.modalities.settings import EncoderName, InputSettings, TransformerEncoderSettings
 from components.stage.settings import DropoutRate
 from components.training.settings import BatchSize
-
-MOST = 0.98  # of the sounds, which should not be cut
 
 
 class AudioSettings(InputSettings):
@@ -49,16 +47,16 @@ class AudioEncoderSettings(TransformerEncoderSettings):
     """convolutional: convolutions over time, then a Transformer; patches: a Transformer over
     patches (AST); or a pretrained model of Transformers."""
     label_smoothing: DropoutRate = 0.1
-    """Of the labels that it is trained with; without it, new accents are misunderstood."""
+    """Label smoothing of its training; without it, new accents are misunderstood."""
     batch_size: BatchSize = 64
     """Sounds per step."""
 
 
 class _Audio(Modality):
-    def fitting(self, facts: Sequence[Facts]) -> dict[str, Any]:
+    def suggested_inputs(self, facts: Sequence[Facts]) -> dict[str, Any]:
         """The length of nearly all sounds, and the rate of most of them."""
-        lengths = sorted(float(fact["seconds"]) for fact in facts)
-        seconds = math.ceil(10 * lengths[int(len(lengths) * MOST)]) / 10
+        longest = nearly_longest(float(fact["seconds"]) for fact in facts)
+        seconds = math.ceil(10 * longest) / 10
         rate = int(statistics.median_low(int(fact["rate"]) for fact in facts))
         return {"max_seconds": min(max(0.5, seconds), 30.0), "sample_rate": min(rate, 22_050)}
 

@@ -39,7 +39,7 @@ def torchvision_classifiers() -> list[str]:
 
 
 class _Image(Modality):
-    def fitting(self, facts: Sequence[Facts]) -> dict[str, Any]:
+    def suggested_inputs(self, facts: Sequence[Facts]) -> dict[str, Any]:
         """The size of small images; larger ones are scaled down to 64 or 128 pixels."""
         side = statistics.median_low(min(int(f["width"]), int(f["height"])) for f in facts)
         return {"size": next((size for size in SIZES if side <= size), SIZES[-1])}

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from components.huggingface.locate import EncoderNames
-from components.modalities.modality import Facts, Modality
+from components.modalities.modality import Facts, Modality, nearly_longest
 from components.modalities.settings import (
     COMMIT,
     EncoderName,
@@ -15,8 +15,6 @@ from components.modalities.settings import (
 )
 from components.stage.settings import matching
 from components.training.settings import BatchSize
-
-MOST = 0.98  # of the texts, which should not be cut
 
 TokenizerSource = Annotated[
     str,
@@ -67,10 +65,10 @@ class _Text(Modality):
                 "encoder was trained with, since a new one would number other words"
             )
 
-    def fitting(self, facts: Sequence[Facts]) -> dict[str, Any]:
+    def suggested_inputs(self, facts: Sequence[Facts]) -> dict[str, Any]:
         """Room for the tokens of nearly all texts, about one for three characters."""
-        lengths = sorted(int(fact["characters"]) for fact in facts)
-        longest = lengths[int(len(lengths) * MOST)] // 3 + 2  # start and end
+        characters = int(nearly_longest(int(fact["characters"]) for fact in facts))
+        longest = characters // 3 + 2  # start and end
         return {"max_tokens": min(max(16, 2 ** longest.bit_length()), 512)}
 
 

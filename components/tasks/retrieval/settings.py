@@ -13,9 +13,9 @@ class RetrievalSettings(TaskSettings):
 
     kind: Literal["retrieval"] = "retrieval"
     query: ModalityName
-    """Of the asset that is given."""
+    """Modality of the given asset."""
     target: ModalityName
-    """Of the asset that is to be found."""
+    """Modality of the asset to find."""
 
     @model_validator(mode="after")
     def _modalities_differ(self):
