@@ -4,14 +4,17 @@ python -m flows.serve
 """
 
 import argparse
+import asyncio
+import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import httpx
-from prefect import get_client, serve
+from prefect import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
+from prefect.runner import Runner
 from prefect.schedules import Cron
 from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
@@ -29,6 +32,24 @@ FLOWS = (pipeline, retrain, evaluate)
 NEVER = "0 0 29 2 *"  # an inactive cron
 MODULE = EntrypointType.MODULE_PATH
 ONE = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.CANCEL_NEW)
+
+
+class Server(Runner):
+    """Prefect's runner, which SIGTERM ends in the same way as Ctrl-C.
+
+    Prefect's own handler raises SystemExit in whichever coroutine it interrupts. One that is
+    starting a flow run takes that for a failure of the run, and the server goes on.
+    """
+
+    async def start(self, run_once: bool = False, webserver: bool | None = None) -> None:
+        """Serve until cancelled."""
+        self._serving = asyncio.current_task()
+        await super().start(run_once, webserver)
+
+    def handle_sigterm(self, *args: Any, **kwargs: Any) -> None:
+        """Cancel what serves: running flow runs are terminated, schedules paused."""
+        if self._serving is not None:
+            self._serving.get_loop().call_soon_threadsafe(self._serving.cancel)
 
 
 def operate() -> dict[str, Any]:
@@ -98,8 +119,19 @@ def check(options: OperateSettings) -> None:
         load(options.notify)
 
 
+def serve(served: Iterable[RunnerDeployment]) -> None:
+    """Run deployments on request and on schedule until SIGTERM or Ctrl-C."""
+    server = Server()
+    for deployment in served:
+        server.add_deployment(deployment)
+        print(f"serving {deployment.full_name}")
+    print("Stop with Ctrl-C, which also terminates the runs.")
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+        asyncio.run(server.start())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until Ctrl-C; exit code 2 for a mistake in configuration."""
+    """Serve until stopped; exit code 2 for a mistake in configuration."""
     parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
     parser.parse_args(argv)
     try:
@@ -108,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         watch()
         for flow in FLOWS:
             end_lost_runs(flow.name)  # they could block new runs
-        serve(*deployments(settings))
+        serve(deployments(settings))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -1,9 +1,11 @@
 """Deployments: served by one process, or run by a worker of a pool."""
 
+import signal
+
 import pytest
 
 from flows.prefect.heartbeats import NAME
-from tests.flows.deployments import NEVER, cancel, deployment, final_state, started
+from tests.flows.deployments import NEVER, cancel, deployment, final_state, started, state_of
 from tests.flows.toy import LINGER, Toy, eventually, wait_for
 from tests.support.params import ROOT, change, shipped, write_params
 from tests.support.process import assert_refused, run_python
@@ -55,6 +57,25 @@ def test_process_serves_requested_and_scheduled_runs(project, client):
             return [run for run in runs if run.auto_scheduled]
 
         assert eventually(due)[0].state.message == "6 up to date"
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("started_run", [False, True])
+def test_signal_ends_server_and_its_run(project, client, stop, started_run):
+    """Also while the run is being started."""
+    project.hook("source", LINGER)
+    with started(project, "flows.serve", TOY_HOOKS=str(project.hooks)) as server:
+        served = eventually(lambda: deployment(client, "pipeline/pipeline"))
+        eventually(lambda: deployment(client, "evaluate/evaluate"))
+        requested = client.create_flow_run_from_deployment(served.id)
+        if started_run:
+            wait_for(project.hooks / "source.started")
+        else:
+            eventually(lambda: not state_of(client, requested).is_scheduled())
+        server.send_signal(stop)
+        assert server.wait(60) == 0
+        project.assert_none_alive()
+        assert client.read_deployment(served.id).paused
 
 
 def test_second_of_two_retrainings_is_cancelled(project, client):
