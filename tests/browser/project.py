@@ -69,7 +69,7 @@ def served(clone: Clone, services: Services) -> Iterator[None]:
         )
     try:
         deadline = time.monotonic() + START_SECONDS
-        while "being served" not in log.read_text():
+        while "Stop with Ctrl-C" not in log.read_text():
             assert process.poll() is None and time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
         yield
