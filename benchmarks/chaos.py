@@ -30,6 +30,7 @@ from benchmarks.project import SMALL, Project, temporary
 from benchmarks.stages import read_stages
 from components.common.files import read_json
 from components.common.hashing import file_hash
+from components.modalities.registry import MODALITIES
 from components.register.settings import RegisterSettings, RegisterStageSettings
 from components.registry.tracking import connect
 from components.registry.versions import ModelVersions
@@ -39,7 +40,7 @@ from flows.services.services import PORTS, Services
 
 KINDS = ("driver", "stage", "mlflow", "prefect", "postgresql")
 STAGES = read_stages()
-BRANCHES = ("features_image", "features_text", "features_audio")
+BRANCHES = tuple(f"features_{m}" for m in MODALITIES)
 TAIL = ("align", "train", "evaluate", "register")
 MODEL = Path("models/synesthesia")
 MAX_DOWN_SECONDS = 5.0  # until a killed server is started again

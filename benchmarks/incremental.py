@@ -96,10 +96,9 @@ def asset_content(modality: str, number: int) -> bytes:
 
 def write_data(folder: Path, groups: Sequence[int]) -> None:
     """Write what the ingest stage leaves of these groups, in this order."""
-    ids = {}
-    for modality in MODALITIES:
-        writer, count = MediaWriter(folder / f"data/media/{modality}"), PER_GROUP[modality]
-        written = []
+    ids: dict = {asset_column(modality): None for modality in MODALITIES}
+    for modality, count in PER_GROUP.items():
+        writer, written = MediaWriter(folder / f"data/media/{modality}"), []
         for number in (group * count + place for group in groups for place in range(count)):
             content = asset_content(modality, number)
             written.append(content_id(content))
@@ -118,7 +117,7 @@ def write_project(folder: Path, project: Path) -> None:
     changes = {
         "workers": os.cpu_count(),
         "preprocess": {"image": {"size": SQUARE}, "audio": {"sample_rate": RATE}, "text": text},
-        "features": {m: {"pretrained": f"{m}.safetensors", "width": WIDTH} for m in MODALITIES},
+        "features": {m: {"pretrained": f"{m}.safetensors", "width": WIDTH} for m in PER_GROUP},
     }
     params = merged(yaml.safe_load((project / "params.yaml").read_text()), changes)
     (folder / SETTINGS).parent.mkdir()
@@ -126,7 +125,7 @@ def write_project(folder: Path, project: Path) -> None:
     settings = load_settings(folder / SETTINGS, TrainStageSettings)
     make_pretrained(folder)
     torch.manual_seed(0)
-    for m in MODALITIES:
+    for m in PER_GROUP:
         encoder = encoders_of(m).build(settings.preprocess[m], settings.features[m], None)
         save_file(encoder.state_dict(), folder / f"pretrained/{m}/{m}.safetensors")
     texts = (asset_content("text", number).decode() for number in range(GROUPS))
@@ -136,7 +135,7 @@ def write_project(folder: Path, project: Path) -> None:
 def stages() -> list[PipelineStage]:
     """Return the stages that are measured."""
     found = read_stages()
-    return [found[f"{step}_{modality}"] for step in STEPS for modality in MODALITIES]
+    return [found[f"{step}_{modality}"] for step in STEPS for modality in PER_GROUP]
 
 
 def hashes(folder: Path) -> dict[Path, str]:
@@ -154,7 +153,7 @@ def changed_fraction(before: Path, after: Path, seconds: Mapping[str, float]) ->
     Each modality's fraction of shards is weighted by the time that it takes from nothing.
     """
     work = 0.0
-    for modality in MODALITIES:
+    for modality in PER_GROUP:
         old, new = (
             {shard.name for shard in read_index(folder / f"data/media/{modality}")}
             for folder in (before, after)

@@ -17,7 +17,7 @@ from benchmarks.figures import GIGABYTE, markdown_table
 
 PARTS = (  # modules, each with `figures` of a project
     *("clones", "idle", "throughput", "steps", "preprocess"),
-    *("ingest", "incremental", "flow", "start", "edits", "structure"),
+    *("ingest", "incremental", "flow", "start", "processors", "tabular", "edits", "structure"),
 )
 
 

@@ -1,5 +1,6 @@
 """What Synesthesia does, stage by stage; nothing in here knows DVC or Prefect."""
 
+import os
 import sys
 from importlib.util import find_spec
 
@@ -10,3 +11,15 @@ if find_spec("pyarrow") is None:  # DVC runs stages with the first `python` of t
         file=sys.stderr,
     )
     raise SystemExit(2)
+
+# Libraries have code for each kind of processor, which rounds differently. These variables, read
+# when torch or NumPy is imported, keep them to the code for AVX2, so that every x86-64 processor
+# that has it gives the same bytes: docs/training.md.
+SAME_CODE = {
+    "ATEN_CPU_CAPABILITY": "avx2",  # torch
+    "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
+    "MKL_CBWR": "COMPATIBLE",  # its matrix products; AVX2 is another code on AMD than on Intel
+    "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
+    "OPENBLAS_CORETYPE": "Haswell",  # matrix products of NumPy
+}
+os.environ.update(SAME_CODE)

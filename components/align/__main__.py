@@ -22,8 +22,8 @@ from components.stage.stage import Stage, run_fingerprint
 from components.tasks.retrieval.metrics import RANKS
 from components.training.checkpoint import Checkpoint
 from components.training.determinism import make_deterministic
-from components.training.logs import HISTORY
 from components.training.loop import skip, train
+from components.training.tables import HISTORY
 
 log = logging.getLogger(__name__)
 

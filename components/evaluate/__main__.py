@@ -27,7 +27,7 @@ from components.tasks.metrics import PREDICTIONS
 from components.tasks.registry import with_heads
 from components.tasks.retrieval.metrics import RANKS, RETRIEVAL_METRICS
 from components.training.determinism import make_deterministic
-from components.training.logs import HISTORY, STEPS
+from components.training.tables import HISTORY, STEPS
 
 log = logging.getLogger(__name__)
 

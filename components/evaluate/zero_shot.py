@@ -20,7 +20,7 @@ from components.evaluate.settings import PromptSettings
 from components.layers.features import Encoder, encode
 from components.layers.projection import Projections
 from components.modalities.modality import Processor
-from components.modalities.registry import inline_modalities, processing_of
+from components.modalities.registry import language_modalities, processing_of
 from components.model.config import ModelConfig
 from components.model.folder import ProcessorStates
 from components.model.multimodal import MultimodalModel
@@ -79,11 +79,11 @@ def prompt_modality(config: ModelConfig) -> str:
     Raises:
         InputError: the model has none.
     """
-    if found := [m for m in config.modalities if m in inline_modalities()]:
+    if found := [m for m in config.modalities if m in language_modalities()]:
         return found[0]
     raise InputError(
-        f"evaluate.prompts: no sample of the training split has {' or '.join(inline_modalities())},"
-        " so prompts cannot be understood. Set it to {}"
+        "evaluate.prompts: no sample of the training split has "
+        f"{' or '.join(language_modalities())}, so prompts cannot be understood. Set it to {{}}"
     )
 
 

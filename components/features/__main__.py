@@ -1,100 +1,39 @@
 """Stage `features_<modality>`: the encoder of a modality and the features of its assets."""
 
-from dataclasses import dataclass
-from pathlib import Path
+import logging
 
 import pandas as pd
+from safetensors.numpy import save_file
 
-from components.common.files import read_json
-from components.data.assets import load_assets
-from components.data.samples import read_samples
+from components.common.files import replacing
+from components.data.shards import finish, read_index
 from components.data.tables import write_table
-from components.features.encode_shards import encode_shards
-from components.features.encoder_training import (
-    EncoderData,
-    self_supervised,
-    split_rows,
-    task_objectives,
-    train_encoder,
-)
-from components.features.pretrained import load_published, load_weights
+from components.features.arguments import FeaturesArguments
 from components.features.settings import FeaturesSettings, settings_for
-from components.huggingface.description import describe
-from components.huggingface.encoder_file import save_encoder
-from components.huggingface.locate import is_pretrained_model
-from components.layers.features import Encoder
-from components.modalities.encoding import Pretext
-from components.modalities.registry import (
-    encoder_training_of,
-    encoders_of,
-    modality,
-    transcripts_of,
-)
-from components.modalities.settings import EncoderSettings
-from components.stage.arguments import Arguments, input_path, option, output_path, state_path
-from components.stage.stage import Stage, run_fingerprint
-from components.training.checkpoint import Checkpoint
-from components.training.determinism import make_deterministic
-from components.training.logs import HISTORY
+from components.stage.stage import Stage
+from components.training.tables import HISTORY
 
-
-@dataclass(frozen=True, kw_only=True)
-class FeaturesArguments(Arguments):
-    """The command line."""
-
-    modality: str = option("of the encoder")
-    tensors: Path = input_path("folder, the tensor shard set of the modality")
-    samples: Path = input_path("Parquet, the samples")
-    vocabulary: Path = input_path("JSON, what ingest learnt of each task's labels")
-    pretrained: Path = input_path("folder, where settings may name encoders")
-    texts: Path | None = input_path("folder, the media shard set of what assets say", optional=True)
-    features: Path = output_path("folder, the feature shard set")
-    encoder: Path = output_path("safetensors, the weights of the encoder")
-    history: Path = output_path("CSV, metrics by epoch")
-    checkpoint: Path = state_path("safetensors, where an interrupted run resumes")
+log = logging.getLogger(__name__)
 
 
 def main(arguments: FeaturesArguments, settings: FeaturesSettings) -> None:
-    """Run the stage."""
-    make_deterministic(settings.seed, settings.threads)
-    m, folder = arguments.modality, arguments.pretrained
-    options: EncoderSettings = getattr(settings.features, m)
-    names, encoders = modality(m).encoder_names, encoders_of(m)
-    description = None
-    if is_pretrained_model(options.encoder, folder, names):
-        description = describe(options.encoder, folder, names, encoders.INTERFACE)
-    encoder = encoders.build(getattr(settings.preprocess, m), options, description)
-    if options.pretrained:
-        history = load_weights(encoder, folder / options.pretrained, m)
-    elif description is not None:
-        history = load_published(encoder, options.encoder, folder, names, encoders.INTERFACE)
+    """Run the stage; torch is imported only if there are assets, since that takes seconds."""
+    if read_index(arguments.tensors):
+        from components.features.encode_modality import encode_modality
+
+        encode_modality(arguments, settings)
     else:
-        history = train_here(arguments, settings, encoder)
-    save_encoder(arguments.encoder, encoder, description)
-    write_table(arguments.history, history, HISTORY)
-    form = [options.model_dump(exclude=set(options.LEARNING_KEYS)), settings.threads]
-    encode_shards(encoder, arguments.encoder, form, arguments.tensors, arguments.features)
-    arguments.checkpoint.unlink(missing_ok=True)
+        write_nothing(arguments)
 
 
-def train_here(
-    arguments: FeaturesArguments, settings: FeaturesSettings, encoder: Encoder
-) -> pd.DataFrame:
-    """Train the encoder in place on what its modality alone can know; return the history."""
-    m, tasks = arguments.modality, settings.tasks
-    options: EncoderSettings = getattr(settings.features, m)
-    samples, vocabulary = read_samples(arguments.samples, [m]), read_json(arguments.vocabulary)
-    assets = load_assets(arguments.tensors)
-    objectives = task_objectives(m, assets, samples, tasks, vocabulary)
-    if arguments.texts is not None:
-        objectives |= transcripts_of(m).transcript_objectives(assets, samples, arguments.texts)
-    pretext = Pretext()
-    if training := encoder_training_of(m):
-        pretext = training.pretext(getattr(settings.preprocess, m), options)
-    data = EncoderData(m, assets, split_rows(assets, samples, m), objectives, pretext)
-    fingerprint = run_fingerprint("components.features.__main__", arguments, settings)
-    checkpoint = Checkpoint(arguments.checkpoint, fingerprint)
-    return train_encoder(encoder, self_supervised(data), options, settings.seed, checkpoint)
+def write_nothing(arguments: FeaturesArguments) -> None:
+    """Write the outputs of a modality without assets: an encoder without weights, no features."""
+    log.info("features_%s: no sample has %s", arguments.modality, arguments.modality)
+    with replacing(arguments.encoder) as temporary:
+        save_file({}, temporary)
+    write_table(arguments.history, pd.DataFrame(columns=pd.Index(HISTORY.columns)), HISTORY)
+    arguments.features.mkdir(parents=True, exist_ok=True)
+    finish(arguments.features, [], ".safetensors")
 
 
 STAGE = Stage(__doc__, FeaturesArguments, lambda given: settings_for(given.modality), main)

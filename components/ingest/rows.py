@@ -18,14 +18,14 @@ from components.ingest.records import BadRow, Record, RowError, Rows, Value
 from components.ingest.settings import IngestSettings
 from components.ingest.sources.voices import with_voices
 from components.ingest.splits import choose_split
-from components.modalities.registry import MODALITIES, inline_modalities, inspection_of
+from components.modalities.registry import MODALITIES, inspection_of, language_modalities
 from components.stage.progress import bar
 from components.tasks.labels import parse_word
 from components.tasks.registry import labels_of
 from components.tasks.settings import TaskSettings
 
 SAMPLES = samples_schema(MODALITIES)
-INLINE = inline_modalities()  # columns that every source has
+LANGUAGE = language_modalities()  # columns that every source has
 
 Sample = Mapping[str, Any]  # a row of the samples, column → value
 
@@ -52,7 +52,7 @@ def cell(row: Record, column: str) -> Value:
     The name of a modality whose assets are texts is a column too, unless the source has another
     of that name: it holds the sample's own text.
     """
-    if column in INLINE and column not in row.columns and column in row.media:
+    if column in LANGUAGE and column not in row.columns and column in row.media:
         content = row.media[column].load()
         return inspection_of(column).preview(content).text if isinstance(content, bytes) else None
     return row.columns.get(column)
@@ -130,7 +130,7 @@ class RowReader:
     def _check_columns(self, record: Record) -> None:
         group = self.settings.splits.group
         wanted = [*self.parsers, *([] if group in MODALITIES else [group])]
-        if missing := [c for c in wanted if c not in record.columns and c not in INLINE]:
+        if missing := [c for c in wanted if c not in record.columns and c not in LANGUAGE]:
             raise InputError(
                 f"params.yaml names columns that the source does not have: {', '.join(missing)}. "
                 f"It has: {', '.join(sorted(record.columns))}. Correct tasks.*.column, "

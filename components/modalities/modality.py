@@ -42,11 +42,19 @@ class Modality:
     measures: Mapping[str, str]  # fact about an asset → its name in plots, with unit
     mlflow_type: Literal["string", "binary"]
     is_leak: bool  # whether equal assets in two splits are a leak
+    is_language: bool = False  # whether assets are texts that people write, as prompts are
 
     @property
     def is_inline(self) -> bool:
         """Whether a cell of a table holds the content itself, as text."""
         return self.mlflow_type == "string"
+
+    def combine(self, cells: Mapping[str, str]) -> str:
+        """Return the content that cells of one row are together: column → text, at least one.
+
+        Only of a modality whose assets are inline.
+        """
+        return "\n".join(cells.values())
 
     def check(self, inputs: InputSettings, encoder: EncoderSettings) -> None:
         """Raise ValueError if the two sections of settings do not fit each other."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from components.modalities.encoding import Encoders, EncoderTrainingPart, Transcripts
     from components.modalities.modality import Inspection, Modality, Processing
 
-MODALITIES: tuple[str, ...] = ("image", "text", "audio")
+MODALITIES: tuple[str, ...] = ("image", "text", "audio", "tabular")
 
 
 def modality(name: str) -> "Modality":
@@ -28,9 +28,9 @@ def modality(name: str) -> "Modality":
     return load_part("components.modalities", name, "modality").MODALITY
 
 
-def inline_modalities() -> tuple[str, ...]:
-    """Return the modalities whose assets are texts, which cells of tables and prompts can hold."""
-    return tuple(name for name in MODALITIES if modality(name).is_inline)
+def language_modalities() -> tuple[str, ...]:
+    """Return the modalities whose assets are texts that people write, as prompts are."""
+    return tuple(name for name in MODALITIES if modality(name).is_language)
 
 
 def inspection_of(name: str) -> "Inspection":

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from components.common.files import read_json, write_json
 from components.common.hashing import file_hash
 from components.common.metrics import Figures, Metric
-from components.modalities.registry import MODALITIES, modality
+from components.modalities.registry import modality
+from components.model.folder import CONFIG
 from components.model.predictor import Predictor
 from components.register.card import description, tags, write_card
 from components.register.lineage import Lineage
@@ -68,7 +69,8 @@ def summary(
     """Return what a person wants to know when the pipeline has ended."""
     figures = Figures(read_json(arguments.metrics))
     tables = [table_lines(figures.metrics[name], tasks) for name, tasks in figures.tables()]
-    media = " ".join(f"--{m} {'TEXT' if modality(m).is_inline else 'FILE'}" for m in MODALITIES)
+    modalities = read_json(arguments.model / CONFIG)["modalities"]
+    media = " ".join(f"--{m} {'TEXT' if modality(m).is_inline else 'FILE'}" for m in modalities)
     registered = f"model {options.model}, version {version.version}, alias {options.alias}"
     return "\n".join(
         [

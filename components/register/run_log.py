@@ -23,7 +23,7 @@ from components.register.settings import RegisterArguments
 from components.registry.tracking import metric_name
 from components.stage.resource_usage import ResourceUsage, read_resource_usage
 from components.training.downsample import downsample
-from components.training.logs import HISTORY, STEPS
+from components.training.tables import HISTORY, STEPS
 
 MAX_POINTS = 100  # per series of steps
 

@@ -14,7 +14,7 @@ from components.ingest.sources.files import SPLIT_NAMES, lies_below, read_file
 from components.ingest.sources.huggingface import data_set_files
 from components.ingest.sources.table import File, Row, open_table
 from components.modalities.modality import Facts
-from components.modalities.registry import MODALITIES, inline_modalities, inspection_of
+from components.modalities.registry import MODALITIES, inspection_of, modality
 
 ROWS = 50_000  # that are looked at
 FILES = 20  # of a column that are opened
@@ -82,7 +82,7 @@ class Column:
         contents = [found for cell in self.cells[:FILES] if (found := _content(cell, self.root))]
         if len(contents) < USABLE * min(FILES, len(self.cells)) or not contents:
             return None
-        for m in (m for m in MODALITIES if m not in inline_modalities()):
+        for m in (m for m in MODALITIES if not modality(m).is_inline):
             facts = [inspection_of(m).inspect(content) for content in contents]
             usable = [fact for fact in facts if not isinstance(fact, Problem)]
             if len(usable) >= USABLE * len(contents):

@@ -1,7 +1,7 @@
 """Settings for a data set, and why."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,12 @@ from typing import Any
 from components.common.errors import InputError, listed
 from components.ingest.sources.folders import CLASS, class_folders
 from components.modalities.modality import Facts
-from components.modalities.registry import MODALITIES, inline_modalities, inspection_of, modality
+from components.modalities.registry import (
+    MODALITIES,
+    inspection_of,
+    language_modalities,
+    modality,
+)
 from components.start.columns import FILES, Column, DataSet, named
 
 LABELS = (  # names of columns that hold what is to be learnt, the most certain first
@@ -62,12 +67,13 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
         )
     left.remove(target)
     _put_modalities(proposal, left)
+    _put_cells(proposal, [c for c in left if not _says(c, target)], data.rows)
     columns = proposal.settings["ingest"]["source"]["columns"]
     if not columns:
         raise InputError(
             f"found no column to learn {target.name!r} from: "
-            f"{listed([c.name for c in data.columns])}. Needed are texts of several words, or "
-            f"paths of files below {root}"
+            f"{listed([c.name for c in data.columns])}. Needed are numbers, categories, texts of "
+            f"several words, or paths of files below {root}"
         )
     kind, why = _kind(target)
     proposal.put(
@@ -77,8 +83,9 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
     )
     _put_group(proposal, data, left, columns)
     for c in left:
-        if c.name not in columns.values():
-            proposal.reasons.append(f"column {c.name!r}: not used")
+        if c.name not in [name for names in columns.values() for name in _list(names)]:
+            why = f", as it says what {target.name!r} is" if _says(c, target) else ""
+            proposal.reasons.append(f"column {c.name!r}: not used{why}")
     _put_epochs(proposal, data.rows, columns)
     return proposal
 
@@ -170,13 +177,45 @@ def _put_modalities(proposal: Proposal, columns: Sequence[Column]) -> None:
             proposal.reasons.append(f"column {c.name!r}: {m}, by what {len(facts)} files hold")
             _put_suggested_inputs(proposal, m, facts)
     texts = sorted((c for c in columns if c.is_texts and not c.media), key=lambda c: -c.words)
-    for m, c in zip(inline_modalities(), texts, strict=False):
+    for m, c in zip(language_modalities(), texts, strict=False):
         chosen[m] = c.name
         proposal.reasons.append(f"column {c.name!r}: {m}, {c.words:.0f} words on average")
         inspected = (inspection_of(m).inspect(cell.encode()) for cell in c.cells)
         _put_suggested_inputs(
             proposal, m, [facts for facts in inspected if isinstance(facts, dict)]
         )
+
+
+def _put_cells(proposal: Proposal, columns: Sequence[Column], rows: int) -> None:
+    """Set the columns of numbers and categories, which are one modality."""
+    cells = [c for c in columns if _is_cell(c, rows)]
+    for m in (m for m in MODALITIES if modality(m).is_inline and not modality(m).is_language):
+        if cells:
+            names = [c.name for c in cells]
+            proposal.settings["ingest"]["source"]["columns"][m] = names
+            proposal.reasons.append(f"columns {listed(names)}: {m}, numbers and categories")
+            facts = [{"cells": len(cells)}]
+            _put_suggested_inputs(proposal, m, facts)
+            proposal.put(f"train.encoders.{m}", "finetune")
+
+
+def _is_cell(column: Column, rows: int) -> bool:
+    """Return whether a column holds numbers, or names that recur."""
+    if column.media or column.is_texts or column.is_lists or _names_rows(column, rows):
+        return False
+    return column.numbers is not None or len(column.counts) * ROWS_PER_CLASS <= len(column.cells)
+
+
+def _says(column: Column, target: Column) -> bool:
+    """Return whether the values of a column that recur decide the target without exception."""
+    if not len(column.cells) == len(target.cells) == column.rows:
+        return False
+    pairs = set(zip(map(str, column.cells), map(str, target.cells), strict=True))
+    return len(pairs) == len(column.counts) <= column.rows / ROWS_PER_CLASS
+
+
+def _list(names: str | list[str]) -> list[str]:
+    return [names] if isinstance(names, str) else names
 
 
 def _put_suggested_inputs(proposal: Proposal, m: str, facts: Sequence[Facts]) -> None:
@@ -189,7 +228,7 @@ def _put_suggested_inputs(proposal: Proposal, m: str, facts: Sequence[Facts]) ->
 
 
 def _put_group(
-    proposal: Proposal, data: DataSet, columns: Sequence[Column], used: dict[str, str]
+    proposal: Proposal, data: DataSet, columns: Sequence[Column], used: Iterable[str]
 ) -> None:
     """Set what must not be in two splits, where rows are put into splits by a hash."""
     if data.has_splits or "split" in proposal.settings["ingest"]["source"]:
@@ -207,7 +246,7 @@ def _put_group(
         proposal.put("ingest.splits", {"group": m}, f"splits: rows of the same {m} stay together")
 
 
-def _put_epochs(proposal: Proposal, rows: int, modalities: Sequence[str] | dict[str, str]) -> None:
+def _put_epochs(proposal: Proposal, rows: int, modalities: Iterable[str]) -> None:
     """Set more epochs for small data, so that there are enough steps."""
     for m in modalities:
         _put_more_epochs(proposal, f"features.{m}", rows, modality(m).encoder.model_validate({}))

@@ -20,8 +20,8 @@ from components.training import distributed
 from components.training.checkpoint import Checkpoint
 from components.training.determinism import make_deterministic
 from components.training.launch import launch, training_device
-from components.training.logs import HISTORY, STEPS
 from components.training.loop import train
+from components.training.tables import HISTORY, STEPS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,20 +1,43 @@
 """Determinism: the same seed gives the same bits."""
 
+import logging
 import os
+import platform
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from components.common.errors import InputError
+
+log = logging.getLogger(__name__)
+
 
 def make_deterministic(seed: int, threads: int) -> None:
-    """Make torch deterministic: the same seed, threads and kind of processor give the same bits."""
+    """Make torch deterministic: the same seed and threads give the same bits.
+
+    On every x86-64 processor with AVX2, that is: see `SAME_CODE` in `components`.
+
+    Raises:
+        InputError: it is such a processor without AVX2.
+    """
+    _check_processor()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is refused without it
     torch.set_deterministic_debug_mode("error")  # use_deterministic_algorithms imports for 3 s
     # It only costs time. torch adds this attribute to the module where pyright does not see it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
+
+
+def _check_processor() -> None:
+    if platform.machine() not in ("x86_64", "AMD64"):
+        log.warning("this is no x86-64 processor, so weights will not be those of others")
+    elif not torch.cpu._is_avx2_supported():
+        raise InputError(
+            "this processor has no AVX2, which training needs to give the same weights everywhere. "
+            "Every x86-64 processor since about 2015 has it; a virtual machine may hide it"
+        )
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:

@@ -7,24 +7,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 import torch
 from torch import Tensor
 
-
-def _schema(when: str, name: str) -> pa.DataFrameSchema:
-    """One value per `when`, series and task."""
-    columns = {
-        when: pa.Column(int, pa.Check.ge(0)),
-        "series": pa.Column(str),
-        "task": pa.Column(str),
-        "value": pa.Column(float),
-    }
-    return pa.DataFrameSchema(columns, strict=True, name=name)
-
-
-HISTORY = _schema("epoch", "metrics per epoch")
-STEPS = _schema("step", "values per step")
+from components.training.tables import STEPS
 
 
 class StepLog:

@@ -16,9 +16,10 @@ from components.training import checkpoint, distributed
 from components.training.determinism import random_states, set_random_states
 from components.training.early_stopping import EarlyStopping, Row
 from components.training.ema import MovingAverage
-from components.training.logs import HISTORY, StepLog
+from components.training.logs import StepLog
 from components.training.run import Losses, MicroBatch, TrainingRun, Validation
 from components.training.schedules import SCHEDULES
+from components.training.tables import HISTORY
 
 log = logging.getLogger(__name__)
 

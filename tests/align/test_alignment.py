@@ -19,25 +19,24 @@ from components.align.alignment import (
 from components.align.contrastive import LOSSES
 from components.align.relations import Pairs, Relation, by_sample, by_task
 from components.align.settings import AlignStageSettings
-from components.modalities.registry import MODALITIES
 from components.tasks.retrieval.metrics import RANKS, RETRIEVAL_METRICS, rank_metrics
 from components.tasks.retrieval.settings import RetrievalSettings
 from tests.support.params import small_settings
-from tests.support.tiny_model import ids_of, make_assets, make_model, make_table
+from tests.support.tiny_model import PRESENT, ids_of, make_assets, make_model, make_table
 
 ASSETS = 8
 PAIRS = ("image–text", "image–audio", "text–audio")
 NOTHING = Pairs(*torch.zeros(2, 0, dtype=torch.int64))
 BOTH = pytest.mark.parametrize("loss", LOSSES)
-SUBSETS = [subset for size in (2, 3) for subset in combinations(MODALITIES, size)]
+SUBSETS = [subset for size in (2, 3) for subset in combinations(PRESENT, size)]
 TASK = RetrievalSettings(column="answer", query="audio", target="text", weight=0.5)
 
 
 def data_of(table: pd.DataFrame, **tasks: RetrievalSettings) -> AlignmentData:
     assets = make_assets(ASSETS, make_model())
-    rows = {m: assets[m].rows(table[f"{m}_id"]) for m in MODALITIES}
-    pooled = {m: assets[m].tensors["pooled"] for m in MODALITIES}
-    pairs = by_sample(table, rows, MODALITIES)
+    rows = {m: assets[m].rows(table[f"{m}_id"]) for m in PRESENT}
+    pooled = {m: assets[m].tensors["pooled"] for m in PRESENT}
+    pairs = by_sample(table, rows, PRESENT)
     return alignment_data(pooled, pairs, by_task(table, rows, tasks))
 
 
@@ -146,7 +145,7 @@ def test_losses_are_contrastive_over_the_assets_of_a_batch(loss):
 @pytest.mark.parametrize("present", SUBSETS, ids="+".join)
 def test_every_subset_of_modalities_is_learnt(loss, present):
     table = make_table(60, ASSETS, missing=0.0)
-    table[[f"{m}_id" for m in MODALITIES if m not in present]] = None
+    table[[f"{m}_id" for m in PRESENT if m not in present]] = None
     run = run_of(data_of(table), loss, batch_size=1000)
     assert set(run.data.pairs) == {f"{a}–{b}" for a, b in combinations(present, 2)}
     optimizer = torch.optim.AdamW(run.aligner.parameters(), 0.01)
@@ -213,7 +212,7 @@ def test_retrieval_tasks_are_validated_and_tabulated():
     assert set(found) == set(RETRIEVAL_METRICS)
     pairs = run.pair_recall("validation")
     assert set(found[RECALLS[1]]) == {"find"} | set(pairs[RECALLS[1]])
-    table = RANKS.validate(run.rank_table({m: ids_of(m, ASSETS) for m in MODALITIES}))
+    table = RANKS.validate(run.rank_table({m: ids_of(m, ASSETS) for m in PRESENT}))
     queries, targets = data.tasks["find"].splits["test"].sides()
     assert table["asset_id"].tolist() == [ids_of("audio", ASSETS)[row] for row in queries.tolist()]
     assert table["rank"].tolist() == run.search(data.tasks["find"], "test").tolist()
@@ -226,4 +225,4 @@ def test_split_without_labels_has_no_figures():
     data = data_of(table, find=TASK)
     run = run_of(data)
     assert "find" not in run.validate()[RECALLS[1]]
-    assert run.rank_table({m: ids_of(m, ASSETS) for m in MODALITIES}).empty
+    assert run.rank_table({m: ids_of(m, ASSETS) for m in PRESENT}).empty

@@ -6,10 +6,9 @@ import torch
 
 from components.align.relations import Pairs, Relations, Sharing, by_sample, by_task
 from components.common.errors import InputError
-from components.modalities.registry import MODALITIES
 from components.tasks.classification.settings import ClassificationSettings
 from components.tasks.retrieval.settings import RetrievalSettings
-from tests.support.tiny_model import ids_of, make_assets, make_table
+from tests.support.tiny_model import PRESENT, ids_of, make_assets, make_table
 
 ASSETS = 8
 LEFT = torch.tensor([0, 0, 2, -1, 1, 2])
@@ -19,11 +18,11 @@ TASK = RetrievalSettings(column="product", query="text", target="image", weight=
 
 def rows_of(table: pd.DataFrame) -> dict[str, torch.Tensor]:
     assets = make_assets(ASSETS)
-    return {m: assets[m].rows(table[f"{m}_id"]) for m in MODALITIES}
+    return {m: assets[m].rows(table[f"{m}_id"]) for m in PRESENT}
 
 
 def pairs_of(table: pd.DataFrame) -> Relations:
-    return by_sample(table, rows_of(table), MODALITIES)
+    return by_sample(table, rows_of(table), PRESENT)
 
 
 def labelled(seed: int = 0, values: int = 6, missing: float = 0.3) -> pd.DataFrame:

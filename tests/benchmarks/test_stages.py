@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.stages import PipelineStage, downstream, read_stages, run_commands
+from components.modalities.registry import MODALITIES
 
 STAGES = {
     "a": PipelineStage("a", "python -m a", deps=("source", "code"), outs=("data/a", "data/x/1")),
@@ -20,7 +21,7 @@ def test_stages_are_those_of_dvc_yaml():
     assert not any(path.startswith("components") for path in stages["train"].data)
     assert "reports/metrics.json" in stages["evaluate"].outs
     learning = [name for name, stage in stages.items() if stage.is_learning]
-    assert learning == ["features_image", "features_text", "features_audio", "align", "train"]
+    assert learning == [*(f"features_{m}" for m in MODALITIES), "align", "train"]
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
@@ -15,14 +16,17 @@ from benchmarks import (
     incremental,
     ingest,
     preprocess,
+    processors,
     start,
     steps,
     table,
+    tabular,
     throughput,
 )
 from benchmarks.project import SMALL, Project
 from tests.support.params import ROOT
 
+PETS = pd.DataFrame({"age": [*range(15)] * 4, "label": ["tame", "wild"] * 30})
 SMALL_SIZES = (  # module, constant, value on tiny data
     (idle, "REPETITIONS", 1),
     (throughput, "SECONDS", 0.1),
@@ -46,9 +50,12 @@ SMALL_SIZES = (  # module, constant, value on tiny data
     (incremental, "SOUNDS", 2),
     (incremental, "VOCAB_SIZE", 300),
     (incremental, "WIDTH", 8),
+    (processors, "PROCESSORS", {"this one": ()}),
+    (tabular, "TABLES", {"pets": lambda: PETS}),
+    (tabular, "FOLDS", 2),
 )
 OF_FINISHED_PIPELINE = ("idle", "throughput", "steps", "flow", "clones")
-OF_OWN_DATA = ("preprocess", "ingest", "incremental", "start")
+OF_OWN_DATA = ("preprocess", "ingest", "incremental", "start", "processors", "tabular")
 OF_CODE = ("edits", "structure")
 
 

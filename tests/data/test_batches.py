@@ -6,8 +6,7 @@ import torch
 
 from components.data.batches import Samples, asset_rows
 from components.data.samples import asset_column
-from components.modalities.registry import MODALITIES
-from tests.support.tiny_model import ids_of, make_assets, make_table
+from tests.support.tiny_model import PRESENT, ids_of, make_assets, make_table
 
 ASSETS = 7
 
@@ -19,23 +18,23 @@ def table() -> pd.DataFrame:
 
 @pytest.fixture
 def samples(table) -> Samples:
-    rows = asset_rows(table, make_assets(ASSETS), MODALITIES)
+    rows = asset_rows(table, make_assets(ASSETS), PRESENT)
     return Samples(rows, {"number": torch.arange(len(table))})
 
 
 def test_rows_are_those_of_the_table(samples, table):
-    for m in MODALITIES:
+    for m in PRESENT:
         ids = ids_of(m, ASSETS)
         found = [None if row < 0 else ids[row] for row in samples.rows[m].tolist()]
         assert found == [None if pd.isna(i) else i for i in table[asset_column(m)]]
-    columns = list(map(asset_column, MODALITIES))
+    columns = list(map(asset_column, PRESENT))
     assert samples.presence.equal(torch.tensor(table[columns].notna().to_numpy()))
 
 
 def test_modality_without_assets_is_missing(samples, table):
     assets = make_assets(ASSETS)
     del assets["audio"]
-    rows = asset_rows(table, assets, MODALITIES)
+    rows = asset_rows(table, assets, PRESENT)
     part = Samples(rows, {})
     assert (part.rows["audio"] == -1).all() and len(part) == 40
     assert part.presence[:, :2].equal(samples.presence[:, :2])
@@ -46,13 +45,13 @@ def test_index_selects_rows_and_targets(samples):
     index = torch.tensor([3, 5, 5, 8])
     part = samples[index]
     assert len(part) == 4 and part.targets["number"].equal(index)
-    assert all(part.rows[m].equal(samples.rows[m][index]) for m in MODALITIES)
+    assert all(part.rows[m].equal(samples.rows[m][index]) for m in PRESENT)
 
 
 def test_compact_keeps_the_asset_of_each_sample(samples):
     for part in (samples, samples[torch.tensor([3, 5, 5, 8])], samples[torch.tensor([0])[:0]]):
         distinct, compact = part.compact()
-        for m in MODALITIES:
+        for m in PRESENT:
             rows, known = compact.rows[m], distinct.get(m, torch.zeros(1))
             back = torch.where(rows >= 0, known[rows.clamp(min=0)], -1)
             assert back.equal(part.rows[m])
@@ -73,5 +72,5 @@ def test_keep_only_takes_away(samples):
     kept = torch.rand(len(samples), 3) < 0.5
     part = samples.keep(kept)
     assert part.presence.equal(samples.presence & kept)
-    for place, m in enumerate(MODALITIES):
+    for place, m in enumerate(PRESENT):
         assert part.rows[m][kept[:, place]].equal(samples.rows[m][kept[:, place]])

@@ -39,6 +39,7 @@ def samples(**changes) -> pd.DataFrame:
         "image_id": [IMAGE, None],
         "text_id": [None, content_id(b"text")],
         "audio_id": [None, None],
+        "tabular_id": [None, content_id(b'{"age": "3"}')],
         "answer": ["yes", None],
     }
     return pd.DataFrame(columns | changes, dtype="str")

@@ -30,6 +30,7 @@ SAMPLES = pd.DataFrame(
         "image_id": ["A", "A", "A", "B"],
         "text_id": ["t", "t", "u", "t"],
         "audio_id": [None] * 4,
+        "tabular_id": [None] * 4,
         "accent": ["us", "us", "uk", None],
     },
     dtype="str",

@@ -16,6 +16,7 @@ from components.tasks.metrics import PREDICTIONS
 from tests.support.tiny_model import (
     CLASSES,
     EVERY_TASK,
+    PRESENT,
     TASKS,
     ids_of,
     label_every_task,
@@ -47,14 +48,14 @@ def predictions(model, table):
 
 def modalities_of(row) -> list[str]:
     """Return the modalities that a sample has."""
-    return [m for m in MODALITIES if pd.notna(getattr(row, asset_column(m)))]
+    return [m for m in PRESENT if pd.notna(getattr(row, asset_column(m)))]
 
 
 def test_subsets_start_small_and_end_with_all():
-    found = list(subsets(MODALITIES))
+    found = list(subsets(PRESENT))
     assert len(found) == len(set(found)) == 7
     assert [len(s) for s in found] == [1, 1, 1, 2, 2, 2, 3]
-    assert found[-1] == MODALITIES
+    assert found[-1] == PRESENT
     assert list(subsets(("text", "audio"))) == [("text",), ("audio",), ("text", "audio")]
 
 
@@ -62,7 +63,7 @@ def test_every_decidable_prediction_is_made_once(predictions, table):
     expected = set()
     for row in table.itertuples():
         present = set(modalities_of(row))
-        for subset in subsets(MODALITIES):
+        for subset in subsets(PRESENT):
             for task, options in TASKS.items():
                 sufficient = options.sufficient_modalities
                 decided = not sufficient or set(sufficient) & set(subset)
@@ -90,7 +91,7 @@ def test_prediction_equals_that_of_the_sample_alone(model, predictions, table):
         for m in row.subset.split("+"):
             place = ids_of(m, ASSETS).index(samples.loc[row.sample_id, asset_column(m)])
             given[m] = {name: value[place : place + 1] for name, value in inputs[m].items()}
-        rows = {m: torch.tensor([0 if m in given else -1]) for m in MODALITIES}
+        rows = {m: torch.tensor([0 if m in given else -1]) for m in PRESENT}
         with torch.no_grad():
             probabilities = model(model.encode(given), rows)[row.task].softmax(1)[0]
         assert CLASSES[row.task][int(probabilities.argmax())] == row.prediction

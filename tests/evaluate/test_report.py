@@ -13,6 +13,7 @@ from components.evaluate.measure import CEILING, figures, metrics_by_task, retri
 from components.evaluate.report import TEMPLATE, Results, context, draw, mistakes, write_report
 from components.evaluate.settings import PromptSettings
 from components.evaluate.zero_shot import ACCURACY, MAJORITY
+from components.modalities.registry import MODALITIES
 from components.tasks.classification.metrics import ClassificationMetrics
 from components.tasks.classification.plot import plot as plot_confusion
 from components.tasks.classification.settings import ClassificationSettings
@@ -208,7 +209,7 @@ OF_EVERY_KIND = pd.DataFrame(
 SAMPLES = pd.DataFrame(
     {
         "sample_id": ["1", "2"],
-        **{f"{m}_id": [f"{m} 1", f"{m} 2"] for m in ("image", "text", "audio")},
+        **{f"{m}_id": [f"{m} 1", f"{m} 2"] for m in MODALITIES},
         "place": ["hill", "sea"],
     },
     dtype="str",

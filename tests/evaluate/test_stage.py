@@ -22,10 +22,11 @@ from components.stage.arguments import option_name
 from components.tasks.metrics import PREDICTIONS
 from components.tasks.retrieval.metrics import RANKS
 from components.tasks.retrieval.settings import RetrievalSettings
-from components.training.logs import HISTORY, STEPS
+from components.training.tables import HISTORY, STEPS
 from tests.support.params import small_params, write_params
 from tests.support.tiny_model import (
     EVERY_TASK,
+    PRESENT,
     ids_of,
     label_every_task,
     make_assets,
@@ -45,7 +46,7 @@ def embeddings_of(model) -> dict[str, Tensor]:
     """Return the embeddings of all assets, as the align stage would write them."""
     assets = make_assets(ASSETS, model)
     with torch.no_grad():
-        return {m: model.projections.embed(m, assets[m].tensors["pooled"]) for m in MODALITIES}
+        return {m: model.projections.embed(m, assets[m].tensors["pooled"]) for m in PRESENT}
 
 
 def write_inputs(folder: Path) -> None:
@@ -71,7 +72,7 @@ def write_inputs(folder: Path) -> None:
     write_json(folder / "retrieval", {"recall_at_1": {}, "recall_at_5": {}})
     ranks = {"task": "find", "asset_id": ids_of("text", ASSETS), "rank": [1] * 4 + [6] * 6}
     write_table(folder / "ranks", pd.DataFrame(ranks).assign(targets=ASSETS), RANKS)
-    for m in MODALITIES:
+    for m in PRESENT:
         write_assets(folder / "tensors" / m, folder / "media" / m, m, make_inputs(ASSETS)[m])
 
 
@@ -120,13 +121,13 @@ def test_every_task_has_a_primary_metric(metrics):
 
 def test_prompts_classify_every_modality(folder, metrics):
     samples = read_samples(folder / "samples", MODALITIES)
-    for m in MODALITIES:
+    for m in PRESENT:
         given = samples[asset_column(m)].notna()
         answers = samples.loc[(samples["split"] == "test") & given, "answer"]
         majority = answers.value_counts(normalize=True).max()
         assert metrics[MAJORITY]["answer"][m] == pytest.approx(majority)
     assert set(metrics[ACCURACY.name]) == {"answer"}
-    assert list(metrics[ACCURACY.name]["answer"]) == list(MODALITIES)
+    assert list(metrics[ACCURACY.name]["answer"]) == list(PRESENT)
 
 
 def test_report_and_plots_show_every_task(folder):
@@ -134,7 +135,7 @@ def test_report_and_plots_show_every_task(folder):
     for task in (*EVERY_TASK, "find"):
         assert f"<td>{task}</td>" in page
     assert "<h2>Zero-shot classification by prompts</h2>" in page
-    assert page.count("<td>it is {}; {}!</td>") == len(MODALITIES)
+    assert page.count("<td>it is {}; {}!</td>") == len(PRESENT)
     assert {path.stem for path in (folder / "plots").iterdir()} == {
         *("accuracy_by_modalities", "history_train", "steps_train", "confusion_answer"),
         *("precision_tags", "predicted_size", "answers_reply", "rouge_caption", "ranks_find"),

@@ -40,7 +40,7 @@ from components.tasks.regression.settings import RegressionSettings
 from components.tasks.vqa.settings import VqaSettings
 from components.train.settings import TrainStageSettings
 from components.training.checkpoint import Checkpoint
-from components.training.logs import HISTORY
+from components.training.tables import HISTORY
 from tests.support.params import small_settings
 from tests.support.tiny_model import (
     CLASSES,

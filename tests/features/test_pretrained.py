@@ -1,5 +1,6 @@
 """Weights from a file are taken as they are, or the file is refused."""
 
+import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from components.common.errors import InputError
+from components.common.files import write_json
 from components.common.hashing import content_id
 from components.data import shards
 from components.data.shards import Asset, MediaWriter
@@ -18,10 +20,12 @@ from components.features import __main__ as features
 from components.features.pretrained import load_weights
 from components.layers.features import Encoder
 from components.modalities.registry import MODALITIES, encoders_of
+from components.modalities.tabular.decoding import decode
+from components.modalities.tabular.processing import describe
 from components.modalities.text.processing import train_tokenizer
 from components.preprocess import __main__ as preprocess
 from components.train.settings import TrainStageSettings
-from components.training.logs import HISTORY
+from components.training.tables import HISTORY
 from tests.support.media import png, wav
 from tests.support.params import small_settings
 
@@ -30,9 +34,11 @@ CONTENTS = {
     "image": lambda seed: png(seed, size=(20, 30)),
     "text": lambda seed: f"is shape {seed} red?".encode(),
     "audio": wav,
+    "tabular": lambda seed: json.dumps({"age": str(seed), "breed": f"breed {seed % 2}"}).encode(),
 }
 NAMED = {
     "preprocess.text.tokenizer": "tokenizer.json",
+    "preprocess.tabular.columns": "columns.json",
     **{f"features.{m}.pretrained": "mine.safetensors" for m in MODALITIES},
 }
 COUNT = 14
@@ -50,7 +56,7 @@ def build(m: str) -> Encoder:
 
 @pytest.fixture(scope="module")
 def pretrained(tmp_path_factory) -> Path:
-    """Return a folder with an encoder of each modality and a tokenizer."""
+    """Return a folder with an encoder of each modality, a tokenizer and columns."""
     folder = tmp_path_factory.mktemp("given") / "pretrained"
     torch.manual_seed(0)
     for m in MODALITIES:
@@ -59,6 +65,9 @@ def pretrained(tmp_path_factory) -> Path:
     texts = (CONTENTS["text"](seed).decode() for seed in range(COUNT))
     tokenizer = train_tokenizer(texts, SETTINGS.preprocess["text"].vocab_size)
     tokenizer.save(str(folder / "text/tokenizer.json"))
+    rows = (decode(CONTENTS["tabular"](seed)) for seed in range(COUNT))
+    columns = [column.to_json() for column in describe(rows, SETTINGS.preprocess["tabular"])]
+    write_json(folder / "tabular/columns.json", columns)
     return folder
 
 

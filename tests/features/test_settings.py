@@ -41,11 +41,13 @@ def test_odd_name_is_refused(key, value, expected):
         ("features.text.width", 30, ".width: input should be a multiple of 4, found 30"),
         ("features.text.heads", 5, ": heads (5) must divide width (64)"),
         ("features.audio.heads", 5, ": heads (5) must divide width (64)"),
+        ("features.tabular.heads", 5, ": heads (5) must divide width (64)"),
         ("features.image.dropout", 1.0, ".dropout: input should be less than 1, found 1.0"),
         ("preprocess.image.size", 40, ".size: input should be a multiple of 16, found 40"),
         ("preprocess.text.vocab_size", 256, ".vocab_size: input should be greater than or equal"),
         ("preprocess.audio.hop_length", 2048, ": hop_length (2048) must not exceed n_fft (1024)"),
         ("preprocess.audio.sample_rate", 0, ".sample_rate: input should be greater than or equal"),
+        ("preprocess.tabular.knots", 1, ".knots: input should be greater than or equal to 2"),
     ],
 )
 def test_wrong_value_is_named_with_its_key(key, value, expected):
@@ -76,13 +78,15 @@ def test_weights_and_tokenizer_may_be_named(tokenizer):
     for m in MODALITIES:
         changes = {f"features.{m}.pretrained": f"{m}.safetensors"}
         changes["preprocess.text.tokenizer"] = tokenizer
+        changes["preprocess.tabular.columns"] = "columns.json"
         assert settings_problems(settings_for(m), changes) == []
 
 
-def test_text_weights_need_their_tokenizer():
-    changes = {"features.text.pretrained": "a.safetensors"}
-    (line,) = settings_problems(settings_for("text"), changes)
-    assert line.startswith("features.text.pretrained needs preprocess.text.tokenizer: name the one")
+@pytest.mark.parametrize(("m", "needed"), [("text", "tokenizer"), ("tabular", "columns")])
+def test_weights_need_what_they_were_trained_with(m, needed):
+    changes = {f"features.{m}.pretrained": "a.safetensors"}
+    (line,) = settings_problems(settings_for(m), changes)
+    assert line.startswith(f"features.{m}.pretrained needs preprocess.{m}.{needed}: name the ")
 
 
 def test_pretrained_text_encoder_takes_no_tokenizer():

@@ -102,7 +102,8 @@ def test_only_lines_of_edited_keys_change(params):
     before, after = TEXT.splitlines(), params.read_text().splitlines()
     lost = [line for line in before if line not in after]
     new = [line for line in after if line not in before]
-    assert new == ["train: {epochs: 14, device: cuda}", "  minimum: null", "seed: 7"]
+    train = "train: {epochs: 10, learning_rate: 0.005, device: cuda}"
+    assert new == [train, "  minimum: null", "seed: 7"]
     assert [line.split(":")[0].strip() for line in lost[:2]] == ["train", "minimum"]
     inside = lost[2:]  # of the gate that is no more
     assert len(inside) > 3 and all(line.startswith("    ") for line in inside)
@@ -143,7 +144,7 @@ def test_mistake_is_explained_and_changes_nothing(params, values, message):
 
 
 def test_mistake_in_the_file_is_explained_first(params):
-    params.write_text(TEXT.replace("epochs: 14", "epocs: 14"))
+    params.write_text(TEXT.replace("epochs: 10", "epocs: 10"))
     with pytest.raises(InputError, match="train.epocs: unknown key. Did you mean 'epochs'?"):
         edit(params, {"train.epochs": 3})
 

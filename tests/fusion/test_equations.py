@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from components.layers.features import Features
-from components.modalities.registry import MODALITIES
 from tests.fusion.features import (
     SIZE,
     SUBSETS,
@@ -18,7 +17,7 @@ from tests.fusion.features import (
     mixed_rows,
 )
 from tests.support import equations
-from tests.support.tiny_model import FUSION_OPTIONS
+from tests.support.tiny_model import FUSION_OPTIONS, PRESENT
 
 
 def dot(weights: list[float], values: list[float]) -> float:
@@ -34,7 +33,7 @@ def affine(layer: torch.nn.Linear, values: list[float]) -> list[float]:
 
 def pooled_of(features, rows, n: int) -> dict[str, list[float]]:
     """Return the pooled features of the modalities that sample `n` has."""
-    return {m: features[m].pooled[rows[m][n]].tolist() for m in MODALITIES if rows[m][n] >= 0}
+    return {m: features[m].pooled[rows[m][n]].tolist() for m in PRESENT if rows[m][n] >= 0}
 
 
 def test_bilinear_pooling():
@@ -43,7 +42,7 @@ def test_bilinear_pooling():
     tokens = fusion(features, rows).tokens.tolist()
     for n in range(SIZE):
         pooled = pooled_of(features, rows, n)
-        for place, (a, b) in enumerate(combinations(MODALITIES, 2), start=len(MODALITIES)):
+        for place, (a, b) in enumerate(combinations(PRESENT, 2), start=len(PRESENT)):
             x = affine(fusion.left[f"{a}_{b}"], pooled[a])
             y = affine(fusion.right[f"{a}_{b}"], pooled[b])
             joint = [math.tanh(u) * math.tanh(v) for u, v in zip(x, y, strict=True)]
@@ -61,7 +60,7 @@ def test_gated_units():
         values = {m: affine(fusion.values[m], x) for m, x in pooled.items()}
         for d in range(WIDTH):
             gates = {}
-            for place, m in enumerate(MODALITIES):
+            for place, m in enumerate(PRESENT):
                 if m in pooled:
                     terms = (scores[other][place * WIDTH + d] for other in pooled)
                     gates[m] = math.exp(sum(terms) + fusion.gate[place, d].item())
@@ -87,12 +86,12 @@ def test_low_rank_tensor_equals_the_outer_product():
     whole = torch.zeros(WIDTH, *3 * [WIDTH + 1])
     factors = {m: torch.cat([f.weight, f.bias[:, None]], 1) for m, f in fusion.factors.items()}
     for r in range(FUSION_OPTIONS["tensor"]["rank"]):
-        vectors = fusion.out.weight[:, r], *(factors[m][r] for m in MODALITIES)
+        vectors = fusion.out.weight[:, r], *(factors[m][r] for m in PRESENT)
         whole += torch.einsum("d,i,j,k->dijk", *vectors)
     tokens = fusion(features, rows).tokens
     for n in range(len(SUBSETS)):
         pooled = pooled_of(features, rows, n)
-        x, y, z = (torch.tensor([*pooled.get(m, [0.0] * WIDTH), 1.0]) for m in MODALITIES)
+        x, y, z = (torch.tensor([*pooled.get(m, [0.0] * WIDTH), 1.0]) for m in PRESENT)
         outer = x[:, None, None] * y[None, :, None] * z
         expected = (whole * outer).sum((1, 2, 3)) + fusion.out.bias
         torch.testing.assert_close(tokens[n, 0], expected, atol=1e-5, rtol=1e-5)
@@ -156,7 +155,7 @@ def test_bottlenecks(norm):
 def test_cross_attention_is_the_mean_over_the_queries():
     fusion, features, rows = make_fusion("attention"), make_features(0), make_rows()
     fused = fusion(features, rows)
-    for place, (a, b) in enumerate(permutations(MODALITIES, 2), start=len(MODALITIES)):
+    for place, (a, b) in enumerate(permutations(PRESENT, 2), start=len(PRESENT)):
         for n in range(SIZE):
             q = embedded(fusion, a, features[a][rows[a][n]])  # without padding
             k = embedded(fusion, b, features[b][rows[b][n]])

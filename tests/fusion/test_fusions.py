@@ -9,10 +9,9 @@ from components.fusion.bottleneck import BottleneckSettings
 from components.fusion.fusion import gather
 from components.fusion.registry import FUSIONS
 from components.layers.features import Features
-from components.modalities.registry import MODALITIES
 from components.model.multimodal import MultimodalModel
 from tests.fusion.features import SIZE, SUBSETS, make_features, make_fusion, make_rows, mixed_rows
-from tests.support.tiny_model import make_model
+from tests.support.tiny_model import PRESENT, make_model
 
 EVERY_SUBSET = pytest.mark.parametrize("subset", SUBSETS, ids="+".join)
 
@@ -62,7 +61,7 @@ def test_missing_modality_changes_no_bit(model, subset):
     features, other = make_features(0), make_features(1, scale=100.0)
     rows = make_rows(subset)
     expected = logits(model, features, rows)
-    changed = {m: features[m] if m in subset else other[m] for m in MODALITIES}
+    changed = {m: features[m] if m in subset else other[m] for m in PRESENT}
     assert logits(model, changed, rows).equal(expected)
 
 
@@ -101,9 +100,9 @@ def test_batched_equals_alone(model):
 
 def test_shared_asset_equals_copies(model):
     features = make_features(0)
-    shared = {m: torch.tensor([1, 1, 2]) for m in MODALITIES}
-    copies = {m: features[m][torch.tensor([1, 1, 2])] for m in MODALITIES}
-    own = {m: torch.arange(3) for m in MODALITIES}
+    shared = {m: torch.tensor([1, 1, 2]) for m in PRESENT}
+    copies = {m: features[m][torch.tensor([1, 1, 2])] for m in PRESENT}
+    own = {m: torch.arange(3) for m in PRESENT}
     torch.testing.assert_close(logits(model, features, shared), logits(model, copies, own))
 
 

@@ -25,6 +25,7 @@ OUTPUTS = {
     "scratch": "scratch",
 }
 TASK = {"kind": "classification", "column": "answer"}
+TABULAR = b'{"age": "3"}'
 GENERATION = {"kind": "generation", "column": "text", "vocab_size": 260, "max_tokens": 9}
 
 
@@ -35,7 +36,7 @@ def file(key: str, content: bytes) -> Media:
 
 def row(row_id: str, split="train", answer="yes", columns=None, **media: bytes | None) -> Record:
     """Return a record with all modalities, all usable, unless `media` says otherwise."""
-    contents = {"image": png(), "text": b"is it red?", "audio": wav(), **media}
+    contents = {"image": png(), "text": b"is it red?", "audio": wav(), "tabular": TABULAR, **media}
     files = {m: file(f"{m} {content_id(c)}", c) for m, c in contents.items() if c is not None}
     return Record(row_id, split, files, {"answer": answer, "voice": "v", **(columns or {})})
 

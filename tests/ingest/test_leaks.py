@@ -1,4 +1,4 @@
-"""Equal images or sounds in several splits are leaks; equal texts are not."""
+"""Equal images or sounds in several splits are leaks; equal texts and rows of a table are not."""
 
 from pathlib import Path
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from components.common.files import read_json
 from components.ingest.records import BadRow, Media
+from components.modalities.registry import MODALITIES
 from tests.ingest.stage_rows import good, quarantine, reasons, row, samples
 from tests.support.media import png, wav
 
@@ -18,6 +19,8 @@ BROKEN = {  # name of the row → modality, file, reason
     "Latin-1": ("text", "é".encode("latin-1"), "text_not_utf8"),
     "broken WAV": ("audio", b"RIFF" + wav(1)[20:200], "audio_undecodable"),
     "WAV with NaN": ("audio", wav(NAN, subtype="FLOAT"), "audio_not_finite"),
+    "list as cell": ("tabular", b'{"age": [3]}', "tabular_malformed"),
+    "no cell": ("tabular", b'{"age": "", "breed": "n/a"}', "tabular_empty"),
 }
 
 
@@ -25,7 +28,7 @@ def test_every_row_is_in_one_place(ingest):
     rows = good(3) + [row(name, **{m: content}) for name, (m, content, _) in BROKEN.items()]
     rows += [row("missing", image=None), row("unreadable")]
     rows[-1].media["image"] = Media("cat.png", MISSING.read_bytes)
-    nothing = row("nothing", image=None, text=None, audio=None)
+    nothing = row("nothing", **dict.fromkeys(MODALITIES))
     rows += [BadRow("line 7", "x", "row_unreadable", "not JSON"), nothing]
     assert ingest(rows) == 0
     expected = {name: reason for name, (_, _, reason) in BROKEN.items()}
@@ -47,8 +50,8 @@ def test_report_adds_up(ingest):
     assert sorted(found) == sorted(record.row_id for record in rows)
     report = read_json(Path("report.json"))
     assert report["samples"] == {"train": 8, "validation": 0, "test": 1}
-    assert report["assets"]["train"] == {"image": 1, "text": 1, "audio": 1}
-    assert report["assets"]["test"] == {"image": 0, "text": 1, "audio": 0}
+    assert report["assets"]["train"] == {"image": 1, "text": 1, "audio": 1, "tabular": 1}
+    assert report["assets"]["test"] == {"image": 0, "text": 1, "audio": 0, "tabular": 1}
     assert report["quarantine"] == {"image_undecodable": 1, "label_unknown": 1}
     assert report["classes"]["answer"]["train"] == {"no": 4, "yes": 4}
     assert report["leaks"] == {"image": 0, "audio": 0}
@@ -62,7 +65,10 @@ def test_scratch_of_killed_run_is_replaced(ingest):
 
 
 def test_outputs_do_not_depend_on_workers(ingest):
-    rows = [row(str(n), answer=str(n % 2), image=png(n), audio=wav(n)) for n in range(150)]
+    rows = [
+        row(str(n), answer=str(n % 2), image=png(n), audio=wav(n), tabular=b'{"age": %d}' % n)
+        for n in range(150)
+    ]
     assert ingest(rows, workers=1) == 0
     serial = outputs()
     assert ingest(rows, workers=4) == 0

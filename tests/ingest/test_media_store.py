@@ -9,7 +9,7 @@ from components.data.shards import read_index, read_media
 from components.data.tables import read_table
 from components.ingest.media_store import ASSETS
 from components.ingest.records import Media
-from tests.ingest.stage_rows import asset_ids, file, good, quarantine, row, samples
+from tests.ingest.stage_rows import TABULAR, asset_ids, file, good, quarantine, row, samples
 from tests.support.media import png, wav
 
 
@@ -52,10 +52,11 @@ def test_table_of_assets_has_facts_of_first_file(ingest):
     copy.media["image"] = file("a copy of the file", png())
     assert ingest([row("a"), copy, row("silent", audio=None, text="☃".encode())]) == 0
     table = read_table(Path("assets.parquet"), ASSETS)
-    assert list(table["modality"]) == ["image", "text", "audio", "text"]
-    image, text, audio, snowman = table.to_dict("records")
+    assert list(table["modality"]) == ["image", "text", "audio", "tabular", "text"]
+    image, text, audio, cells, snowman = table.to_dict("records")
     assert image["file"] == f"image {content_id(png())}"
     assert (image["width"], image["height"], image["bytes"]) == (20, 14, len(png()))
     assert (audio["seconds"], audio["rate"], audio["bytes"]) == (0.5, 8000, len(wav()))
     assert (text["characters"], snowman["characters"], snowman["bytes"]) == (10, 1, 3)
-    assert table["width"].isna().tolist() == [False, True, True, True]
+    assert (cells["file"], cells["cells"]) == (f"tabular {content_id(TABULAR)}", 1)
+    assert table["width"].isna().tolist() == [False, True, True, True, True]

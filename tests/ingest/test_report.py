@@ -11,7 +11,9 @@ from tests.support.media import png
 
 
 def test_report_shows_sizes_duplicates_and_samples(ingest):
-    rows = [*good(8), row("<b>odd</b>", image=png(3, size=(40, 30)), text=b"<i>what?</i>")]
+    odd = {"image": png(3, size=(40, 30)), "text": b"<i>what?</i>"}
+    odd["tabular"] = b'{"age": 4, "breed": "<u>tabby</u>"}'
+    rows = [*good(8), row("<b>odd</b>", **odd)]
     copy = row("copy")
     copy.media["image"] = file("a copy of the file", png())
     rows += [
@@ -24,9 +26,11 @@ def test_report_shows_sizes_duplicates_and_samples(ingest):
     assert report["media"]["image"]["width"] == {"least": 20.0, "median": 30.0, "most": 40.0}
     seconds = report["media"]["audio"]["seconds"]
     assert seconds["least"] == seconds["most"] == 0.5
-    assert report["duplicates"] == {"image": 1, "text": 0, "audio": 0}
+    assert report["media"]["tabular"]["cells"] == {"least": 1.0, "median": 1.5, "most": 2.0}
+    assert report["duplicates"] == {"image": 1, "text": 0, "audio": 0, "tabular": 0}
     page = Path("page.html").read_text()
     assert "&lt;i&gt;what?&lt;/i&gt;" in page and "<i>" not in page and "<b>odd" not in page
+    assert "age: 4, breed: &lt;u&gt;tabby&lt;/u&gt;" in page and "<u>" not in page
     assert "☃" in page and "image_undecodable" in page
     assert "http" not in page and "<script" not in page
     plots = {path.name for path in Path("plots").iterdir()}

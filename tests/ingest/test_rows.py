@@ -22,9 +22,10 @@ def test_row_with_two_bad_files_names_both(ingest):
 
 def test_missing_modality_is_null(ingest):
     assert ingest([row("a", image=None), row("b", text=None, audio=None, answer="no")]) == 0
-    assert samples()[["image_id", "text_id", "audio_id"]].isna().to_numpy().tolist() == [
-        [True, False, False],
-        [False, True, True],
+    columns = ["image_id", "text_id", "audio_id", "tabular_id"]
+    assert samples()[columns].isna().to_numpy().tolist() == [
+        [True, False, False, False],
+        [False, True, True, False],
     ]
 
 

@@ -4,11 +4,11 @@ import torch
 
 from components.layers.features import Features
 from components.layers.projection import Projections
-from components.modalities.registry import MODALITIES
+from tests.support.tiny_model import PRESENT
 
 
 def test_embeddings_have_length_one_and_tokens_keep_their_mask():
-    widths = dict(zip(MODALITIES, (6, 4, 8), strict=True))
+    widths = dict(zip(PRESENT, (6, 4, 8), strict=True))
     projections = Projections(widths, 5)
     for m, width in widths.items():
         features = Features(torch.randn(3, 2, width), torch.rand(3, 2) < 0.5, torch.randn(3, width))

@@ -11,8 +11,8 @@ from components.modalities.registry import (
     corruptions_of,
     encoder_training_of,
     encoders_of,
-    inline_modalities,
     inspection_of,
+    language_modalities,
     modality,
     processing_of,
     transcripts_of,
@@ -53,8 +53,8 @@ def test_optional_parts_may_be_absent():
     assert not has_part(PACKAGE, "image", "transcripts")
 
 
-def test_inline_modalities_are_texts():
-    assert inline_modalities() == ("text",)
+def test_language_modalities_are_texts():
+    assert language_modalities() == ("text",)
 
 
 def test_unknown_modality_suggests_nearest():

@@ -7,7 +7,6 @@ import torch
 
 from components.common.errors import InputError
 from components.fusion.registry import FUSIONS
-from components.modalities.registry import MODALITIES
 from components.model.folder import (
     CONFIG,
     PROCESSORS,
@@ -16,7 +15,7 @@ from components.model.folder import (
     load_processor_states,
     save_model,
 )
-from tests.support.tiny_model import make_inputs, make_model, make_processors
+from tests.support.tiny_model import PRESENT, make_inputs, make_model, make_processors
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def test_loaded_equals_saved(tmp_path, fusion):
     state = loaded.state_dict()
     assert state.keys() == model.state_dict().keys()
     assert all(value.equal(state[name]) for name, value in model.state_dict().items())
-    rows = {m: torch.arange(4) for m in MODALITIES}
+    rows = {m: torch.arange(4) for m in PRESENT}
     expected = model(model.encode(make_inputs(4)), rows)
     found = loaded(loaded.encode(make_inputs(4)), rows)
     assert all(found[task].equal(expected[task]) for task in expected)
@@ -52,7 +51,7 @@ def test_equal_models_have_equal_bytes(tmp_path):
 
 
 def test_folder_holds_safetensors_and_json_only(folder):
-    processors = [f"{PROCESSORS}/{m}.json" for m in MODALITIES]
+    processors = [f"{PROCESSORS}/{m}.json" for m in PRESENT]
     names = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
     assert names == {WEIGHTS, CONFIG, *processors}
     for name in (CONFIG, *processors):

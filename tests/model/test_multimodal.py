@@ -4,13 +4,12 @@ import pytest
 import torch
 
 from components.fusion.registry import FUSIONS
-from components.modalities.registry import MODALITIES
 from components.model.multimodal import MultimodalModel
 from components.tasks.classification.head import Classification
 from components.tasks.generation.head import Generation
 from components.tasks.regression.head import Regression
 from tests.fusion.features import ASSETS, SIZE, SUBSETS, make_features, make_rows, mixed_rows
-from tests.support.tiny_model import make_inputs, make_model
+from tests.support.tiny_model import PRESENT, make_inputs, make_model
 
 
 @pytest.fixture(params=FUSIONS)
@@ -34,7 +33,7 @@ def test_gradients_reach_every_weight(model):
     sum((values**2).sum() for values in logits.values()).backward()
     idle = [n for n, p in model.named_parameters() if p.grad is None or not p.grad.abs().any()]
     parts = ("tokens", "pooled")  # a fusion may read one of them
-    excused = tuple(f"projections.{m}.{part}" for m in MODALITIES for part in parts)
+    excused = tuple(f"projections.{m}.{part}" for m in PRESENT for part in parts)
     assert [name for name in idle if not name.startswith(excused)] == []
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
@@ -56,7 +55,7 @@ def test_late_fusion_averages_predictions_of_single_modalities():
     for n, subset in enumerate(SUBSETS):
         alone = [model({m: features[m]}, only(m, rows[m][n])) for m in subset]
         for task, found in together.items():
-            sufficient = model.config.tasks[task].sufficient_modalities or MODALITIES
+            sufficient = model.config.tasks[task].sufficient_modalities or PRESENT
             voters = [m for m in subset if m in sufficient] or subset
             logits = [alone[subset.index(m)][task][0] for m in voters]
             match model.tasks[task]:
@@ -73,4 +72,4 @@ def test_late_fusion_averages_predictions_of_single_modalities():
 
 def only(modality: str, row: torch.Tensor) -> dict[str, torch.Tensor]:
     """Return the rows of a sample that has one modality."""
-    return {m: row[None] if m == modality else torch.tensor([-1]) for m in MODALITIES}
+    return {m: row[None] if m == modality else torch.tensor([-1]) for m in PRESENT}

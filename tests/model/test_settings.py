@@ -6,13 +6,12 @@ import pytest
 import torch
 
 from components.fusion.registry import FUSIONS
-from components.modalities.registry import MODALITIES
 from components.model.config import model_config
 from components.model.multimodal import MultimodalModel
 from components.model.settings import SIZES, ModelSettings
 from components.train.settings import TrainStageSettings
 from tests.support.params import change, settings_problems, shipped
-from tests.support.tiny_model import TASKS, VOCABULARY
+from tests.support.tiny_model import PRESENT, TASKS, VOCABULARY
 
 
 def weights(size: str) -> int:
@@ -20,7 +19,7 @@ def weights(size: str) -> int:
     params = change(shipped(), {"model.size": size})
     settings = TrainStageSettings.model_validate(params)
     config = model_config(
-        modalities=MODALITIES,
+        modalities=PRESENT,
         inputs=settings.preprocess,
         encoders=settings.features,
         embed_dim=params["align"]["embed_dim"],

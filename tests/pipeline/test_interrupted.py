@@ -9,9 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
-from components.modalities.registry import MODALITIES
 from tests.support.clone import Clone, kill_group, wait_until
 from tests.support.stages import STAGES, Row
+from tests.support.tiny_model import PRESENT
 
 # Runs a stage with a checkpoint after every step, as if its steps took long.
 CHECKPOINTING = """
@@ -84,7 +84,7 @@ def warm_started(done, tmp_path_factory) -> Clone:
     clone = done.copy(tmp_path_factory.mktemp("warm") / "clone")
     exported = yaml.safe_load(clone.run("components.train.export_pretrained", "--name", "exported"))
     changes = {
-        **{f"features.{m}.{k}": v for m in MODALITIES for k, v in exported["features"][m].items()},
+        **{f"features.{m}.{k}": v for m in PRESENT for k, v in exported["features"][m].items()},
         **{f"preprocess.text.{k}": v for k, v in exported["preprocess"]["text"].items()},
         **{f"train.{k}": v for k, v in exported["train"].items()},
     }
@@ -95,7 +95,7 @@ def warm_started(done, tmp_path_factory) -> Clone:
 
 
 def test_warm_start_keeps_encoders_and_changes_model(done, warm_started):
-    for name in (f"models/encoders/{m}.safetensors" for m in MODALITIES):
+    for name in (f"models/encoders/{m}.safetensors" for m in PRESENT):
         assert warm_started.read(name) == done.read(name)
     assert warm_started.read(WEIGHTS) != done.read(WEIGHTS)
 

@@ -15,7 +15,7 @@ from components.data.shards import Asset, MediaWriter, read_index
 from components.data.tables import read_table, write_table
 from components.modalities.registry import MODALITIES
 from components.model.predictor import Predictor
-from components.training.logs import HISTORY
+from components.training.tables import HISTORY
 from tests.support.media import png, wav
 from tests.support.params import small_params, write_params
 from tests.support.stages import STAGES, run_by_hand
@@ -28,11 +28,12 @@ FOUR_EPOCHS = {f"features.{m}.epochs": 4 for m in MODALITIES}
 
 
 def media(number: int) -> dict[str, bytes]:
-    """Return an image, a text and a sound that no other number has."""
+    """Return an asset of each modality that no other number has."""
     return {
         "image": png(number),
         "text": f"picture number {number}".encode(),
         "audio": wav(number),
+        "tabular": f'{{"age": "{number}", "breed": "tabby"}}'.encode(),
     }
 
 

@@ -11,15 +11,15 @@ import pytest
 from safetensors.torch import load_file
 
 from components.data.tables import read_table
-from components.modalities.registry import MODALITIES
 from components.model.predictor import Predictor
-from components.training.logs import HISTORY
+from components.training.tables import HISTORY
 from flows.dvc.stages import Stages
 from tests.pipeline.test_missing_modalities import AFTER_INGEST, SPLITS, write_ingested
 from tests.support import published
 from tests.support.clone import Clone
 from tests.support.media import png, wav
 from tests.support.stages import run_by_hand
+from tests.support.tiny_model import PRESENT
 
 ROW = pd.DataFrame({"image": [png(0)], "text": ["a red circle?"], "audio": [wav(0)]})
 FROZEN, FINETUNE = ("frozen",) * 3, ("finetune",) * 3
@@ -27,13 +27,13 @@ FROZEN, FINETUNE = ("frozen",) * 3, ("finetune",) * 3
 
 def encoder_settings(names: Sequence[str], modes: Sequence[str]) -> dict[str, Any]:
     """Return settings that name an encoder per modality, and its mode in joint training."""
-    encoders = {f"features.{m}.encoder": n for m, n in zip(MODALITIES, names, strict=True)}
-    return encoders | {"train.encoders": dict(zip(MODALITIES, modes, strict=True))}
+    encoders = {f"features.{m}.encoder": n for m, n in zip(PRESENT, names, strict=True)}
+    return encoders | {"train.encoders": dict(zip(PRESENT, modes, strict=True))}
 
 
 def save_encoders(folder: Path, names: Sequence[str]) -> None:
     """Save a tiny model per modality where settings may name it."""
-    for m, name in zip(MODALITIES, names, strict=True):
+    for m, name in zip(PRESENT, names, strict=True):
         published.save(folder / "pretrained" / m / name, getattr(published, name))
 
 
@@ -56,7 +56,7 @@ def run(tmp_path, monkeypatch):
 
     def run_stages(names: Sequence[str], modes: Sequence[str]) -> Predictor:
         changes = {"preprocess.audio.max_seconds": 1.0} | encoder_settings(names, modes)
-        write_ingested(tmp_path, dict.fromkeys(MODALITIES, SPLITS), **changes)
+        write_ingested(tmp_path, dict.fromkeys(PRESENT, SPLITS), **changes)
         run_by_hand(AFTER_INGEST)
         return Predictor(tmp_path / "models/synesthesia")
 
@@ -80,7 +80,7 @@ def test_models_of_transformers_predict_without_their_folders(run, tmp_path, nam
     shutil.rmtree(tmp_path / "pretrained")
     predictions = Predictor(tmp_path / "models/synesthesia")(ROW)
     assert predictions.equals(predictor(ROW)) and set(predictions["type"]) <= {"a", "b"}
-    for m in MODALITIES:
+    for m in PRESENT:
         assert history_of(tmp_path, m).empty
         assert is_unchanged(tmp_path, m) == (modes == FROZEN)
 
@@ -89,7 +89,7 @@ def test_models_of_transformers_predict_without_their_folders(run, tmp_path, nam
 def test_torchvision_and_patches_are_trained_here(run, tmp_path, modes):
     predictor = run(("mobilenet_v3_small", "transformer", "patches"), modes)
     assert set(predictor(ROW)["type"]) <= {"a", "b"}
-    for m in MODALITIES:
+    for m in PRESENT:
         assert not history_of(tmp_path, m).empty
 
 
@@ -123,7 +123,7 @@ def test_registered_model_predicts_without_folders(clone, tmp_path):
 
 
 def test_only_finetuned_encoder_changes(clone):
-    assert [is_unchanged(clone.path, m) for m in MODALITIES] == [True, False, True]
+    assert [is_unchanged(clone.path, m) for m in PRESENT] == [True, False, True]
 
 
 def test_model_folder_says_what_rebuilds_encoders(clone):

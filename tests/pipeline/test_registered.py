@@ -192,6 +192,7 @@ def test_run_has_plots_and_reports(done, recorded):
 def test_model_has_signature_and_predicts_its_example(done, loaded):
     assert loaded["inputs"] == {
         "image": ["binary", False], "text": ["string", False], "audio": ["binary", False],
+        "tabular": ["string", False],
     }  # fmt: skip
     tasks = list(small_params()["tasks"])
     assert loaded["outputs"] == [c for task in tasks for c in (task, f"{task}_confidence")]

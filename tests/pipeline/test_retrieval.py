@@ -17,7 +17,7 @@ from components.modalities.registry import MODALITIES
 from components.register.run_log import test_points as points_of_test_split
 from components.register.run_log import trainings
 from components.tasks.retrieval.metrics import RANKS
-from components.training.logs import HISTORY
+from components.training.tables import HISTORY
 from tests.support.params import small_params, write_params
 from tests.support.stages import STAGES, run_by_hand
 

@@ -28,6 +28,7 @@ CONTENTS = {
     "image": [png(seed, size=(20 + seed, 30)) for seed in range(COUNT)],
     "text": [f"is shape {seed} red?".encode() for seed in range(COUNT)],
     "audio": [wav(seed) for seed in range(COUNT)],
+    "tabular": [f'{{"age": "{seed}", "breed": "tabby"}}'.encode() for seed in range(COUNT)],
 }
 PROCESSOR = "processor.json"
 COMMIT = "0123456789" * 4
@@ -100,14 +101,22 @@ def test_new_assets_leave_earlier_shards_alone(tmp_path, m):
     assert grown == run(m, tmp_path / "media", tmp_path / "fresh")
 
 
-def test_text_that_changes_tokenizer_converts_all_again(tmp_path):
-    write_media(tmp_path / "media", CONTENTS["text"])
-    before = run("text", tmp_path / "media", tmp_path / "grown")
-    write_media(tmp_path / "media", [*CONTENTS["text"], b"zebra zebra zebra"])
-    after = run("text", tmp_path / "media", tmp_path / "grown")
+@pytest.mark.parametrize(
+    ("m", "new"), [("text", b"zebra zebra zebra"), ("tabular", b'{"age": "99"}')]
+)
+def test_asset_that_changes_processor_converts_all_again(tmp_path, m, new):
+    write_media(tmp_path / "media", CONTENTS[m])
+    before = run(m, tmp_path / "media", tmp_path / "grown")
+    write_media(tmp_path / "media", [*CONTENTS[m], new])
+    after = run(m, tmp_path / "media", tmp_path / "grown")
     assert before[PROCESSOR] != after[PROCESSOR]
     assert set(before) & set(after) == {PROCESSOR, "tensors/index.parquet"}
-    assert json.loads(after[PROCESSOR])["tokenizer"]["model"]["type"] == "BPE"
+
+
+def test_trained_tokenizer_is_byte_pair_encoding(tmp_path):
+    write_media(tmp_path / "media", CONTENTS["text"])
+    left = run("text", tmp_path / "media", tmp_path / "out")
+    assert json.loads(left[PROCESSOR])["tokenizer"]["model"]["type"] == "BPE"
 
 
 def test_pretrained_tokenizer_is_used(tmp_path):

@@ -6,7 +6,6 @@ import pytest
 from components.common.errors import InputError
 from components.common.hashing import content_id
 from components.data.shards import Asset, MediaWriter
-from components.modalities.registry import MODALITIES
 from components.model.folder import save_model
 from components.model.predictor import Predictor
 from components.register.packaged import (
@@ -17,7 +16,7 @@ from components.register.packaged import (
     signature,
 )
 from tests.support.media import png, wav
-from tests.support.tiny_model import make_model, make_processors
+from tests.support.tiny_model import PRESENT, make_model, make_processors
 
 
 def write_media(folder, contents: dict[str, list[bytes]]) -> None:
@@ -43,7 +42,7 @@ def test_input_example_has_the_most_modalities(tmp_path):
         columns=["split", "image_id", "text_id", "audio_id"],
         dtype="str",
     )
-    example = input_example(table, tmp_path, MODALITIES)
+    example = input_example(table, tmp_path, PRESENT)
     assert example.to_dict("records") == [{"image": png(1), "text": "é?"}]
 
 
@@ -70,6 +69,7 @@ def test_signature_has_all_modalities_and_the_tasks_of_the_model(predictor):
         "image": ("DataType.binary", False),
         "text": ("DataType.string", False),
         "audio": ("DataType.binary", False),
+        "tabular": ("DataType.string", False),
     }
     outputs = {column.name: str(column.type) for column in found.outputs}
     assert outputs == {

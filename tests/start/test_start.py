@@ -127,6 +127,26 @@ def test_folders_of_classes(data):
     assert found["tasks"] == {"class": {"column": "class"}}
 
 
+def test_numbers_and_categories_are_one_modality(data, capsys):
+    """But neither what identifies a row or its group nor what says the label in other words."""
+    random = np.random.default_rng(0)
+    table = pd.DataFrame({"age": random.normal(size=ROWS), "breed": ["tabby", "siamese"] * 30})
+    table["number"], table["owner"] = range(ROWS), [f"owner {row}" for row in range(ROWS)]
+    table["patient"] = [row % 7 for row in range(ROWS)]
+    table["grade"], table["label"] = [row // 20 for row in range(ROWS)], ["low", "low", "high"] * 20
+    table["verdict"] = table["label"].str.upper()
+    table.to_csv(data / "rows.csv", index=False)
+    proposal = propose(data / "rows.csv")
+    found = proposed(data / "rows.csv")
+    assert found["ingest"]["source"]["columns"] == {
+        "text": "owner",
+        "tabular": ["age", "breed", "grade"],
+    }
+    assert found["train"]["encoders"] == {"tabular": "finetune"}
+    assert "columns age, breed, grade: tabular, numbers and categories" in proposal.reasons
+    assert "column 'verdict': not used, as it says what 'label' is" in proposal.reasons
+
+
 def test_column_of_splits_and_of_groups(data):
     table = pd.DataFrame({"text": texts(), "label": [row % 2 for row in range(ROWS)]})
     table.assign(part=["train", "dev", "test"] * 20).to_csv(data / "parts.csv", index=False)

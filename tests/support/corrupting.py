@@ -1,5 +1,6 @@
 """Media that show, say and sound like something, and what corruptions make of them."""
 
+import json
 from collections.abc import Callable, Mapping
 from itertools import pairwise
 
@@ -44,10 +45,18 @@ def by_id(*contents: bytes) -> dict[str, bytes]:
     return {content_id(content): content for content in contents}
 
 
+def _row(seed: int) -> bytes:
+    """Return a row of eight numbers and two categories."""
+    numbers = np.random.default_rng(seed).uniform(1, 100, 8)
+    cells = {f"number {place}": str(number) for place, number in enumerate(numbers)}
+    return json.dumps(cells | {"colour": "red", "breed": "tabby"}).encode()
+
+
 MEDIA = {  # by modality
     "image": by_id(*map(_drawing, range(4))),
     "text": by_id(*(text.encode() for text in TEXTS)),
     "audio": by_id(*map(_voice, range(3))),
+    "tabular": by_id(*map(_row, range(6))),
 }
 
 

@@ -18,6 +18,7 @@ from components.data.shards import Asset, MediaWriter, read_media, transform
 from components.layers.features import encode
 from components.modalities.modality import Preparation
 from components.modalities.registry import MODALITIES, processing_of
+from components.modalities.tabular.processing import describe
 from components.modalities.text.processing import train_tokenizer
 from components.model.config import model_config
 from components.model.multimodal import MultimodalModel
@@ -32,6 +33,7 @@ from components.tasks.vqa.settings import VqaSettings
 from components.train.settings import TrainStageSettings
 from tests.support.params import small_params, small_settings
 
+PRESENT = ("image", "text", "audio")  # in the demo's samples
 CLASSES = {"answer": ["a", "b", "c"], "shape": ["x", "y"], "question_type": ["p", "q"]}
 VOCABULARY = {name: {"classes": classes} for name, classes in CLASSES.items()}
 TASKS: dict[str, HeadTaskSettings] = {
@@ -59,6 +61,9 @@ EVERY_TASK: dict[str, HeadTaskSettings] = {
 
 FUSION_OPTIONS = {"bilinear": {"rank": 8}, "tensor": {"rank": 8}}  # others have small defaults
 QUESTION = "what color is the circle?"
+TABULAR_ROWS = [
+    {"age": str(age), "breed": breed} for age in range(4) for breed in ("tabby", "siamese")
+]
 
 
 def fusion_settings(name: str) -> dict[str, Any]:
@@ -71,7 +76,7 @@ def make_model(
     fusion: str = "bilinear",
     fresh: bool = False,
     every: bool = False,
-    modalities: Sequence[str] = MODALITIES,
+    modalities: Sequence[str] = PRESENT,
     **changes,
 ) -> MultimodalModel:
     """Return a tiny model in evaluation mode: with fresh weights, or with all of them random.
@@ -88,7 +93,7 @@ def build_model(
     vocabulary: Mapping[str, Vocabulary],
     seed: int = 0,
     fresh: bool = False,
-    modalities: Sequence[str] = MODALITIES,
+    modalities: Sequence[str] = PRESENT,
     **changes,
 ) -> MultimodalModel:
     """Return a tiny model of any tasks, see `make_model`; `changes` are keys of params.yaml."""
@@ -117,7 +122,7 @@ def make_tasks(
     return {name: head_of(task.kind)(**vocabulary[name]) for name, task in tasks.items()}
 
 
-def make_processors(modalities: Sequence[str] = MODALITIES, text: str = QUESTION) -> dict[str, Any]:
+def make_processors(modalities: Sequence[str] = PRESENT, text: str = QUESTION) -> dict[str, Any]:
     """Return the state of each processor; the tokenizer is trained on one text."""
     return {m: json.loads(_processor_state(m, text)) for m in modalities}
 
@@ -130,6 +135,9 @@ def _processor_state(modality: str, text: str) -> str:
         tokenizer = train_tokenizer([text], inputs.vocab_size)
         tokens = json.loads(tokenizer.to_str())
         return json.dumps({"max_tokens": inputs.max_tokens, "tokenizer": tokens})
+    if modality == "tabular":
+        columns = describe(TABULAR_ROWS, inputs)
+        return json.dumps({"columns": [column.to_json() for column in columns]})
     nowhere = Path()  # neither reads a file
     encoder = settings.features[modality].encoder
     preparation = Preparation(inputs, encoder, pretrained=nowhere, media=nowhere)
@@ -139,13 +147,14 @@ def _processor_state(modality: str, text: str) -> str:
 def make_inputs(count: int, seed: int = 0) -> dict[str, dict[str, Tensor]]:
     """Return what the processors would give for `count` random assets of each modality."""
     settings: Any = small_settings(TrainStageSettings).preprocess
-    image, text, audio = (settings[m] for m in ("image", "text", "audio"))
+    image, text, audio, tabular = (settings[m] for m in MODALITIES)
     g = torch.Generator().manual_seed(seed)
     words, frames = text.max_tokens, audio.frames
     lengths = torch.randint(1, words + 1, (count,), generator=g)
     tokens = torch.randint(2, text.vocab_size, (count, words), generator=g)
     spoken = torch.randint(frames // 4, frames + 1, (count,), generator=g)
     mels = torch.randn(count, audio.n_mels, frames, generator=g)
+    cells = count, 2, 4  # of two columns
     shape = count, 3, image.size, image.size
     return {
         "image": {"pixels": torch.randint(0, 256, shape, generator=g, dtype=torch.uint8)},
@@ -156,6 +165,10 @@ def make_inputs(count: int, seed: int = 0) -> dict[str, dict[str, Tensor]]:
         "audio": {
             "mels": mels * (torch.arange(frames) < spoken[:, None])[:, None],
             "lengths": spoken,
+        },
+        "tabular": {
+            "entries": torch.randint(0, tabular.vocab_size, cells, generator=g),
+            "weights": torch.rand(cells, generator=g),
         },
     }
 
@@ -200,7 +213,8 @@ def write_assets(folder: Path, media: Path, modality: str, tensors: Mapping[str,
 def make_table(count: int, assets: int, seed: int = 0, missing: float = 0.3) -> pd.DataFrame:
     """Return random samples over so many assets per modality; some lack modalities.
 
-    Labels that one modality decides follow from its asset; answers are arbitrary.
+    All have those of `PRESENT` at most. Labels that one modality decides follow from its asset;
+    answers are arbitrary.
     """
     g = torch.Generator().manual_seed(seed)
     rows = torch.randint(0, assets, (count, 3), generator=g)
@@ -209,7 +223,8 @@ def make_table(count: int, assets: int, seed: int = 0, missing: float = 0.3) -> 
     answers = torch.randint(0, 3, (count,), generator=g).tolist()
     table: dict[str, Any] = {"sample_id": [f"{n:04d}" for n in range(count)]}
     table["split"] = ["train", "validation", "test"] * (count // 3) + ["train"] * (count % 3)
-    for place, m in enumerate(MODALITIES):
+    table |= {asset_column(m): None for m in MODALITIES}
+    for place, m in enumerate(PRESENT):
         ids = ids_of(m, assets)
         table[asset_column(m)] = [
             None if gone else ids[row]

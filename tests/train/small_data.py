@@ -10,7 +10,6 @@ from torch import Tensor
 from components.data.assets import AssetTensors
 from components.data.batches import Samples, asset_rows
 from components.data.samples import SPLITS
-from components.modalities.registry import MODALITIES
 from components.model.multimodal import MultimodalModel
 from components.tasks.settings import HeadTaskSettings
 from components.train.data import TrainingData
@@ -21,6 +20,7 @@ from components.training.run import Losses
 from tests.support.params import small_settings
 from tests.support.tiny_model import (
     EVERY_TASK,
+    PRESENT,
     TASKS,
     label_every_task,
     make_assets,
@@ -32,13 +32,13 @@ ASSETS = 20
 WIDE = {  # enough to learn by heart
     "model.size": {"width": 32, "layers": 1, "heads": 4},
     "align.embed_dim": 32,
-    **{f"features.{m}.width": 16 for m in MODALITIES},
+    **{f"features.{m}.width": 16 for m in PRESENT},
 }
 
 
-def train_settings(frozen: Sequence[str] = MODALITIES, **options) -> TrainSettings:
+def train_settings(frozen: Sequence[str] = PRESENT, **options) -> TrainSettings:
     """Return small settings `train` with other options."""
-    modes = {m: "frozen" if m in frozen else "finetune" for m in MODALITIES}
+    modes = {m: "frozen" if m in frozen else "finetune" for m in PRESENT}
     changes: dict[str, Any] = {"train.encoders": modes}
     changes |= {f"train.{name}": value for name, value in options.items()}
     return small_settings(TrainStageSettings, changes).train
@@ -48,7 +48,7 @@ def make_data(
     settings: TrainSettings | None = None,
     count: int = 60,
     missing: float = 0.3,
-    modalities: Sequence[str] = MODALITIES,
+    modalities: Sequence[str] = PRESENT,
     **model,
 ) -> TrainingData:
     """Return the data of `count` samples, a third of them per split.

@@ -9,13 +9,12 @@ import torch
 from components.common.errors import InputError
 from components.data.assets import AssetTensors
 from components.fusion.registry import FUSIONS
-from components.modalities.registry import MODALITIES
 from components.tasks.settings import HeadTaskSettings
 from components.train.data import TrainingData
 from components.train.joint_training import StepSamples, kept_modalities, validation_metric
 from components.training.loop import train
 from components.training.run import TrainingRun
-from tests.support.tiny_model import EVERY_TASK, TASKS
+from tests.support.tiny_model import EVERY_TASK, PRESENT, TASKS
 from tests.train.small_data import (
     WIDE,
     joint_training,
@@ -25,7 +24,7 @@ from tests.train.small_data import (
     train_settings,
 )
 
-FROZEN = pytest.mark.parametrize("frozen", [MODALITIES, ()], ids=["frozen", "finetune"])
+FROZEN = pytest.mark.parametrize("frozen", [PRESENT, ()], ids=["frozen", "finetune"])
 WITHOUT_IMAGE = torch.tensor([False, True, True])
 
 
@@ -117,7 +116,7 @@ def test_two_modalities_are_learnt_without_the_third(frozen):
 @pytest.mark.slow  # seconds each
 @pytest.mark.parametrize(
     ("fusion", "frozen"),
-    [*((name, MODALITIES) for name in FUSIONS), ("bilinear", ())],
+    [*((name, PRESENT) for name in FUSIONS), ("bilinear", ())],
 )
 def test_30_samples_are_learnt_by_heart(tmp_path, fusion, frozen):
     settings = train_settings(
@@ -126,7 +125,7 @@ def test_30_samples_are_learnt_by_heart(tmp_path, fusion, frozen):
         batch_size=10,
         epochs=40,
         learning_rate=0.007,
-        encoder_learning_rates=dict.fromkeys(MODALITIES, 0.007),
+        encoder_learning_rates=dict.fromkeys(PRESENT, 0.007),
         weight_decay=0.0,
     )
     data = make_data(settings, count=90, missing=0.0, fusion=fusion, fresh=True, **WIDE)
@@ -152,7 +151,7 @@ def equal_weights(tasks: Mapping[str, HeadTaskSettings]) -> dict[str, HeadTaskSe
 def random_features(data: TrainingData) -> dict[str, AssetTensors]:
     """Return features that are easily told apart, where the encoder is frozen."""
     g, assets = torch.Generator().manual_seed(0), dict(data.assets)
-    for m in filter(data.settings.is_frozen, MODALITIES):
+    for m in filter(data.settings.is_frozen, PRESENT):
         tensors = dict(data.assets[m].tensors)
         for name in ("tokens", "pooled"):
             tensors[name] = torch.randn(tensors[name].shape, generator=g)
@@ -185,7 +184,7 @@ def test_tasks_of_every_kind_are_learnt_by_heart(tmp_path):
 
 
 def test_each_encoder_has_its_learning_rate(tmp_path):
-    rates = dict(zip(MODALITIES, (0.5, 0.001, 0.0001), strict=True))
+    rates = dict(zip(PRESENT, (0.5, 0.001, 0.0001), strict=True))
     settings = train_settings(
         ("image",),
         batch_size=1000,
@@ -197,7 +196,7 @@ def test_each_encoder_has_its_learning_rate(tmp_path):
     data = make_data(settings, count=90, missing=0.0)
     before = {name: p.detach().clone() for name, p in data.model.named_parameters()}
     train(joint_training(data, tmp_path / "c"))
-    moved = dict.fromkeys([*MODALITIES, "rest"], 0.0)
+    moved = dict.fromkeys([*PRESENT, "rest"], 0.0)
     for name, parameter in data.model.named_parameters():
         part = name.split(".")[1] if name.startswith("encoders.") else "rest"
         moved[part] = max(moved[part], float((parameter.detach() - before[name]).abs().max()))

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from components.common.errors import InputError
-from components.modalities.registry import MODALITIES
 from components.model.folder import WEIGHTS, save_model
 from components.model.multimodal import MultimodalModel
 from components.train.warm_start import warm_start
 from tests.support.tiny_model import (
     EVERY_TASK,
     EVERY_VOCABULARY,
+    PRESENT,
     build_model,
     make_inputs,
     make_model,
@@ -22,7 +22,7 @@ from tests.support.tiny_model import (
 )
 from tests.train.small_data import train_settings
 
-ROWS = {m: torch.arange(6) for m in MODALITIES}
+ROWS = {m: torch.arange(6) for m in PRESENT}
 GROWN = {
     "answer": {"classes": ["a", "aa", "b", "c", "d"]},
     "tags": {"classes": ["ant", "cat", "dog", "emu"]},
@@ -37,7 +37,7 @@ def start(tmp_path):
     """Give a model the weights of another one; return the other one's folder."""
 
     def run(
-        other: MultimodalModel, model: MultimodalModel, frozen=MODALITIES, processors=None
+        other: MultimodalModel, model: MultimodalModel, frozen=PRESENT, processors=None
     ) -> Path:
         folder = tmp_path / "champion"
         save_model(folder, other, make_processors())
@@ -47,7 +47,7 @@ def start(tmp_path):
     return run
 
 
-def share_encoders(model: MultimodalModel, other: MultimodalModel, modalities=MODALITIES) -> None:
+def share_encoders(model: MultimodalModel, other: MultimodalModel, modalities=PRESENT) -> None:
     for m in modalities:
         model.encoder(m).load_state_dict(other.encoder(m).state_dict())
 

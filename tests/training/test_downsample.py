@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from components.training.downsample import TRAINED, downsample
-from components.training.logs import STEPS
+from components.training.tables import STEPS
 
 
 def table(rows: list[tuple]) -> pd.DataFrame:

@@ -2,7 +2,8 @@
 
 import torch
 
-from components.training.logs import STEPS, StepLog
+from components.training.logs import StepLog
+from components.training.tables import STEPS
 
 
 def test_values_are_those_of_their_step():

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Protocol
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pydantic import Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from components.common.errors import InputError, listed
 from components.data.samples import Split
@@ -37,21 +37,41 @@ BATCH = 64  # rows of a columnar file that are Python objects at once
 EXACT = 2**53  # whole numbers up to it are floats without loss
 
 
+def _names(columns: Any) -> Any:
+    if isinstance(columns, str):
+        return (columns,)
+    if isinstance(columns, list | tuple):
+        return columns
+    raise ValueError(f"found {columns!r}, expected the name of a column, or a list of names")
+
+
+ColumnNames = Annotated[tuple[str, ...], BeforeValidator(_names), Field(min_length=1, strict=False)]
+
+
 class ColumnSettings(SourceSettings):
     """What the columns of a source's files are: those of modalities hold texts or files."""
 
-    columns: Annotated[dict[ModalityName, str], Field(min_length=1)]
-    """Column of each modality: of texts, or of paths or bytes of files."""
+    columns: Annotated[dict[ModalityName, ColumnNames], Field(min_length=1)]
+    """Column of each modality: of texts, or of paths or bytes of files; several, as [title, body],
+    where cells hold the content itself."""
     id: str | None = None
     """Column of the ids of rows."""
     split: str | None = None
     """Column of splits."""
 
-    def mapped(self) -> dict[str, str]:
-        """Return setting → column, without settings that are left out."""
-        named = {f"columns.{m}": column for m, column in self.columns.items()}
-        others = {"id": self.id, "split": self.split}
-        return named | {key: column for key, column in others.items() if column}
+    @field_validator("columns")
+    @classmethod
+    def _files_have_one_column(cls, columns: dict[str, ColumnNames]) -> dict[str, ColumnNames]:
+        for m, names in columns.items():
+            if len(names) > 1 and not modality(m).is_inline:
+                raise ValueError(f"{m}: found {listed(names)}, expected one column, of files")
+        return columns
+
+    def mapped(self) -> list[tuple[str, str]]:
+        """Return settings and the columns that they name."""
+        media = [(f"columns.{m}", name) for m, names in self.columns.items() for name in names]
+        others = (("id", self.id), ("split", self.split))
+        return [*media, *((key, column) for key, column in others if column)]
 
 
 class TableSettings(ColumnSettings):
@@ -364,21 +384,24 @@ def _label(column: str, value: Any, names: list[str]) -> Any:
 def records(
     files: Sequence[tuple[File, Split | None]], settings: ColumnSettings, root: Path
 ) -> Rows:
-    """Return the rows of files as records; columns that are not mapped become values.
+    """Return the rows of files as records.
+
+    Columns that have no role, or are one of several of a modality, become values.
 
     Each file comes with the split of its rows, unless a column says it. Paths in the rows start at
     `root`, which has no symbolic links. Raises `InputError`, before any row is read, if a file
     lacks a column that is mapped.
     """
     for file, _ in files:
-        for setting, column in settings.mapped().items():
+        for setting, column in settings.mapped():
             if file.columns and column not in file.columns:
                 raise InputError(
                     f"ingest.source.{setting}: {file.path} has no column {column!r}. "
                     f"{did_you_mean(column, file.columns)}It has: {', '.join(file.columns)}"
                 )
-    mapped = set(settings.mapped().values())
-    values = dict.fromkeys(c for file, _ in files for c in file.values if c not in mapped)
+    mapped = {column for _, column in settings.mapped()}
+    whole = mapped.difference(*(names for names in settings.columns.values() if len(names) > 1))
+    values = dict.fromkeys(c for file, _ in files for c in file.values if c not in whole)
     return (
         row if isinstance(row, BadRow) else _record(row, split, settings, list(values), root)
         for file, split in files
@@ -394,13 +417,14 @@ def _record(
     try:
         row_id = _text("id", settings.id and cells.get(settings.id)) or row.place
         media = {}
-        for m in MODALITIES:
-            column = settings.columns.get(m)
-            make = _text_media if modality(m).is_inline else partial(_file_media, row.place, root)
-            if column and (found := make(column, cells.get(column))):
+        for m in filter(settings.columns.__contains__, MODALITIES):
+            given = {column: cells.get(column) for column in settings.columns[m]}
+            make = _inline_media if modality(m).is_inline else partial(_file_media, row.place, root)
+            if found := make(m, given):
                 media[m] = found
         if not media:
-            raise RowError(None, "row_empty", f"empty: {', '.join(settings.columns.values())}")
+            names = ", ".join(name for names in settings.columns.values() for name in names)
+            raise RowError(None, "row_empty", f"empty: {names}")
         if settings.split:
             word = _text(settings.split, cells.get(settings.split))
             split = known_split(word, settings.split) if word else None
@@ -409,13 +433,17 @@ def _record(
         return error.at(row_id)
 
 
-def _text_media(column: str, value: Any) -> Media | None:
-    text = _text(column, value)
-    return Media(text, text.encode) if text else None
+def _inline_media(m: str, cells: Mapping[str, Any]) -> Media | None:
+    """Return what the cells are together."""
+    texts = {column: _text(column, value) for column, value in cells.items()}
+    present = {column: text for column, text in texts.items() if text}
+    content = modality(m).combine(present) if present else None
+    return Media(content, content.encode) if content else None
 
 
-def _file_media(place: str, root: Path, column: str, value: Any) -> Media | None:
+def _file_media(place: str, root: Path, m: str, cells: Mapping[str, Any]) -> Media | None:
     """Return a media file by its path, its bytes, or Hugging Face's struct of both."""
+    ((column, value),) = cells.items()
     if isinstance(value, dict) and "path" in value:
         value = value["path"] if value.get("bytes") is None else value["bytes"]
     if isinstance(value, bytes):

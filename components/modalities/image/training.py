@@ -46,7 +46,7 @@ def view(batch: Batch, flip: bool) -> Batch:
     count = len(pixels)
     area = torch.empty(count).uniform_(MIN_AREA, 1)
     ratio = torch.empty(count).uniform_(-STRETCH, STRETCH).exp()
-    sides = torch.stack([area * ratio, area / ratio], 1).sqrt().clamp(max=1)  # [B, 2]
+    sides = (torch.stack([area * ratio, area / ratio], 1) ** 0.5).clamp(max=1)  # [B, 2]
     flipped = torch.where((torch.rand(count) < 0.5) & flip, -1.0, 1.0)
     place = torch.zeros(count, 2, 3)  # of the crop in the image, both from -1 to 1
     place[:, 0, 0], place[:, 1, 1] = sides[:, 0] * flipped, sides[:, 1]

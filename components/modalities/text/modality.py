@@ -80,4 +80,5 @@ MODALITY = _Text(
     measures={"characters": "text [characters]"},
     mlflow_type="string",
     is_leak=False,
+    is_language=True,
 )

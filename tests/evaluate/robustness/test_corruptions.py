@@ -24,7 +24,8 @@ QUICK = {
     *("gaussian_noise", "gaussian_blur", "jpeg", "contrast", "occlusion"),
     *("typos", "word_drop", "casing"),
     *("white_noise", "reverberation", "telephone", "fast"),
-    *("missing_image", "missing_text", "missing_audio"),
+    *("missing_cells", "number_noise"),
+    *("missing_image", "missing_text", "missing_audio", "missing_tabular"),
 }
 
 

@@ -99,20 +99,22 @@ def test_options_of_other_kind_are_refused():
 
 @pytest.mark.parametrize("kind", ["table", "huggingface"])
 def test_columns_map_modalities(kind):
-    found = source({"kind": kind, **OPTIONS[kind], "split": "part"})
-    assert found.columns == COLUMNS
-    assert found.mapped() == {
-        "columns.image": "photo",
-        "columns.text": "caption",
-        "split": "part",
-    }
+    columns = COLUMNS | {"tabular": ["age", "breed"]}
+    found = source({"kind": kind, **OPTIONS[kind], "columns": columns, "split": "part"})
+    assert found.columns["tabular"] == ("age", "breed")
+    assert found.mapped() == [
+        ("columns.image", "photo"),
+        ("columns.text", "caption"),
+        *(("columns.tabular", "age"), ("columns.tabular", "breed")),
+        ("split", "part"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("columns", "expected"),
     [
         ({"imgae": "photo"}, "columns.imgae: found 'imgae'. Did you mean 'image'? Valid here: im"),
-        ({"text": 3}, "columns.text: input should be a valid string, found 3"),
+        ({"text": 3}, "columns.text: found 3, expected the name of a column, or a list"),
         ({}, "columns: dictionary should have at least 1 item"),
         ("photo", "columns: found 'photo', expected a mapping"),
     ],

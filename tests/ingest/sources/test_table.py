@@ -127,6 +127,32 @@ def test_values_of_parquet(tmp_path):
     assert second.columns == dict.fromkeys(first.columns)
 
 
+def test_several_columns_are_one_asset(tmp_path):
+    """Texts line by line, numbers and categories as JSON; they stay columns for slices too."""
+    table = "title,body,age,breed\nHi,there,3,tabby\n,alone,,\n,,4,\n"
+    (tmp_path / "a.csv").write_text(table)
+    columns = {"text": ("title", "body"), "tabular": ("age", "breed")}
+    found = list(read(TableSettings(files=("*",), columns=columns), context(tmp_path)))
+    contents = [{m: media.load() for m, media in row.media.items()} for row in found]
+    assert contents == [
+        {"text": b"Hi\nthere", "tabular": b'{"age": "3", "breed": "tabby"}'},
+        {"text": b"alone"},
+        {"tabular": b'{"age": "4"}'},
+    ]
+    assert found[0].columns == {"title": "Hi", "body": "there", "age": "3", "breed": "tabby"}
+
+
+def test_files_have_one_column():
+    with pytest.raises(ValueError, match="image: found a, b, expected one column, of files"):
+        TableSettings(files=("*",), columns={"image": ("a", "b")})
+
+
+def test_each_of_several_columns_must_exist(tmp_path):
+    (tmp_path / "a.csv").write_text("age\n3\n")
+    with pytest.raises(InputError, match="columns.tabular: .* has no column 'breed'"):
+        read(TableSettings(files=("*",), columns={"tabular": ("age", "breed")}), context(tmp_path))
+
+
 def test_numeric_id_is_exact(tmp_path):
     write(tmp_path, "a.jsonl", '{"text": "x", "n": 12345678901234567890}\n{"text": "y", "n": 7}\n')
     write(tmp_path, "b.csv", "text,n\nz,\n")

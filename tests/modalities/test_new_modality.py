@@ -1,4 +1,4 @@
-"""A fourth modality is one folder, one name in the registry, and its rows in dvc.yaml.
+"""Another modality is one folder, one name in the registry, and its rows in dvc.yaml.
 
 `tests/support/toy_modality` becomes the modality `vector` of a copy of the project, in which a
 model of images and texts was trained and registered before.
@@ -137,10 +137,10 @@ class Project(Clone):
         place = self.path / "components/modalities" / TOY
         shutil.copytree(ROOT / "tests/support/toy_modality", place)
         registry = self.path / "components/modalities/registry.py"
-        before = '= ("image", "text", "audio")'
+        before = '= ("image", "text", "audio", "tabular")'
         code = registry.read_text()
         assert code.count(before) == 1
-        registry.write_text(code.replace(before, f'= ("image", "text", "audio", "{TOY}")'))
+        registry.write_text(code.replace(before, f'{before[:-1]}, "{TOY}")'))
         rows: dict[str, Any] = {}
         for name, row in self.stages().items():
             rows[name] = row

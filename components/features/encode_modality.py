@@ -1,0 +1,78 @@
+"""The encoder of a modality: trained here, or pretrained; and the features of its assets."""
+
+import pandas as pd
+
+from components.common.files import read_json
+from components.data.assets import load_assets
+from components.data.samples import read_samples
+from components.data.tables import write_table
+from components.features.arguments import FeaturesArguments
+from components.features.encode_shards import encode_shards
+from components.features.encoder_training import (
+    EncoderData,
+    self_supervised,
+    split_rows,
+    task_objectives,
+    train_encoder,
+)
+from components.features.pretrained import load_published, load_weights
+from components.features.settings import FeaturesSettings
+from components.huggingface.description import describe
+from components.huggingface.encoder_file import save_encoder
+from components.huggingface.locate import is_pretrained_model
+from components.layers.features import Encoder
+from components.modalities.encoding import Pretext
+from components.modalities.registry import (
+    encoder_training_of,
+    encoders_of,
+    modality,
+    transcripts_of,
+)
+from components.modalities.settings import EncoderSettings
+from components.stage.stage import run_fingerprint
+from components.training.checkpoint import Checkpoint
+from components.training.determinism import make_deterministic
+from components.training.tables import HISTORY
+
+
+def encode_modality(arguments: FeaturesArguments, settings: FeaturesSettings) -> None:
+    """Make the encoder, train it unless it comes with weights, and encode every asset."""
+    make_deterministic(settings.seed, settings.threads)
+    m, folder = arguments.modality, arguments.pretrained
+    options: EncoderSettings = getattr(settings.features, m)
+    names, encoders = modality(m).encoder_names, encoders_of(m)
+    description = None
+    if is_pretrained_model(options.encoder, folder, names):
+        description = describe(options.encoder, folder, names, encoders.INTERFACE)
+    encoder = encoders.build(getattr(settings.preprocess, m), options, description)
+    if options.pretrained:
+        history = load_weights(encoder, folder / options.pretrained, m)
+    elif description is not None:
+        history = load_published(encoder, options.encoder, folder, names, encoders.INTERFACE)
+    else:
+        history = train_here(arguments, settings, encoder)
+    save_encoder(arguments.encoder, encoder, description)
+    write_table(arguments.history, history, HISTORY)
+    form = [options.model_dump(exclude=set(options.LEARNING_KEYS)), settings.threads]
+    encode_shards(encoder, arguments.encoder, form, arguments.tensors, arguments.features)
+    arguments.checkpoint.unlink(missing_ok=True)
+
+
+def train_here(
+    arguments: FeaturesArguments, settings: FeaturesSettings, encoder: Encoder
+) -> pd.DataFrame:
+    """Train the encoder in place on what its modality alone can know; return the history."""
+    m, tasks = arguments.modality, settings.tasks
+    options: EncoderSettings = getattr(settings.features, m)
+    samples, vocabulary = read_samples(arguments.samples, [m]), read_json(arguments.vocabulary)
+    assets = load_assets(arguments.tensors)
+    objectives = task_objectives(m, assets, samples, tasks, vocabulary)
+    if arguments.texts is not None:
+        objectives |= transcripts_of(m).transcript_objectives(assets, samples, arguments.texts)
+    pretext = Pretext()
+    if training := encoder_training_of(m):
+        pretext = training.pretext(getattr(settings.preprocess, m), options)
+    data = EncoderData(m, assets, split_rows(assets, samples, m), objectives, pretext)
+    fingerprint = run_fingerprint(__name__, arguments, settings)
+    checkpoint = Checkpoint(arguments.checkpoint, fingerprint)
+    return train_encoder(encoder, self_supervised(data), options, settings.seed, checkpoint)

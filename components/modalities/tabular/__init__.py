@@ -1,0 +1,1 @@
+"""The modality tabular: numbers and categories of a row."""
