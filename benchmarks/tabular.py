@@ -24,9 +24,8 @@ POINTS = 1.0  # that the model may be below
 
 
 def penguins() -> pd.DataFrame:
-    """The sex of penguins, by species, island and measurements; some are missing."""
-    table = import_module("palmerpenguins").load_penguins()
-    return table.rename(columns={"sex": LABEL}).dropna(subset=LABEL).reset_index(drop=True)
+    """The species of penguins, by island, sex and measurements; some are missing."""
+    return import_module("palmerpenguins").load_penguins().rename(columns={"species": LABEL})
 
 
 def affairs() -> pd.DataFrame:

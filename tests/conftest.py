@@ -35,11 +35,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tier, and run whole pipelines first, so that no worker is left with one."""
+    """Mark the slow tier, and run what takes longest first, so that no worker is left with it."""
     for item in items:
         if item.nodeid.startswith(WHOLE) or SLOW.intersection(_fixtures(item)):
             item.add_marker("slow")
-    items.sort(key=lambda item: not item.nodeid.startswith(WHOLE))
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (not item.nodeid.startswith(WHOLE), item.path not in slow))
 
 
 def _fixtures(item: pytest.Item) -> list[str]:

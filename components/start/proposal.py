@@ -188,15 +188,17 @@ def _put_modalities(proposal: Proposal, columns: Sequence[Column]) -> None:
 
 def _put_cells(proposal: Proposal, columns: Sequence[Column], rows: int) -> None:
     """Set the columns of numbers and categories, which are one modality."""
-    cells = [c for c in columns if _is_cell(c, rows)]
-    for m in (m for m in MODALITIES if modality(m).is_inline and not modality(m).is_language):
-        if cells:
-            names = [c.name for c in cells]
-            proposal.settings["ingest"]["source"]["columns"][m] = names
-            proposal.reasons.append(f"columns {listed(names)}: {m}, numbers and categories")
-            facts = [{"cells": len(cells)}]
-            _put_suggested_inputs(proposal, m, facts)
-            proposal.put(f"train.encoders.{m}", "finetune")
+    names = [c.name for c in columns if _is_cell(c, rows)]
+    for m in filter(_is_of_cells, MODALITIES if names else ()):
+        proposal.settings["ingest"]["source"]["columns"][m] = names
+        proposal.reasons.append(f"columns {listed(names)}: {m}, numbers and categories")
+        _put_suggested_inputs(proposal, m, [{"cells": len(names)}])
+        proposal.put(f"train.encoders.{m}", "finetune")
+
+
+def _is_of_cells(m: str) -> bool:
+    """Return whether the assets of a modality are several cells of a row."""
+    return modality(m).is_inline and not modality(m).is_language
 
 
 def _is_cell(column: Column, rows: int) -> bool:
@@ -243,7 +245,9 @@ def _put_group(
         )
     elif MODALITIES[0] not in used:  # by which they are grouped otherwise
         m = next(iter(used))
-        proposal.put("ingest.splits", {"group": m}, f"splits: rows of the same {m} stay together")
+        if not _is_of_cells(m):  # different rows may well have the same few categories
+            why = f"splits: rows of the same {m} stay together"
+            proposal.put("ingest.splits", {"group": m}, why)
 
 
 def _put_epochs(proposal: Proposal, rows: int, modalities: Iterable[str]) -> None:

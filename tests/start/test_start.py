@@ -147,6 +147,14 @@ def test_numbers_and_categories_are_one_modality(data, capsys):
     assert "column 'verdict': not used, as it says what 'label' is" in proposal.reasons
 
 
+def test_rows_with_equal_categories_may_be_in_several_splits(data):
+    table = pd.DataFrame({"breed": ["tabby", "siamese", "sphynx"] * 20, "age": [1, 2] * 30})
+    table.assign(label=["tame", "tame", "wild", "wild"] * 15).to_csv(data / "rows.csv", index=False)
+    found = proposed(data / "rows.csv")
+    assert found["ingest"]["source"]["columns"] == {"tabular": ["breed", "age"]}
+    assert "splits" not in found["ingest"]
+
+
 def test_column_of_splits_and_of_groups(data):
     table = pd.DataFrame({"text": texts(), "label": [row % 2 for row in range(ROWS)]})
     table.assign(part=["train", "dev", "test"] * 20).to_csv(data / "parts.csv", index=False)

@@ -16,6 +16,7 @@ import pytest
 from components.common.errors import InputError
 from components.ingest.records import BadRow, Record
 from components.ingest.sources.table import TableSettings, read
+from components.modalities.registry import MODALITIES
 from tests.ingest.sources.documented import chapter, documented
 from tests.ingest.sources.source_files import context, write
 
@@ -318,5 +319,5 @@ def test_documented_settings_read_table(tmp_path):
     write(tmp_path, "rows.csv", table)
     found = list(read(ingest.source, context(tmp_path)))
     assert found and all(isinstance(row, Record) for row in found)
-    assert {modality for row in found for modality in row.media} == {"image", "text", "audio"}
+    assert {modality for row in found for modality in row.media} == set(MODALITIES)
     assert set(ingest.slices) | {ingest.splits.group} <= found[0].columns.keys()
