@@ -17,7 +17,10 @@ from tests.support.servers import (  # noqa: F401
 )
 
 WHOLE = ("tests/pipeline/", "tests/browser/")  # tests that run whole pipelines
-SLOW = {"pair", "servers", "store", "database", "temporary_prefect"}  # fixtures of the slow tier
+SLOW = {  # fixtures of the slow tier
+    *("pair", "preloaded", "template"),  # pipelines, and the server of their processes
+    *("servers", "store", "database", "temporary_prefect"),
+}
 
 
 @pytest.fixture(scope="session")

@@ -60,7 +60,7 @@ OF_CODE = ("edits", "structure")
 
 
 @pytest.fixture(autouse=True)
-def small_sizes(monkeypatch, preloaded):
+def small_sizes(monkeypatch):
     """Fresh clones have small pipelines; one stage of them is killed."""
     for module, constant, value in SMALL_SIZES:
         monkeypatch.setattr(module, constant, value)
@@ -105,6 +105,7 @@ def test_every_part_is_run_here():
     assert {*OF_FINISHED_PIPELINE, *OF_OWN_DATA, *OF_CODE} == set(table.PARTS)
 
 
+@pytest.mark.usefixtures("preloaded")
 @pytest.mark.parametrize("part", OF_FINISHED_PIPELINE)
 def test_part_of_finished_pipeline(again, request, part):
     """Equal bytes are equal on tiny data too; other figures only have to be there."""
@@ -117,6 +118,7 @@ def test_part_of_finished_pipeline(again, request, part):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("preloaded")
 @pytest.mark.parametrize("part", OF_OWN_DATA)
 def test_part_of_own_data(part):
     figures = list(import_module(f"benchmarks.{part}").figures(ROOT))

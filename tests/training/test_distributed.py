@@ -14,6 +14,8 @@ from components.training.loop import train
 from components.training.run import Losses, MicroBatch, Validation
 from tests.training.toy import ACCURACY, LOOPS, Killed, ToyRun
 
+pytestmark = pytest.mark.slow  # processes import torch
+
 PROCESSES = 2
 INPUTS = torch.randn(48, 6, generator=torch.Generator().manual_seed(0))
 TARGETS = (INPUTS[:, 0] > 0).long()
