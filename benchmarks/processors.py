@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from importlib import import_module
 from itertools import takewhile
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -56,11 +55,11 @@ def figures(_: Path) -> Iterator[Figure]:
 
 def main() -> None:
     """Run the learning stages here, without the sampler of resources, which QEMU misleads."""
-    for stage in read_stages(Path()).values():
-        if stage.is_learning:
-            made = import_module(f"{stage.module}.__main__").STAGE
-            arguments = parse_arguments(made.arguments, made.description, stage.words)
-            made.work(arguments, load_settings(arguments.params, made.settings(arguments)))
+    for row in read_stages(Path()).values():
+        if row.is_learning:
+            stage = row.stage
+            arguments = parse_arguments(stage.arguments, stage.description, row.words)
+            stage.work(arguments, load_settings(arguments.params, stage.settings(arguments)))
 
 
 if __name__ == "__main__":

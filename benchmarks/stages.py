@@ -58,12 +58,16 @@ class PipelineStage:
             for dep in self.deps
         )
 
+    @property
+    def stage(self) -> Stage:
+        """The stage itself, imported into this process."""
+        package = (ROOT / self.module.replace(".", "/")).is_dir()
+        return import_module(f"{self.module}.__main__" if package else self.module).STAGE
+
     def run(self, folder: Path) -> None:
         """Run the stage in this process, in a folder; what it logs is dropped."""
-        package = (ROOT / self.module.replace(".", "/")).is_dir()
-        stage: Stage = import_module(f"{self.module}.__main__" if package else self.module).STAGE
         with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-            stage.main(self.words)
+            self.stage.main(self.words)
 
 
 def read_stages(project: Path = ROOT) -> dict[str, PipelineStage]:

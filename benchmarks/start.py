@@ -6,7 +6,8 @@ All are made of the demo's packages: easy-VQA's images and questions, MNIST's di
 import csv
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,13 +118,20 @@ TABLES = {
 }
 
 
-def run(kind: str) -> Outcome:
-    """Write a data set beside a fresh clone, propose settings for it, and run the pipeline."""
+@contextmanager
+def trained(write: Callable[[Path], Path], *stages: str) -> Iterator[Project]:
+    """Write data beside a fresh clone, propose settings for it, and run stages, by default all."""
     with temporary(Project.fresh) as project:
         folder = project.path.parent / "data"
         folder.mkdir()
-        project.run("components.start", str(TABLES[kind](folder)))
-        project.run("dvc", "repro", "--quiet")
+        project.run("components.start", str(write(folder)))
+        project.run("dvc", "repro", "--quiet", *stages)
+        yield project
+
+
+def run(kind: str) -> Outcome:
+    """Return what comes of a kind of data."""
+    with trained(TABLES[kind]) as project:
         return outcome(project.path)
 
 

@@ -14,8 +14,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from benchmarks.figures import Figure
-from benchmarks.project import Project, temporary
-from benchmarks.start import outcome
+from benchmarks.start import outcome, trained
 from components.data.samples import SAMPLE_ID, SPLIT, read_samples
 
 FOLDS = 5
@@ -46,14 +45,14 @@ def accuracies(table: pd.DataFrame, test: np.ndarray) -> tuple[float, float]:
 
     Both learn from the rows that are in neither the test nor the validation split.
     """
-    with temporary(Project.fresh) as project:
-        folder = project.path.parent / "data"
-        folder.mkdir()
-        split = np.where(np.isin(np.arange(len(table)), test), "test", "train")
-        rows = table.assign(id=[f"row {row}" for row in table.index], split=split)
+    split = np.where(np.isin(np.arange(len(table)), test), "test", "train")
+    rows = table.assign(id=[f"row {row}" for row in table.index], split=split)
+
+    def write(folder: Path) -> Path:
         rows.to_csv(folder / "rows.csv", index=False)
-        project.run("components.start", str(folder / "rows.csv"))
-        project.run("dvc", "repro", "--quiet", "train", "evaluate")
+        return folder / "rows.csv"
+
+    with trained(write, "evaluate") as project:
         samples = read_samples(project.path / "data/samples.parquet", ["tabular"])
         model = outcome(project.path).found
     splits = samples.set_index(SAMPLE_ID)[SPLIT].reindex(rows["id"]).to_numpy()
