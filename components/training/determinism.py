@@ -14,12 +14,12 @@ log = logging.getLogger(__name__)
 
 
 def make_deterministic(seed: int, threads: int) -> None:
-    """Make torch deterministic: the same seed and threads give the same bits.
+    """Make torch deterministic: the same seed and number of threads give the same bits.
 
-    On every x86-64 processor with AVX2, that is: see `SAME_CODE` in `components`.
+    This holds across x86-64 processors with AVX2: see `SAME_CODE` in `components`.
 
     Raises:
-        InputError: it is such a processor without AVX2.
+        InputError: the processor is x86-64 and lacks AVX2.
     """
     _check_processor()
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is refused without it
@@ -32,10 +32,10 @@ def make_deterministic(seed: int, threads: int) -> None:
 
 def _check_processor() -> None:
     if platform.machine() not in ("x86_64", "AMD64"):
-        log.warning("this is no x86-64 processor, so weights will not be those of others")
+        log.warning("not an x86-64 processor: weights will differ from those trained on one")
     elif not torch.cpu._is_avx2_supported():
         raise InputError(
-            "this processor has no AVX2, which training needs to give the same weights everywhere. "
+            "this processor lacks AVX2, which training needs to give the same weights everywhere. "
             "Every x86-64 processor since about 2015 has it; a virtual machine may hide it"
         )
 

@@ -75,11 +75,11 @@ def test_square_roots_are_those_of_the_processor():
 
 def test_processor_without_avx2_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cpu, "_is_avx2_supported", lambda: False)
-    with pytest.raises(InputError, match="this processor has no AVX2"):
+    with pytest.raises(InputError, match="this processor lacks AVX2"):
         make_deterministic(0, 1)
 
 
 def test_other_kind_of_processor_is_told(monkeypatch, caplog):
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     make_deterministic(0, 1)
-    assert "no x86-64 processor" in caplog.text
+    assert "not an x86-64 processor" in caplog.text

@@ -25,9 +25,9 @@ def on_cells(alter: Callable[[Cells, float, np.random.Generator], Cells]) -> Alt
 
 
 @on_cells
-def missing_cells(cells: Cells, share: float, rng: np.random.Generator) -> Cells:
-    """A share of the cells is missing."""
-    kept = rng.random(len(cells)) >= share
+def missing_cells(cells: Cells, fraction: float, rng: np.random.Generator) -> Cells:
+    """A fraction of the cells is missing."""
+    kept = rng.random(len(cells)) >= fraction
     return {column: cell for (column, cell), k in zip(cells.items(), kept, strict=True) if k}
 
 
@@ -42,11 +42,11 @@ def number_noise(cells: Cells, deviation: float, rng: np.random.Generator) -> Ce
 
 
 @on_cells
-def wrong_column(cells: Cells, share: float, rng: np.random.Generator) -> Cells:
-    """A share of the cells changes places with any other cell, one after the other."""
+def wrong_column(cells: Cells, fraction: float, rng: np.random.Generator) -> Cells:
+    """A fraction of the cells changes places with any other cell, one after the other."""
     columns = list(cells)
     hit, other = rng.random((2, len(cells)))
-    for place in np.flatnonzero(hit < share):
+    for place in np.flatnonzero(hit < fraction):
         one, two = columns[place], columns[int(other[place] * len(columns))]
         cells[one], cells[two] = cells[two], cells[one]
     return cells

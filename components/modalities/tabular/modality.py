@@ -38,8 +38,8 @@ class TabularSettings(InputSettings):
     max_categories: Annotated[int, Field(ge=1, le=100_000)] = 64
     """Categories of a column that have an embedding, the most frequent; the others share one."""
     vocab_size: Annotated[int, Field(ge=4, le=1_000_000)] = 1024
-    """Embeddings of all columns: of a column with numbers 2 more than knots, of one with categories
-    2 more than them."""
+    """Size of the table of embeddings: a column of numbers takes 2 more than it has knots, a column
+    of categories 2 more than it lists."""
 
 
 class TabularEncoderSettings(TransformerEncoderSettings):

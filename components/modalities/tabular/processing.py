@@ -24,9 +24,9 @@ from components.modalities.tabular.modality import TabularSettings
 log = logging.getLogger(__name__)
 
 NUMBERS = 0.95  # of the cells of a column, which then is a quantity; the others count as missing
-ROWS = 100_000  # that describe the columns
-ENTRIES = 4  # of a cell, at most
-FARTHEST = 5.0  # deviations from the mean
+ROWS = 100_000  # looked at to describe the columns
+ENTRIES = 4  # per cell; those that a category does not need weigh 0
+FARTHEST = 5.0  # standard deviations from the mean, where standardised numbers are clipped
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Quantity(Column):
     """A column of numbers.
 
     Its other entries are a direction, whose weight is the standardised number, and the knots, of
-    which the two around a number share a weight of 1. So the embedding is a piecewise linear
+    which the two around a number have weights that sum to 1. So the embedding is a piecewise linear
     function of the number, as in Gorishniy et al. 2022, "On embeddings for numerical features in
     tabular deep learning".
     """
@@ -80,9 +80,9 @@ class Quantity(Column):
         upper = np.clip(np.searchsorted(knots, values), 0, len(knots) - 1)
         lower = np.maximum(upper - 1, 0)
         gap = np.where(upper > lower, knots[upper] - knots[lower], 1.0)
-        share = np.clip((values - knots[lower]) / gap, 0.0, 1.0)
+        fraction = np.clip((values - knots[lower]) / gap, 0.0, 1.0)
         entries[:] = np.stack([np.ones_like(lower), 2 + lower, 2 + upper], axis=1)
-        weights[:] = np.stack([standardised, 1 - share, share], axis=1) * present[:, None]
+        weights[:] = np.stack([standardised, 1 - fraction, fraction], axis=1) * present[:, None]
 
 
 @dataclass(frozen=True)
