@@ -23,3 +23,7 @@ SAME_CODE = {
     "OPENBLAS_CORETYPE": "Haswell",  # matrix products of NumPy
 }
 os.environ.update(SAME_CODE)
+
+# A thread of torch that waits for another gives its core away after some microseconds. By default it
+# spins for milliseconds, and stages that share cores become slower than one after the other.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
