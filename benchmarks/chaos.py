@@ -3,7 +3,6 @@
 python -m benchmarks.chaos --rounds 50 --seed 0
 """
 
-import argparse
 import os
 import random
 import shutil
@@ -28,6 +27,7 @@ from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary
 from benchmarks.figures import duration, markdown_table
 from benchmarks.project import SMALL, Project, temporary
 from benchmarks.stages import read_stages
+from components.common import command_line
 from components.common.files import read_json
 from components.common.hashing import file_hash
 from components.modalities.registry import MODALITIES
@@ -306,7 +306,7 @@ def play(project: Project, services: Services, numbers: Iterable[int], seed: int
 
 def main(words: Sequence[str] | None = None) -> int:
     """Play the rounds and print the table; return 1 if anything was lost, else 0."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("--rounds", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(words)

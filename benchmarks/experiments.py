@@ -9,7 +9,6 @@ The demo's features are those of the last `dvc repro` here, whatever the seed; d
 features of the digits are made anew for each seed.
 """
 
-import argparse
 import contextlib
 import os
 import shutil
@@ -30,6 +29,7 @@ from benchmarks.figures import duration, markdown_table
 from benchmarks.stages import ROOT, make_pretrained, read_stages
 from benchmarks.training import read_project_samples, read_settings
 from components.align.settings import AlignSettings
+from components.common import command_line
 from components.data.assets import load_assets
 from components.data.samples import SPLIT
 from components.evaluate.measure import by_task, metrics_by_task
@@ -200,7 +200,7 @@ def spread(values: Sequence[float]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the tables as Markdown."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="default: all of them")
     parser.add_argument("--data", nargs="+", choices=list(PARAMS), default=list(PARAMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])

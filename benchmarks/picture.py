@@ -4,7 +4,6 @@ Imports go down, from importer to imported. Lines that follow from others (a imp
 a imports c) are left out.
 """
 
-import argparse
 import io
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ import networkx as nx
 from matplotlib.figure import Figure
 
 from benchmarks.structure import PACKAGES, ROOT, folder_graphs, line_counts
+from components.common import command_line
 
 COLOURS = {"flows": "#dbe9f6", "components": "#e3f1df"}
 STYLE = {"svg.fonttype": "none", "svg.hashsalt": "packages"}  # text as text, the same names again
@@ -54,7 +54,7 @@ def draw(root: Path) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Write the picture of this project."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("file", type=Path, help="SVG")
     parser.parse_args(words).file.write_text(draw(ROOT))
 

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.figures import Figure, equality
 from benchmarks.project import SMALL, Project
 from benchmarks.stages import python_environment, read_stages, run_commands
+from components.common import command_line
 from components.common.hashing import file_hash
 from components.stage.arguments import parse_arguments
 from components.stage.settings import load_settings
@@ -53,8 +54,9 @@ def figures(_: Path) -> Iterator[Figure]:
             yield equality(figure, here, weights)
 
 
-def main() -> None:
+def main(words: Sequence[str] | None = None) -> None:
     """Run the learning stages here, without the sampler of resources, which QEMU misleads."""
+    command_line.parser(__doc__).parse_args(words)
     for row in read_stages(Path()).values():
         if row.is_learning:
             stage = row.stage

@@ -4,7 +4,6 @@ Types, ranges and defaults are those of the classes that check params.yaml; the 
 strings below their attributes.
 """
 
-import argparse
 import ast
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from textwrap import dedent
 from typing import Annotated, Any, get_args, get_origin
 
 from benchmarks.figures import markdown_table
+from components.common import command_line
 from components.common.files import write_text
 from components.ingest.sources.voices import Voice
 from components.modalities.registry import MODALITIES, PerModality, modality
@@ -54,7 +54,7 @@ class AllSettings(PipelineSettings, FlowSettings):
 
 def main(words: list[str] | None = None) -> None:
     """Write the page to a file."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("page", type=Path)
     write_text(parser.parse_args(words).page, page())
 

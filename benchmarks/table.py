@@ -4,7 +4,6 @@ It takes about an hour, and 30 GB of disk in the folder of temporary files: the 
 nothing in eleven clones.
 """
 
-import argparse
 import os
 import platform
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 import psutil
 
 from benchmarks.figures import GIGABYTE, markdown_table
+from components.common import command_line
 
 PARTS = (  # modules, each with `figures` of a project
     *("clones", "idle", "throughput", "steps", "preprocess"),
@@ -40,7 +40,7 @@ def lines(project: Path, parts: Sequence[str]) -> Iterator[str]:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the table. The last run of the pipeline here must be complete."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("parts", nargs="*", choices=[*PARTS, []], help="default: all of them")
     for line in lines(Path(), parser.parse_args(words).parts or PARTS):
         print(line, flush=True)

@@ -24,6 +24,6 @@ SAME_CODE = {
 }
 os.environ.update(SAME_CODE)
 
-# A thread of torch that waits for another gives its core away after some microseconds. By default it
-# spins for milliseconds, and stages that share cores become slower than one after the other.
+# A thread of torch that waits for others gives its core away after microseconds. By default it
+# spins for milliseconds, and stages that share cores take longer than one after the other.
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")

@@ -3,10 +3,10 @@
 Each stage checks the sections that it reads itself. Importing all of them imports torch.
 """
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from components.common import command_line
 from components.common.errors import InputError, nearest
 from components.settings.pipeline import STAGES, all_problems
 from components.stage.settings import parse_yaml, raise_problems
@@ -16,7 +16,7 @@ from flows.settings import PARAMS, FlowSettings
 
 def main() -> None:
     """Check a file; exit code 2 if it cannot be used."""
-    parser = argparse.ArgumentParser(description="Check a parameter file.")
+    parser = command_line.parser("Check a parameter file.")
     parser.add_argument("params", type=Path, nargs="?", default=PARAMS)
     path = parser.parse_args().params
     with exit_codes():

@@ -3,7 +3,6 @@
 python -m flows.evaluate
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from components.common import command_line
 from components.common.errors import InputError, Unavailable
 from components.common.nested import flatten
 from components.registry.tracking import connect, metric_name, mlflow_errors
@@ -156,7 +156,7 @@ def _names(figures: Mapping[str, Figures]) -> list[str]:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate now, from the shell; see `exit_code`."""
-    parser = argparse.ArgumentParser(prog="python -m flows.evaluate", description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("--suite", choices=("none", "quick", "full"), default="full")
     return exit_code(evaluate, suite=parser.parse_args(argv).suite)
 

@@ -1,13 +1,17 @@
 """Print which stages will run, and why: `python -m flows.explain`."""
 
+from collections.abc import Sequence
+
+from components.common import command_line
 from components.stage.stage import exit_codes
 from flows.dvc.stages import Stages
 
 SETTINGS = "settings"  # the stage that resolves params.yaml, in seconds
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print one line per stage that changed or that depends on one; exit code 2 for a mistake."""
+    command_line.parser(__doc__).parse_args(argv)
     with exit_codes():
         _bring_settings_up_to_date()
         reasons = explain(Stages())

@@ -3,7 +3,6 @@
 python -m flows.pipeline --target train --retries 1
 """
 
-import argparse
 import sys
 import time
 from collections.abc import Iterable
@@ -19,6 +18,7 @@ from prefect.states import Cancelled, Completed, Failed
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
+from components.common import command_line
 from components.common.errors import InputError
 from flows.dvc import remote
 from flows.dvc.pages import run_page, stage_page
@@ -209,7 +209,7 @@ def table(outcomes: list[Outcome]) -> str:
 
 def main(argv: list[str] | None = None) -> int:
     """Run the pipeline from the shell; see `exit_code`."""
-    parser = argparse.ArgumentParser(prog="python -m flows.pipeline", description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument(
         "--target", action="append", dest="targets", metavar="STAGE", help="may be repeated"
     )

@@ -11,6 +11,7 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from components.common import command_line
 from components.registry.tracking import connect, mlflow_errors
 from components.stage.stage import exit_codes
 from flows.promotion.log import Overtaken
@@ -22,9 +23,7 @@ REFUSED, OVERTAKEN = 3, 4  # exit codes
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Promote from the shell; see the module for the exit codes."""
-    parser = argparse.ArgumentParser(
-        prog="python -m flows.promote", description="Make a registered model the champion."
-    )
+    parser = command_line.parser(__doc__)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--version", metavar="N", help="model version (default: the challenger)")
     what.add_argument("--rollback", action="store_true", help="go back to the previous champion")

@@ -4,6 +4,7 @@ python -m flows.retrain
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -13,6 +14,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
+from components.common import command_line
 from components.common.errors import InputError, Unavailable
 from components.registry.tracking import connect, mlflow_errors
 from flows.dvc import remote
@@ -200,8 +202,9 @@ def decision_page(decision: Decision, ask: bool) -> str:
     return page
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Retrain now, from the shell; see `exit_code`."""
+    command_line.parser(__doc__).parse_args(argv)
     return exit_code(retrain)
 
 

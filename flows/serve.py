@@ -3,7 +3,6 @@
 python -m flows.serve
 """
 
-import argparse
 import asyncio
 import contextlib
 import sys
@@ -19,6 +18,7 @@ from prefect.schedules import Cron
 from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 
+from components.common import command_line
 from components.common.errors import InputError
 from flows.evaluate import evaluate
 from flows.pipeline import pipeline
@@ -132,7 +132,7 @@ def serve(served: Iterable[RunnerDeployment]) -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve until stopped; exit code 2 for a mistake in configuration."""
-    parser = argparse.ArgumentParser(prog="python -m flows.serve", description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.parse_args(argv)
     try:
         settings = flow_settings()

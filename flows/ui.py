@@ -3,7 +3,9 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 
+from components.common import command_line
 from components.registry.tracking import DEFAULT_URI
 from flows.services.servers import HOST, answers, mlflow_command, mlflow_environment
 
@@ -11,8 +13,9 @@ PORT = 5000
 PREFECT = f"http://{HOST}:4200"
 
 
-def main() -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Serve MLflow on loopback until Ctrl-C."""
+    command_line.parser(__doc__).parse_args(argv)
     store = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
     if store.startswith("http"):
         print(f"MLflow's server is {store}; open it in a browser")

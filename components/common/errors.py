@@ -1,9 +1,11 @@
 """Mistakes of users, failures that may pass, and problems of single rows."""
 
 import difflib
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+DISK_FULL = "Free some space and run it again: what was finished before is kept"
 MAX_LISTED = 10  # names in a message
 
 
@@ -16,6 +18,13 @@ class InputError(Exception):
 
 class Unavailable(Exception):
     """A service does not answer; a retry may succeed. Like `InputError`, but with exit code 75."""
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Return whether an error says so: an `OSError`, or one of safetensors' or SQLite's."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return any(words in str(error) for words in ("No space left on device", "disk is full"))
 
 
 @dataclass(frozen=True)

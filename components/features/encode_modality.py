@@ -21,13 +21,8 @@ from components.huggingface.description import describe
 from components.huggingface.encoder_file import save_encoder
 from components.huggingface.locate import is_pretrained_model
 from components.layers.features import Encoder
-from components.modalities.encoding import Pretext
-from components.modalities.registry import (
-    encoder_training_of,
-    encoders_of,
-    modality,
-    transcripts_of,
-)
+from components.modalities.encoding import pretext_of
+from components.modalities.registry import encoders_of, modality, transcripts_of
 from components.modalities.settings import EncoderSettings
 from components.stage.stage import run_fingerprint
 from components.training.checkpoint import Checkpoint
@@ -69,9 +64,7 @@ def train_here(
     objectives = task_objectives(m, assets, samples, tasks, vocabulary)
     if arguments.texts is not None:
         objectives |= transcripts_of(m).transcript_objectives(assets, samples, arguments.texts)
-    pretext = Pretext()
-    if training := encoder_training_of(m):
-        pretext = training.pretext(getattr(settings.preprocess, m), options)
+    pretext = pretext_of(m, getattr(settings.preprocess, m), options)
     data = EncoderData(m, assets, split_rows(assets, samples, m), objectives, pretext)
     fingerprint = run_fingerprint(__name__, arguments, settings)
     checkpoint = Checkpoint(arguments.checkpoint, fingerprint)

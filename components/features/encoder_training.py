@@ -21,6 +21,7 @@ from components.tasks.settings import TaskSettings
 from components.tasks.task import Task
 from components.training.loop import skip, train
 from components.training.run import Losses, TrainingRun, Validation
+from components.training.settings import LoopSettings
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +56,7 @@ class EncoderTraining(TrainingRun):
 
     data: EncoderData
     model: EncoderWithHeads
-    label_smoothing: float  # of classification objectives
-    batch_size: int  # assets per step
+    options: EncoderSettings
 
     @property
     def label(self) -> str:
@@ -66,20 +66,30 @@ class EncoderTraining(TrainingRun):
     def module(self) -> nn.Module:
         return self.model
 
+    @property
+    def loop(self) -> LoopSettings:
+        return self.options
+
     def batches(self) -> list[Tensor]:
         """Return rows of training assets in random order, in batches of nearly equal size."""
         rows = self.data.rows["train"]
-        count = max(1, round(len(rows) / self.batch_size))
+        count = max(1, round(len(rows) / self.options.batch_size))
         return list(rows[torch.randperm(len(rows))].tensor_split(count))
 
     def losses(self, batch: Tensor) -> Losses:
         pretext, tensors = self.data.pretext, self.data.assets.tensors
         inputs = pretext.augment({name: value[batch] for name, value in tensors.items()})
+        shares = [(batch, 1.0)]  # of the labels of these assets
+        if pretext.mixup is not None:
+            inputs, order, share = pretext.mixup(inputs)
+            shares = [(batch, share), (batch[order], 1 - share)]
         pooled = self.model.encoder(**inputs).pooled  # [B, D]
         losses: Losses = {}
         for name, objective in self.data.objectives.items():
-            logits, targets = self.model.heads[name](pooled), objective.targets[batch]
-            losses[name] = objective.weight * objective.loss(logits, targets, self.label_smoothing)
+            logits = self.model.heads[name](pooled)
+            for rows, share in shares:
+                loss = objective.loss(logits, objective.targets[rows], self.options.label_smoothing)
+                losses[name] = losses.get(name, 0) + share * objective.weight * loss
         if pretext.losses is not None:
             losses |= pretext.losses(self.model.encoder, inputs)
         return losses
@@ -171,7 +181,6 @@ def train_encoder(
         checkpoint=checkpoint,
         data=data,
         model=EncoderWithHeads(encoder, data.objectives),
-        label_smoothing=options.label_smoothing,
-        batch_size=options.batch_size,
+        options=options,
     )
     return train(run).history

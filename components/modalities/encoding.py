@@ -6,13 +6,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+import torch
 from torch import Tensor
+from torch.distributions import Beta
 
 from components.common.metrics import Metric
+from components.common.plugins import has_part, load_part
 from components.data.assets import AssetTensors
 from components.huggingface.description import Description
 from components.huggingface.models import EncoderInterface
 from components.layers.features import Encoder
+from components.modalities.settings import EncoderSettings, InputSettings
 
 Batch = dict[str, Tensor]  # inputs of an encoder, one row per asset
 Change = Callable[[Batch], Batch]
@@ -34,6 +38,25 @@ class Encoders(Protocol):
 
 
 @dataclass(frozen=True)
+class Mixup:
+    """Blends each asset of a batch with another one (Zhang et al. 2018).
+
+    Their labels are blended in the same way. The share of the first one is drawn from
+    Beta(alpha, alpha), once per batch.
+    """
+
+    alpha: float
+    blend: Callable[[Batch, Batch, float], Batch]  # with the share of the first batch
+
+    def __call__(self, batch: Batch) -> tuple[Batch, Tensor, float]:
+        """Return blended assets, who was blended with whom, int64 [B], and the share."""
+        order = torch.randperm(len(next(iter(batch.values()))))
+        share = Beta(self.alpha, self.alpha).sample().item()
+        others = {name: value[order] for name, value in batch.items()}
+        return self.blend(batch, others, share), order, share
+
+
+@dataclass(frozen=True)
 class Pretext:
     """What trains an encoder besides its tasks.
 
@@ -42,6 +65,7 @@ class Pretext:
     """
 
     augment: Change = lambda batch: batch  # of a training batch; leaves its labels right
+    mixup: Mixup | None = None  # of augmented assets
     view: Change | None = None
     losses: PretextLosses | None = None  # self-supervised, of every batch
 
@@ -79,3 +103,10 @@ class Transcripts(Protocol):
     ) -> Mapping[str, Objective]:
         """Return objectives by name that teach what assets say; `texts` is a media shard set."""
         ...
+
+
+def pretext_of(modality: str, inputs: InputSettings, options: EncoderSettings) -> Pretext:
+    """Return what trains an encoder besides its tasks: nothing without a part `training`."""
+    if not has_part("components.modalities", modality, "training"):
+        return Pretext()
+    return load_part("components.modalities", modality, "training").pretext(inputs, options)

@@ -11,11 +11,11 @@ from pydantic import AfterValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from components.common.errors import InputError, nearest
-from components.common.plugins import has_part, load_part
+from components.common.plugins import load_part
 
 if TYPE_CHECKING:
     from components.modalities.corruption import Corruption
-    from components.modalities.encoding import Encoders, EncoderTrainingPart, Transcripts
+    from components.modalities.encoding import Encoders, Transcripts
     from components.modalities.modality import Inspection, Modality, Processing
 
 MODALITIES: tuple[str, ...] = ("image", "text", "audio", "tabular")
@@ -46,13 +46,6 @@ def processing_of(name: str) -> "Processing":
 def encoders_of(name: str) -> "Encoders":
     """Return the encoders of a modality."""
     return load_part("components.modalities", name, "encoders")
-
-
-def encoder_training_of(name: str) -> "EncoderTrainingPart | None":
-    """Return how encoders of a modality are trained besides its tasks; None if only by those."""
-    if not has_part("components.modalities", name, "training"):
-        return None
-    return load_part("components.modalities", name, "training")
 
 
 def transcripts_of(name: str) -> "Transcripts":

@@ -5,8 +5,9 @@ from typing import Annotated, ClassVar
 from pydantic import Field, model_validator
 
 from components.stage.settings import Count, DropoutRate, Section, matching
-from components.training.settings import OptimizerSettings
+from components.training.settings import LoopSettings, OptimizerSettings
 
+Mixup = Annotated[float, Field(ge=0, le=10)]
 COMMIT = r"[0-9a-f]{40}"
 WORD = r"\w[\w.-]*"
 
@@ -35,12 +36,16 @@ class InputSettings(Section):
     SOURCE_KEYS: ClassVar[frozenset[str]] = frozenset()  # name where something is from, not what
 
 
-class EncoderSettings(OptimizerSettings):
+class EncoderSettings(OptimizerSettings, LoopSettings):
     """An encoder, and the file that its weights come from, or its size and its training."""
 
     # Settings that say nothing about the meaning of a weight.
     LEARNING_KEYS: ClassVar[frozenset[str]] = frozenset(
-        {"dropout", "label_smoothing", "pretrained", *OptimizerSettings.model_fields}
+        {
+            *("augmentation", "dropout", "label_smoothing", "pretrained"),
+            *OptimizerSettings.model_fields,
+            *LoopSettings.model_fields,
+        }
     )
 
     encoder: EncoderName

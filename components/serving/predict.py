@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from pydantic import Field
 
+from components.common import command_line
 from components.common.errors import InputError
 from components.modalities.registry import MODALITIES, modality
 from components.registry.tracking import DEFAULT_URI, connect, mlflow_errors
@@ -47,9 +48,8 @@ def main() -> None:
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    parser = argparse.ArgumentParser(
-        description="Predict with a registered model from any of the modalities, or for each row "
-        "of a table.",
+    parser = command_line.parser(
+        "Predict with a registered model from any of the modalities, or for each row of a table.",
         epilog=f"Models come from MLFLOW_TRACKING_URI, or from {DEFAULT_URI}.",
     )
     for m in MODALITIES:

@@ -4,11 +4,11 @@ A stage declares a frozen dataclass that derives from `Arguments`; each field is
 name, made by one of the functions below, which also say what the option is to the stage.
 """
 
-import argparse
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from components.common import command_line
 from components.common.errors import InputError
 
 Role = Literal["input", "output", "state", "option"]
@@ -49,7 +49,7 @@ def parse_arguments(
     record: type[ArgumentsT], description: str | None, words: list[str] | None = None
 ) -> ArgumentsT:
     """Read a command line, by default that of the process; `description` is for `--help`."""
-    parser = argparse.ArgumentParser(description=description)
+    parser = command_line.parser(description)
     types = get_type_hints(record)
     for item in fields(record):
         kind = types[item.name]

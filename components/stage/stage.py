@@ -6,9 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Generic, NoReturn, TypeVar
 
-from components.common.errors import InputError, Unavailable
+from components.common.errors import DISK_FULL, InputError, Unavailable, is_disk_full
 from components.common.hashing import file_hash, fingerprint
 from components.common.source_code import code_hash
 from components.stage.arguments import (
@@ -18,6 +19,7 @@ from components.stage.arguments import (
     parse_arguments,
     with_role,
 )
+from components.stage.process import alone, ended_with_starter
 from components.stage.resource_usage import sampled
 from components.stage.settings import Settings, load_settings
 
@@ -41,7 +43,7 @@ class Stage(Generic[ArgumentsT, SettingsT]):
         with exit_codes():
             settings = load_settings(arguments.params, self.settings(arguments))
             check_inputs(arguments)
-            with _sampling(arguments):
+            with ended_with_starter(), alone(_own_files(arguments)), _sampling(arguments):
                 self.work(arguments, settings)
 
 
@@ -49,13 +51,24 @@ class Stage(Generic[ArgumentsT, SettingsT]):
 def exit_codes() -> Iterator[None]:
     """End the process with a message and a code, without a traceback, for what is no fault.
 
-    Code 2 for `InputError`, 75 for `Unavailable`; any other exception passes.
+    Code 2 for `InputError`, 75 for `Unavailable` and for a disk that is full; any other exception
+    passes.
     """
     try:
         yield
-    except (InputError, Unavailable) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2 if isinstance(error, InputError) else os.EX_TEMPFAIL) from None
+    except InputError as error:
+        _end(error, 2)
+    except Unavailable as error:
+        _end(error, os.EX_TEMPFAIL)
+    except Exception as error:
+        if not is_disk_full(error):
+            raise
+        _end(f"{error}. {DISK_FULL}", os.EX_TEMPFAIL)
+
+
+def _end(message: object, code: int) -> NoReturn:
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(code) from None
 
 
 def run_fingerprint(module: str, arguments: Arguments, settings: Settings) -> str:
@@ -64,6 +77,16 @@ def run_fingerprint(module: str, arguments: Arguments, settings: Settings) -> st
     inputs = file_hash(*(path for path in paths if path is not None))
     plain = settings.model_dump(mode="json", by_alias=True)
     return fingerprint(inputs, plain, code_hash(module))
+
+
+def _own_files(arguments: Arguments) -> Iterator[Path]:
+    """Yield what two runs of a stage would overwrite for each other while they work.
+
+    Processes that torchrun has started share it.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        paths = (getattr(arguments, name) for name in with_role(type(arguments), "state"))
+        yield from (path for path in paths if path is not None)
 
 
 def _sampling(arguments: Arguments) -> AbstractContextManager:

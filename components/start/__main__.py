@@ -4,7 +4,6 @@ The data is a CSV, JSON Lines or Parquet file, a data set of Hugging Face's, or 
 folder per class.
 """
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import yaml
 
+from components.common import command_line
 from components.common.errors import InputError
 from components.common.files import write_text
 from components.ingest.sources.table import FORMATS
@@ -25,7 +25,7 @@ HEADER = "# Made by components.start for {data}. docs/params.md lists every sett
 
 def main(words: list[str] | None = None) -> None:
     """Propose settings for data, and write them."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("data", type=Path, help="file or folder")
     parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="file to write")
     parser.add_argument("--force", action="store_true", help="even if it has settings of yours")

@@ -1,12 +1,13 @@
 """Stage `train`: fusion, Transformer and heads learn every task at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from components.common.files import read_json
 from components.data.samples import modalities_present, read_samples
 from components.data.tables import write_table
+from components.modalities.encoding import pretext_of
 from components.modalities.registry import MODALITIES
 from components.model.folder import save_model
 from components.stage.arguments import Arguments, input_path, output_path, state_path
@@ -62,11 +63,16 @@ def train_model(arguments: TrainArguments, settings: TrainStageSettings) -> None
     model.to(training_device(settings.train.processes, settings.train.device))
     if settings.train.compile:
         compile_model(model)
+    augment = {
+        m: pretext_of(m, settings.preprocess[m], settings.features[m]).augment
+        for m in modalities
+        if not settings.train.is_frozen(m)
+    }
     folders = arguments.tensors, arguments.features
     data = training_data(model, samples, settings.tasks, settings.train, *folders)
     fingerprint = run_fingerprint("components.train.__main__", arguments, settings)
     checkpoint = Checkpoint(arguments.checkpoint, fingerprint)
-    logs = train(JointTraining(data, settings.seed, checkpoint))
+    logs = train(JointTraining(replace(data, augment=augment), settings.seed, checkpoint))
     if not distributed.is_main_process():
         return
     write_table(arguments.history, logs.history, HISTORY)

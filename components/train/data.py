@@ -1,7 +1,7 @@
 """What joint training trains on: samples, their assets, and how they become batches."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from components.data.assets import AssetTensors, load_assets
 from components.data.batches import Samples, asset_rows
 from components.data.samples import SPLIT, SPLITS
 from components.layers.features import Features
+from components.modalities.encoding import Batch, Change
 from components.model.multimodal import MultimodalModel
 from components.tasks.registry import with_heads
 from components.tasks.settings import HeadTaskSettings, TaskSettings
@@ -28,6 +29,8 @@ class TrainingData:
     samples: Mapping[str, Samples]  # by split
     tasks: Mapping[str, HeadTaskSettings]  # those that a head learns
     settings: TrainSettings
+    # Changes of the inputs of encoders in training, by modality.
+    augment: Mapping[str, Change] = field(default_factory=dict)
 
     @property
     def device(self) -> torch.device:
@@ -64,15 +67,19 @@ class TrainingData:
 
     def features(self, distinct: Mapping[str, Tensor]) -> dict[str, Features]:
         """Return features of assets by modality: stored ones, or of an encoder in training."""
-        selected = {
-            m: {name: v[rows].to(self.device) for name, v in self.assets[m].tensors.items()}
-            for m, rows in distinct.items()
-        }
+        selected = {m: self._inputs(m, rows) for m, rows in distinct.items()}
         trained = {m: v for m, v in selected.items() if not self.settings.is_frozen(m)}
         encoded = self.model.encode(trained)
         return {
             m: encoded[m] if m in encoded else Features.from_tensors(selected[m]) for m in selected
         }
+
+    def _inputs(self, modality: str, rows: Tensor) -> Batch:
+        """Return assets on the device; those of an encoder in training are augmented in steps."""
+        batch = {name: value[rows] for name, value in self.assets[modality].tensors.items()}
+        if self.model.training and modality in self.augment:
+            batch = self.augment[modality](batch)
+        return {name: value.to(self.device) for name, value in batch.items()}
 
 
 def _groups(samples: Samples, modality: str, index: Tensor) -> Tensor:

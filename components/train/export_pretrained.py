@@ -1,6 +1,5 @@
 """Export a trained model, its encoders and tokenizers to where settings may name them."""
 
-import argparse
 import re
 import shutil
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from components.common import command_line
 from components.common.errors import InputError
 from components.common.files import replacing
 from components.huggingface.encoder_file import save_encoder
@@ -48,7 +48,7 @@ def export_pretrained(folder: Path, name: str, pretrained: Path) -> dict[str, An
 
 def main() -> None:
     """Export a model and print the settings that continue from it."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("--model", type=Path, default=Path("models/synesthesia"), help="its folder")
     parser.add_argument("--name", required=True, help="of the copies, as champion")
     parser.add_argument("--pretrained", type=Path, default=Path("pretrained"), help="folder")

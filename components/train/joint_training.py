@@ -58,6 +58,10 @@ class JointTraining(TrainingRun):
         return self.data.settings
 
     @property
+    def accumulation_steps(self) -> int:
+        return self.data.settings.gradient_accumulation_steps
+
+    @property
     def learning_rates(self) -> Mapping[nn.Module, float]:
         rates, model = self.data.settings.encoder_learning_rates, self.data.model
         return {model.encoders[m]: rates[m] for m in model.config.modalities if m in rates}

@@ -6,13 +6,12 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from components.modalities.registry import MODALITIES, ModalityName, PerModality
-from components.modalities.settings import EncoderSettings
+from components.modalities.settings import EncoderSettings, InputSettings
 from components.model.settings import ModelSettings
 from components.stage.settings import (
     Count,
     DropoutRate,
     Processes,
-    Section,
     TorchSettings,
     by_default,
     matching,
@@ -46,6 +45,8 @@ class TrainSettings(OptimizerSettings, LoopSettings):
     """Tasks that a step trains: all, or one, drawn by its size or by how far it lags."""
     group_by: ModalityName = MODALITIES[0]
     """Modality whose assets make up a batch, each with all its samples, so that it is read once."""
+    gradient_accumulation_steps: Count = 1
+    """Micro-batches per step, one after the other: less memory."""
     batch_size: BatchSize = 32
     """Assets of that modality per step, or samples where there are none."""
     compile: bool = False
@@ -91,7 +92,7 @@ class TrainStageSettings(TorchSettings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks
-    preprocess: Annotated[Mapping[str, Section], PerModality("inputs")] = by_default({})
+    preprocess: Annotated[Mapping[str, InputSettings], PerModality("inputs")] = by_default({})
     features: Annotated[Mapping[str, EncoderSettings], PerModality("encoder")] = by_default({})
     model: ModelSettings = ModelSettings()
     train: TrainSettings = TrainSettings()

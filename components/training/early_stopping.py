@@ -20,12 +20,12 @@ class EarlyStopping:
         self._metric, self._patience = settings.metric, settings.patience
         self.higher_is_better = True
 
-    def watch(self, validation: Validation) -> None:
-        """Find the metric among those that are validated; raise `InputError` if it is not there."""
+    def watch(self, validation: Validation, label: str) -> None:
+        """Find the metric among those that a run validates; `InputError` if it is not there."""
         known = {f"{m.name}/{task}": m for m, values in validation.items() for task in values}
         if self._metric not in known:
             raise InputError(
-                f"train.early_stopping.metric: found {self._metric!r}, which is not validated. "
+                f"{label}: early_stopping.metric: found {self._metric!r}, which is not validated. "
                 f"{nearest(self._metric, list(known))}"
             )
         self.higher_is_better = known[self._metric].higher_is_better

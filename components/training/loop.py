@@ -87,7 +87,7 @@ class _Loop:
         run, module, settings = self.run, self.run.module, self.settings
         self._set_learning_rate(steps_per_epoch)
         self.optimizer.zero_grad(set_to_none=True)
-        count = settings.gradient_accumulation_steps * distributed.world_size()
+        count = run.accumulation_steps * distributed.world_size()
         micro_batches = run.micro_batches(batch, count)
         with distributed.per_rank_generator(self.device, run.seed, run.label, self.steps_done):
             losses = self._backward(micro_batches)
@@ -166,7 +166,7 @@ class _Loop:
     def check_early_stopping(self) -> None:
         """Raise `InputError`, before any work, if the metric of early stopping is not validated."""
         if self.stopping is not None:
-            self.stopping.watch(self._validate())
+            self.stopping.watch(self._validate(), self.run.label)
 
     def _validate(self) -> Validation:
         self.run.module.eval()

@@ -63,6 +63,11 @@ class TrainingRun(ABC):
         return LoopSettings()
 
     @property
+    def accumulation_steps(self) -> int:
+        """Micro-batches per step and process, one after the other."""
+        return 1
+
+    @property
     def learning_rates(self) -> Mapping[nn.Module, float]:
         """Learning rates that differ from that of the optimizer settings, by part of the module."""
         return {}

@@ -27,7 +27,8 @@ class EarlyStoppingSettings(Section):
     """Training ends when a metric of the validation split no longer improves."""
 
     metric: Annotated[str, Field(min_length=1)]
-    """Its name in reports/history/train.csv, as in `accuracy (all)/answer`."""
+    """Its name in reports/history/<stage>.csv, as in `accuracy/digit`, or in that of train as in
+    `accuracy (all)/answer`."""
     patience: Count = 3
     """Epochs without improvement after which training ends; the best epoch's weights are kept."""
 
@@ -39,8 +40,6 @@ class LoopSettings(Section):
     """Learning-rate schedule: cosine, or up over three tenths, then down, momentum inversely."""
     ema_decay: DropoutRate = 0.0
     """Decay of the moving average of the weights that is validated and saved; 0: none."""
-    gradient_accumulation_steps: Count = 1
-    """Micro-batches per step, one after the other: less memory."""
     max_grad_norm: Positive | None = None
     """Longer gradients are scaled down to it."""
     precision: Literal["float32", "bfloat16"] = "float32"

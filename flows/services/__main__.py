@@ -3,10 +3,10 @@
 python -m flows.services start
 """
 
-import argparse
 import sys
 from pathlib import Path
 
+from components.common import command_line
 from components.common.errors import InputError
 from flows.processes.process import ServiceFailed
 from flows.services.services import PORTS, Services
@@ -16,7 +16,7 @@ FOLDER = Path("services")
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command; exit code 2 for a mistake, 1 for a service that does not start."""
-    parser = argparse.ArgumentParser(prog="python -m flows.services", description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("what", choices=["start", "stop", "status"])
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of data, logs and secrets")
     for name, port in PORTS.items():

@@ -118,7 +118,7 @@ def check_command(command: Command, monkeypatch) -> None:
             assert {word for word in words if word.startswith("--")} <= known
         else:
             parse_arguments(stage.arguments, None, words)
-    elif "argparse" in inspect.getsource(module):
+    elif "command_line.parser" in inspect.getsource(module):
         monkeypatch.setattr(sys, "argv", [command.module, *words])
         monkeypatch.setattr(argparse.ArgumentParser, "parse_args", _parse_and_stop)
         with suppress(Parsed):

@@ -26,10 +26,9 @@ from components.features.encoder_training import (
 from components.layers.features import Encoder
 from components.layers.losses import nt_xent
 from components.modalities.audio import transcripts
-from components.modalities.encoding import Batch, Change, Pretext
+from components.modalities.encoding import Batch, Change, Mixup, Pretext, pretext_of
 from components.modalities.registry import (
     MODALITIES,
-    encoder_training_of,
     encoders_of,
     transcripts_of,
 )
@@ -40,6 +39,7 @@ from components.tasks.regression.settings import RegressionSettings
 from components.tasks.vqa.settings import VqaSettings
 from components.train.settings import TrainStageSettings
 from components.training.checkpoint import Checkpoint
+from components.training.settings import EarlyStoppingSettings
 from components.training.tables import HISTORY
 from tests.support.params import small_settings
 from tests.support.tiny_model import (
@@ -98,8 +98,8 @@ def lesson(m: str, epochs: int = 40, **changes) -> Lesson:
     return Lesson(build(m, options), data, options)
 
 
-def pretext_of(m: str) -> Pretext:
-    return encoder_training_of(m).pretext(SETTINGS.preprocess[m], SETTINGS.features[m])
+def own_pretext(m: str) -> Pretext:
+    return pretext_of(m, SETTINGS.preprocess[m], SETTINGS.features[m])
 
 
 @pytest.mark.parametrize("m", MODALITIES)
@@ -158,8 +158,7 @@ def test_batch_without_labels_has_loss_zero():
         checkpoint=None,
         data=course.data,
         model=EncoderWithHeads(course.encoder, course.data.objectives),
-        label_smoothing=0.0,
-        batch_size=8,
+        options=course.options,
     )
     losses = run.losses(torch.arange(8))
     run.total_loss(losses).backward()
@@ -198,7 +197,7 @@ def nearest_is_itself(encoder: Encoder, batch: Batch, view: Change) -> float:
 
 
 def test_without_labels_views_of_images_train(tmp_path):
-    pretext = pretext_of("image")
+    pretext = own_pretext("image")
     course = lesson("image", epochs=40, width=16, batch_size=20, learning_rate=0.005)
     tensors = course.data.assets.tensors
     pixels = tensors["pixels"]
@@ -215,7 +214,11 @@ def test_without_labels_views_of_images_train(tmp_path):
 
 def test_without_labels_views_of_sounds_train(tmp_path):
     course = lesson("audio", epochs=20)
-    data = replace(course.data, objectives={}, pretext=pretext_of("audio"))
+    data = replace(
+        course.data,
+        objectives={},
+        pretext=own_pretext("audio"),
+    )
     course.data = self_supervised(data)
     history = course.train(tmp_path)
     assert set(history["task"]) == {"views"}
@@ -225,9 +228,13 @@ def test_without_labels_views_of_sounds_train(tmp_path):
 
 def test_objectives_and_pretext_losses_leave_out_views():
     data = lesson("image").data
-    with_views = replace(data, pretext=pretext_of("image"))
+    with_views = replace(data, pretext=own_pretext("image"))
     assert self_supervised(with_views) is with_views
-    texts = replace(lesson("text").data, objectives={}, pretext=pretext_of("text"))
+    texts = replace(
+        lesson("text").data,
+        objectives={},
+        pretext=own_pretext("text"),
+    )
     assert self_supervised(texts) is texts
     nothing = replace(data, objectives={})
     assert self_supervised(nothing) is nothing
@@ -312,3 +319,48 @@ def test_metrics_are_those_of_objectives(tmp_path):
     history = course.train(tmp_path)
     assert history.loc[history["series"] == "half", "value"].tolist() == [0.5]
     assert asked == [[0, 1, 0, 1]]  # of the validation assets
+
+
+def step_losses(course: Lesson, batch: torch.Tensor) -> torch.Tensor:
+    """Return the loss of the lesson's task in a step."""
+    run = EncoderTraining(
+        optimizer=course.options,
+        seed=0,
+        checkpoint=None,
+        data=course.data,
+        model=EncoderWithHeads(course.encoder, course.data.objectives).eval(),
+        options=course.options,
+    )
+    torch.manual_seed(0)
+    return run.losses(batch)["parity"].detach()
+
+
+def test_blended_labels_weigh_as_their_assets():
+    """Of two assets one is shown; the labels of both count, each with its share."""
+    course, batch = lesson("image", label_smoothing=0.1), torch.arange(2)
+    shown = Mixup(0.5, lambda batch, others, share: batch)
+    torch.manual_seed(0)
+    torch.nn.Linear(course.encoder.width, 2)  # draws what the head draws
+    losses = [step_losses(course, batch)]
+    course.data = replace(course.data, pretext=Pretext(mixup=shown))
+    blended = step_losses(course, batch)
+    other = replace(course.data.objectives["parity"])
+    other.targets[:2] = other.targets[:2].flip(0)
+    course.data = replace(course.data, objectives={"parity": other}, pretext=Pretext())
+    losses.append(step_losses(course, batch))
+    low, high = sorted(losses)
+    assert low < blended < high
+
+
+def test_training_ends_early_with_the_best_weights(tmp_path):
+    stopping = EarlyStoppingSettings(metric="accuracy/parity", patience=2)
+    course = lesson("image", epochs=40, early_stopping=stopping)
+    history = course.train(tmp_path)
+    accuracies = history[history["series"] == "accuracy"]["value"].to_numpy()
+    assert len(accuracies) == accuracies.argmax() + 3 < 40
+
+
+def test_unknown_metric_of_early_stopping_is_named(tmp_path):
+    stopping = EarlyStoppingSettings(metric="acuracy/parity")
+    with pytest.raises(InputError, match="features_image: early_stopping.metric: .*'accuracy/par"):
+        lesson("image", early_stopping=stopping).train(tmp_path)

@@ -5,11 +5,10 @@ import pytest
 from components.common.errors import InputError
 from components.common.plugins import has_part
 from components.huggingface.models import EncoderInterface
-from components.modalities.encoding import Pretext
+from components.modalities.encoding import Pretext, pretext_of
 from components.modalities.registry import (
     MODALITIES,
     corruptions_of,
-    encoder_training_of,
     encoders_of,
     inspection_of,
     language_modalities,
@@ -43,7 +42,7 @@ def test_required_parts_are_complete(m):
 
 @pytest.mark.parametrize("m", MODALITIES)
 def test_training_gives_pretext(m):
-    made = encoder_training_of(m).pretext(SETTINGS.preprocess[m], SETTINGS.features[m])
+    made = pretext_of(m, SETTINGS.preprocess[m], SETTINGS.features[m])
     assert isinstance(made, Pretext)
 
 

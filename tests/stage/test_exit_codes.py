@@ -1,10 +1,16 @@
 """Exit codes: 2 for mistakes, 75 for what may pass, and a traceback for faults only."""
 
 import os
+import secrets
+import sqlite3
 
+import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
+from safetensors.numpy import save_file
 
-from components.common.errors import InputError, Unavailable
+from components.common.errors import DISK_FULL, InputError, Unavailable
 from components.stage.stage import exit_codes
 
 
@@ -26,3 +32,29 @@ def test_success_passes(capsys):
     with exit_codes():
         print("done")
     assert capsys.readouterr() == ("done\n", "")
+
+
+def write_bytes(path):
+    path.write_bytes(bytes(2**21))
+
+
+def write_parquet(path):
+    parquet.write_table(pyarrow.table({"a": [secrets.token_bytes(2**21)]}), path)
+
+
+def write_tensors(path):
+    save_file({"a": np.zeros(2**20)}, path)
+
+
+def write_database(path):
+    with sqlite3.connect(path) as database:
+        database.execute("create table a as select zeroblob(2097152)")
+
+
+@pytest.mark.parametrize("write", [write_bytes, write_parquet, write_tensors, write_database])
+def test_full_disk_is_said_without_traceback(tmp_path, mount, capsys, write):
+    mount(tmp_path / "disk", "size=1m")
+    with pytest.raises(SystemExit) as end, exit_codes():
+        write(tmp_path / "disk" / "file")
+    assert end.value.code == os.EX_TEMPFAIL
+    assert capsys.readouterr().err.endswith(f". {DISK_FULL}\n")

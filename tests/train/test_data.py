@@ -1,5 +1,7 @@
 """The data of joint training: read from shards, grouped into batches, turned into logits."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -76,3 +78,20 @@ def test_stored_features_equal_computed_ones():
     one, other = stored.logits(part), computed.logits(part)
     for task in one:
         torch.testing.assert_close(one[task], other[task], atol=1e-5, rtol=1e-5)
+
+
+def test_inputs_of_encoders_in_training_are_augmented_in_steps_only():
+    data = make_data(train_settings(frozen=("image", "audio")), missing=0.0)
+    erase = {"text": lambda batch: batch | {"tokens": torch.zeros_like(batch["tokens"])}}
+    rows = {m: torch.arange(4) for m in data.model.config.modalities}
+
+    def features(training: bool) -> dict[str, torch.Tensor]:
+        data.model.train(training)
+        torch.manual_seed(0)
+        return {m: found.tokens for m, found in data.features(rows).items()}
+
+    plain = {training: features(training) for training in (True, False)}
+    data = replace(data, augment=erase)
+    for training, expected in plain.items():
+        same = {m: found.equal(expected[m]) for m, found in features(training).items()}
+        assert same == {m: not (training and m == "text") for m in rows}

@@ -20,7 +20,7 @@ VALIDATION = {
 
 def early_stopping(metric: str, patience: int) -> EarlyStopping:
     stopping = EarlyStopping(EarlyStoppingSettings(metric=metric, patience=patience))
-    stopping.watch(VALIDATION)
+    stopping.watch(VALIDATION, "train")
     return stopping
 
 
@@ -65,5 +65,5 @@ def test_restored_knows_what_is_better():
 def test_unknown_metric_suggests_nearest():
     with pytest.raises(InputError) as error:
         early_stopping("acuracy (all)/answer", patience=1)
-    assert "train.early_stopping.metric: found 'acuracy (all)/answer'" in str(error.value)
+    assert "train: early_stopping.metric: found 'acuracy (all)/answer'" in str(error.value)
     assert "Did you mean 'accuracy (all)/answer'?" in str(error.value)

@@ -59,7 +59,7 @@ def test_seed_decides_every_bit(uninterrupted, tmp_path):
 def test_resumed_equals_uninterrupted(uninterrupted, tmp_path, name, place):
     """Killed within an epoch, between two, and between micro-batches of a step."""
     loop, whole = LOOPS[name], uninterrupted[name]
-    parts = loop.get("gradient_accumulation_steps", 1)
+    parts = loop.get("accumulation_steps", 1)
     kill_at = max(parts + 1, round(place * whole[0].computed))
     with pytest.raises(Killed):
         trained(ToyRun(tmp_path / "c", kill_at=kill_at, **loop))
@@ -136,7 +136,7 @@ def test_accumulation_equals_whole_batch(tmp_path):
     """Without batch normalisation and dropout, which see micro-batches."""
     plain = partial(ToyRun, net=lambda: make_net()[::2])
     whole = trained(plain(tmp_path / "a"))
-    parts = trained(plain(tmp_path / "b", gradient_accumulation_steps=3))
+    parts = trained(plain(tmp_path / "b", accumulation_steps=3))
     assert parts[0].computed == 3 * whole[0].computed
     for name, value in whole[0].net.state_dict().items():
         torch.testing.assert_close(parts[0].net.state_dict()[name], value, atol=1e-5, rtol=1e-4)
@@ -253,7 +253,7 @@ class Unsplittable(ToyRun):
 
 
 def test_unsplittable_batch_is_refused(tmp_path):
-    run = Unsplittable(tmp_path / "c", gradient_accumulation_steps=2)
+    run = Unsplittable(tmp_path / "c", accumulation_steps=2)
     with pytest.raises(ValueError, match="batches of test cannot be split, found 2 micro-batches"):
         trained(run)
 

@@ -23,14 +23,14 @@ LOOPS = {
     "plain": {},
     "one cycle": {"schedule": "one_cycle"},
     "ema": {"ema_decay": 0.8},
-    "accumulation": {"gradient_accumulation_steps": 2},
+    "accumulation": {"accumulation_steps": 2},
     "clipping": {"max_grad_norm": 0.1},
     "bfloat16": {"precision": "bfloat16"},
     "early stopping": {"early_stopping": STOPPING},
     "all": {
         "schedule": "one_cycle",
         "ema_decay": 0.8,
-        "gradient_accumulation_steps": 2,
+        "accumulation_steps": 2,
         "max_grad_norm": 0.5,
         "precision": "bfloat16",
         "early_stopping": STOPPING,
@@ -65,6 +65,7 @@ class ToyRun(TrainingRun):
         epochs: int = EPOCHS,
         kill_at: int | None = None,
         net: Callable[[], nn.Module] = make_net,
+        accumulation_steps: int = 1,
         **loop,
     ):
         optimizer = OptimizerSettings(
@@ -73,6 +74,7 @@ class ToyRun(TrainingRun):
         super().__init__(optimizer, seed, Checkpoint(path, fingerprint))
         self.net, self.options = net(), LoopSettings(**loop)
         self.kill_at, self.computed = kill_at, 0
+        self.parts = accumulation_steps
 
     @property
     def label(self) -> str:
@@ -85,6 +87,10 @@ class ToyRun(TrainingRun):
     @property
     def loop(self) -> LoopSettings:
         return self.options
+
+    @property
+    def accumulation_steps(self) -> int:
+        return self.parts
 
     def batches(self) -> list:
         return list(torch.randperm(len(INPUTS)).split(8))

@@ -1,12 +1,12 @@
 """Show the robustness of an evaluation as a Markdown table and as plots."""
 
-import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 from matplotlib.figure import Figure
 
+from components.common import command_line
 from components.common.errors import InputError, nearest
 from components.common.figures import add_grid, panels, save
 from components.common.metrics import Metric
@@ -18,7 +18,7 @@ from components.stage.stage import exit_codes
 
 def main() -> None:
     """Parse the command line and show what it asks for."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line.parser(__doc__)
     parser.add_argument("--evaluation", type=Path, required=True, help="folder of an evaluation")
     parser.add_argument("--task", required=True, help="its name in params.yaml")
     parser.add_argument("--subset", default=EVERYTHING, help="of modalities, as image+text")

@@ -20,6 +20,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 from subprocess import PIPE, Popen
 
+from components.common import command_line
 from components.common.errors import Problem
 
 SYNCHRONOUS = 2  # AUDIO_OUTPUT_SYNCHRONOUS: samples arrive in the callback, before Synth returns
@@ -174,4 +175,5 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
+    command_line.parser(__doc__).parse_args()
     _serve()

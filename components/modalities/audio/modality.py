@@ -9,8 +9,13 @@ from pydantic import Field, model_validator
 
 from components.huggingface.locate import EncoderNames
 from components.modalities.modality import Facts, Modality, nearly_longest
-from components.modalities.settings import EncoderName, InputSettings, TransformerEncoderSettings
-from components.stage.settings import DropoutRate
+from components.modalities.settings import (
+    EncoderName,
+    InputSettings,
+    Mixup,
+    TransformerEncoderSettings,
+)
+from components.stage.settings import DropoutRate, Fraction, Section
 from components.training.settings import BatchSize
 
 
@@ -40,6 +45,27 @@ class AudioSettings(InputSettings):
         return int(self.max_seconds * self.sample_rate) // self.hop_length + 1
 
 
+class AudioAugmentationSettings(Section):
+    """How training sounds are changed at random, each in its own way."""
+
+    delay: Fraction = 0.08
+    """Longest silence before a sound, as a fraction of max_seconds."""
+    pitch: Fraction = 0.0625
+    """Largest shift along the mel bands, as a fraction of them."""
+    speed: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    """Largest change of speed, as a fraction."""
+    noise: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """Largest deviation of noise that is added to a spectrogram, whose own deviation is 1."""
+    time_mask: Fraction = 0.1
+    """Longest part of a sound that is left out, as a fraction of max_seconds (SpecAugment)."""
+    frequency_mask: Fraction = 0.125
+    """Most mel bands that are left out, as a fraction of them (SpecAugment)."""
+    masks: Annotated[int, Field(ge=1, le=8)] = 1
+    """Parts of each kind that are left out."""
+    mixup: Mixup = 0.0
+    """Blend sounds and their labels in pairs, shares drawn from Beta(mixup, mixup); 0: do not."""
+
+
 class AudioEncoderSettings(TransformerEncoderSettings):
     """An encoder of sound."""
 
@@ -50,6 +76,8 @@ class AudioEncoderSettings(TransformerEncoderSettings):
     """Label smoothing of its training; without it, new accents are misunderstood."""
     batch_size: BatchSize = 64
     """Sounds per step."""
+    augmentation: AudioAugmentationSettings = AudioAugmentationSettings()
+    """Changes of training spectrograms."""
 
 
 class _Audio(Modality):

@@ -8,7 +8,8 @@ from pydantic import Field
 
 from components.huggingface.locate import EncoderNames
 from components.modalities.modality import Facts, Modality
-from components.modalities.settings import EncoderName, EncoderSettings, InputSettings
+from components.modalities.settings import EncoderName, EncoderSettings, InputSettings, Mixup
+from components.stage.settings import Fraction, Section
 
 SIZES = (32, 64, 128)  # that are proposed
 
@@ -20,15 +21,32 @@ class ImageSettings(InputSettings):
     """In pixels; the shorter side is resized to it, then the centre is cropped."""
 
 
-class ImageEncoderSettings(EncoderSettings):
-    """An encoder of images; with `horizontal_flip`, half of the images of a step are mirrored."""
+class ImageAugmentationSettings(Section):
+    """How training images are changed at random, each in its own way but for the shift."""
 
-    LEARNING_KEYS = EncoderSettings.LEARNING_KEYS | {"horizontal_flip"}
+    horizontal_flip: bool = True
+    """Mirror half of the images of a step; false where left and right differ."""
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0625
+    """Farthest shift of a step's images, as a fraction of their size."""
+    crop: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Smallest fraction of an image's area that is shown, enlarged; 1: all of it."""
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    """Widest rotation, in degrees, to either side."""
+    colour: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Largest change of brightness, contrast and saturation, as a fraction."""
+    erasing: Fraction = 0.0
+    """Probability that a rectangle of up to a third of the image becomes grey."""
+    mixup: Mixup = 0.0
+    """Blend images and their labels in pairs, shares drawn from Beta(mixup, mixup); 0: do not."""
+
+
+class ImageEncoderSettings(EncoderSettings):
+    """An encoder of images."""
 
     encoder: EncoderName = "convolutional"
     """convolutional; a classification model of torchvision; or a pretrained one of Transformers."""
-    horizontal_flip: bool = True
-    """Flip half of the images of a step; false where left and right differ."""
+    augmentation: ImageAugmentationSettings = ImageAugmentationSettings()
+    """Changes of training images."""
 
 
 def torchvision_classifiers() -> list[str]:

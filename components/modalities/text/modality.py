@@ -13,7 +13,7 @@ from components.modalities.settings import (
     InputSettings,
     TransformerEncoderSettings,
 )
-from components.stage.settings import matching
+from components.stage.settings import DropoutRate, Section, matching
 from components.training.settings import BatchSize
 
 TokenizerSource = Annotated[
@@ -41,6 +41,15 @@ class TextSettings(InputSettings):
     """Longer texts are cut; start and end tokens count."""
 
 
+class TextAugmentationSettings(Section):
+    """How training texts are changed at random."""
+
+    masking: DropoutRate = 0.0
+    """Probability that a token becomes the mask token."""
+    dropping: DropoutRate = 0.0
+    """Probability that a token is left out."""
+
+
 class TextEncoderSettings(TransformerEncoderSettings):
     """An encoder of texts."""
 
@@ -48,6 +57,8 @@ class TextEncoderSettings(TransformerEncoderSettings):
     """transformer, or a pretrained model of Transformers."""
     batch_size: BatchSize = 128
     """Texts per step."""
+    augmentation: TextAugmentationSettings = TextAugmentationSettings()
+    """Changes of training texts."""
 
 
 class _Text(Modality):

@@ -1,5 +1,6 @@
 """Training of text encoders: masked language modelling and SimCSE."""
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,17 +9,42 @@ from torch.nn import functional as F
 
 from components.layers.features import length_mask
 from components.modalities.encoding import Batch, Pretext
-from components.modalities.settings import TransformerEncoderSettings
-from components.modalities.text.modality import TextSettings
-from components.modalities.text.processing import MASK
+from components.modalities.text.modality import (
+    MODALITY,
+    TextAugmentationSettings,
+    TextEncoderSettings,
+    TextSettings,
+)
+from components.modalities.text.processing import MASK, PAD
 
 MASKED_FRACTION = 0.15  # of the tokens, as in BERT
 INVERSE_TEMPERATURE = 20.0  # as in SimCSE
 
 
-def pretext(inputs: TextSettings, options: TransformerEncoderSettings) -> Pretext:
+def pretext(inputs: TextSettings, options: TextEncoderSettings) -> Pretext:
     """See `EncoderTrainingPart`."""
-    return Pretext(losses=self_supervised)
+    if options.encoder not in MODALITY.encoder_names.built_in:
+        return Pretext()  # it has inputs of its own
+    wanted = options.augmentation
+    if not wanted.masking and not wanted.dropping:
+        return Pretext(losses=self_supervised)
+    return Pretext(augment=partial(augment, options=wanted), losses=self_supervised)
+
+
+def augment(batch: Batch, options: TextAugmentationSettings) -> Batch:
+    """Mask some tokens and leave out others, but neither the first nor the last of a text.
+
+    `tokens` int64 [B, T] and `lengths` [B] → the same.
+    """
+    tokens, lengths = batch["tokens"], batch["lengths"]
+    place = torch.arange(tokens.shape[1])
+    inner = (place > 0) & (place < lengths[:, None] - 1)  # [B, T]
+    masked = (torch.rand(tokens.shape) < options.masking) & inner
+    dropped = (torch.rand(tokens.shape) < options.dropping) & inner
+    kept_first = dropped.long().argsort(dim=1, stable=True)  # [B, T]
+    tokens = tokens.masked_fill(masked, MASK).gather(1, kept_first)
+    lengths = lengths - dropped.sum(1)
+    return {"tokens": tokens.masked_fill(place >= lengths[:, None], PAD), "lengths": lengths}
 
 
 def self_supervised(encoder: Any, batch: Batch) -> dict[str, Tensor]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from components.modalities.registry import encoder_training_of
+from components.modalities.encoding import pretext_of
 from components.modalities.tabular.modality import TabularEncoderSettings, TabularSettings
 from components.modalities.tabular.training import drop_cells
 
@@ -23,6 +23,6 @@ def test_dropped_cell_keeps_its_column_alone():
 
 def test_views_of_same_rows_differ():
     torch.manual_seed(0)
-    pretext = encoder_training_of("tabular").pretext(TabularSettings(), TabularEncoderSettings())
+    pretext = pretext_of("tabular", TabularSettings(), TabularEncoderSettings())
     batch = {"entries": torch.zeros(SHAPE, dtype=torch.int64), "weights": torch.ones(SHAPE)}
     assert not pretext.view(batch)["weights"].equal(pretext.view(batch)["weights"])
