@@ -2,13 +2,16 @@
 
 import logging
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from components.common.errors import InputError
 from components.common.files import write_json
 from components.data.tables import TableWriter
+from components.ingest.classes import one_line
 from components.ingest.leaks import count_leaks, leak
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
@@ -23,6 +26,7 @@ from components.ingest.sources.source import SourceContext
 from components.ingest.vocabularies import label_check, learn_vocabularies
 from components.stage.arguments import Arguments, output_path, state_path
 from components.stage.stage import Stage
+from components.tasks.settings import TaskSettings
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +81,15 @@ def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
     counts = ", ".join(f"{number} {split}" for split, number in report["samples"].items())
     total, bad = sum(report["samples"].values()), quarantine.reasons.total()
     log.info("%d samples (%s), %d rows in quarantine", total, counts, bad)
+    log_classes(report, tasks)
+
+
+def log_classes(report: Mapping[str, Any], tasks: Mapping[str, TaskSettings]) -> None:
+    """Print the labels of each task with their counts, and which look like mistakes."""
+    for name, by_split in report["classes"].items():
+        log.info("%s: %s", name, one_line(tasks[name], by_split))
+        for note in report["suspicious_classes"].get(name, []):
+            log.warning("%s: %s", name, note)
 
 
 STAGE = Stage(__doc__, IngestArguments, lambda _: IngestStageSettings, main)

@@ -41,8 +41,11 @@ class Parser:
 def column_parsers(tasks: Mapping[str, TaskSettings], slices: tuple[str, ...]) -> dict[str, Parser]:
     """Return a parser per column: of slices, and of the labels of tasks."""
     ids = id_columns(MODALITIES)  # which the source does not give
-    labels = {t.column: labels_of(t.kind) for t in tasks.values() if t.column not in ids}
-    of_labels = {column: Parser(kind.TYPE, kind.parse) for column, kind in labels.items()}
+    of_labels = {
+        task.column: Parser(labels_of(task.kind).TYPE, labels_of(task.kind).parser(task))
+        for task in tasks.values()
+        if task.column not in ids
+    }
     return {column: Parser(pa.string(), parse_word) for column in slices} | of_labels
 
 
