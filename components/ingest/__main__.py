@@ -12,7 +12,7 @@ from components.common.errors import InputError
 from components.common.files import write_json
 from components.data.tables import TableWriter
 from components.ingest.classes import one_line
-from components.ingest.leaks import count_leaks, leak
+from components.ingest.leaks import count_leaks, leak, leaking
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
 from components.ingest.quarantine import Quarantine
@@ -59,16 +59,18 @@ def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as quarantine:
         reader = RowReader(options, tasks, settings.seed, ledger)
-        tables = SampleTables(reader.types, quarantine, ledger)
+        tables = SampleTables(reader.types, quarantine, reader.groups)
         samples = scratch / "all"
         with TableWriter(arguments.assets, ASSETS, TYPES) as assets:
             store = MediaStore(arguments.media, ledger, assets, settings.workers)
             count = tables.write(samples, reader.samples(rows, store))
             store.close()
         quarantine.refuse(count, options.max_bad_fraction)
-        leaks = count_leaks(ledger, options.on_leak)
+        samples = tables.settle(samples, scratch / "in_splits_of_groups")
+        leaks = count_leaks(ledger, options.on_leak, options.splits.group)
         if options.on_leak == "drop":
-            tables.select(samples, scratch / "without_leaks", partial(leak, ledger))
+            kinds = leaking(ledger, options.splits.group)
+            tables.select(samples, scratch / "without_leaks", partial(leak, reader.groups, kinds))
             samples = scratch / "without_leaks"
         vocabularies = learn_vocabularies(samples, tasks)
         tables.select(samples, arguments.samples, label_check(vocabularies, tasks))

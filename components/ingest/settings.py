@@ -42,7 +42,8 @@ class IngestSettings(Section):
     splits: SplitSettings = SplitSettings()
     """How samples are split whose split the source does not give."""
     on_leak: Literal["error", "drop", "allow"] = "error"
-    """What happens if the same image or sound is in two splits."""
+    """What happens if the same group, image or sound (or text, where there is nothing else) is in
+    two splits."""
     max_bad_fraction: Fraction = 0.01
     """Fraction of the rows; if more are in quarantine, the run stops."""
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
