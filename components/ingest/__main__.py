@@ -32,6 +32,7 @@ from components.ingest.sources.recordings import with_recordings
 from components.ingest.sources.registry import SOURCES
 from components.ingest.sources.source import SourceContext
 from components.ingest.vocabularies import label_check, learn_vocabularies
+from components.modalities.registry import MODALITIES, modality
 from components.stage.arguments import Arguments, output_path, state_path, with_role
 from components.stage.stage import Stage
 from components.tasks.settings import TaskSettings
@@ -108,7 +109,14 @@ def log_classes(report: Mapping[str, Any], tasks: Mapping[str, TaskSettings]) ->
 
 
 def check(arguments: Arguments, settings: IngestStageSettings) -> None:
-    """Do the stage's work on rows and on the first files, in a folder that is removed."""
+    """Do the stage's work on rows and on the first files, in a folder that is removed.
+
+    Which split a group of files is in depends on their content, and so do leaks then.
+    """
+    group = settings.ingest.splits.group
+    if group in MODALITIES and not modality(group).is_inline:
+        ingest = settings.ingest.model_copy(update={"on_leak": "allow"})
+        settings = settings.model_copy(update={"ingest": ingest})
     with TemporaryDirectory() as folder:
         names = [*with_role(IngestArguments, "output"), *with_role(IngestArguments, "state")]
         paths = {name: Path(folder, name) for name in names}
@@ -119,7 +127,9 @@ def check(arguments: Arguments, settings: IngestStageSettings) -> None:
             raise InputError(str(error).replace(str(paths["quarantine"]), later)) from error
         finally:
             log_quarantine(paths["quarantine"])
-    log.info("Checked; nothing was written. Equal files and their splits are known after ingest")
+    log.info(
+        "Checked; nothing was written. Equal files, and splits by them, are known after ingest"
+    )
 
 
 def log_quarantine(path: Path) -> None:

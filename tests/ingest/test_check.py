@@ -21,8 +21,9 @@ def check(tmp_path, monkeypatch, caplog):
     for number in range(6):
         write(tmp_path, f"source/{number}.png", png(number))
 
-    def run(lines: list[str], **changes) -> tuple[int, str]:
-        write(tmp_path, "source/a.csv", "photo,text,label\n" + "".join(f"{x}\n" for x in lines))
+    def run(lines: list[str], *columns: str, **changes) -> tuple[int, str]:
+        header = ",".join(("photo", "text", "label", *columns))
+        write(tmp_path, "source/a.csv", "".join(f"{line}\n" for line in (header, *lines)))
         settings = {"ingest.source": TABLE, "ingest.max_bad_fraction": 0.5, "ingest.slices": []}
         settings |= {"tasks": {"animal": {"column": "label"}}, "ingest.splits.validation": 0.0}
         settings |= {f"ingest.{key}": value for key, value in changes.items()}
@@ -58,6 +59,15 @@ def test_bad_rows_are_printed_by_reason(check):
     assert code == 0
     assert "file_unreadable: row a.csv:8: the file cannot be read: No such file" in log
     assert "path_outside: row a.csv:9" in log and "row_malformed: row a.csv:10" in log
+
+
+def test_leaks_of_groups_and_of_files_of_groups_are_found(check, capsys):
+    """Splits that a hash of unread files decides are guesses, so leaks that follow are not told."""
+    rows = ["0.png,text,cat,train", "0.png,text,dog,test", "1.png,text,dog,train"]
+    source = TABLE | {"split": "part"}
+    assert check(rows, "part", source=source)[0] == 0
+    assert check(rows, "part", source=source, **{"splits.group": "label"})[0] == 2
+    assert "(1 of image and 1 of label)" in capsys.readouterr().err
 
 
 def test_missing_file_is_found_where_files_are_not_read(check, monkeypatch):
