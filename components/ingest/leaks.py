@@ -41,11 +41,15 @@ def count_leaks(ledger: Ledger, policy: str, group: str) -> dict[str, int]:
             for value, splits in first.items()
         ]
         counts = " and ".join(f"{count} of {kind}" for kind, (count, _) in leaks.items())
+        hint = (
+            f"where it gives none, let ingest.splits.group be {next(iter(leaks))} (now {group}), "
+            if group not in leaks
+            else ""
+        )
         raise InputError(
             f"the same asset or group is in more than one split ({counts}), so figures on test "
-            f"would be too good:\n{chr(10).join(lines)}\nCorrect the source's splits (or name in "
-            "ingest.splits.group what a hash shall keep in one split), or set ingest.on_leak: drop "
-            "(the sample leaves the earlier split) or allow"
+            f"would be too good:\n{chr(10).join(lines)}\nCorrect the source's splits, {hint}or set "
+            "ingest.on_leak: drop (the sample leaves the earlier split) or allow"
         )
     return {kind: count for kind, (count, _) in found.items()}
 

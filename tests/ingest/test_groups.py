@@ -65,7 +65,7 @@ def test_group_with_two_given_splits_stops_stage(ingest, capsys, order):
     error = capsys.readouterr().err
     assert "(1 of speaker)" in error
     assert "speaker anna in train, test" in error
-    assert "ingest.on_leak: drop" in error
+    assert "Correct the source's splits, or set ingest.on_leak: drop" in error
 
 
 def test_dropped_group_leaves_earlier_split(ingest):
@@ -97,7 +97,9 @@ def test_equal_texts_leak_where_text_is_the_only_modality(ingest, capsys):
     rows = [only_text(str(n), "train", b"text %d" % n, str(n % 2)) for n in range(4)]
     rows.append(only_text("again", "test", b"text 1", "1"))
     assert ingest(rows) == 2
-    assert "(1 of text)" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "(1 of text)" in error
+    assert "let ingest.splits.group be text (now image)" in error
     assert ingest(rows, on_leak="drop") == 0
     assert reasons() == {"1": "leak"}
     beside = [row("image", "train", "0", audio=None, tabular=None), *rows]
