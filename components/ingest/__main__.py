@@ -1,19 +1,30 @@
-"""Stage `ingest`: a source becomes samples, media shards, a quarantine and vocabularies."""
+"""Stage `ingest`: a source becomes samples, media shards, a quarantine and vocabularies.
+
+With --check, and without any outputs, it only checks the source in seconds and writes nothing:
+every row is read, and the first files of each modality; the others are looked for.
+"""
 
 import logging
 import shutil
+import sys
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
 from components.common.errors import InputError
 from components.common.files import write_json
-from components.data.tables import TableWriter
-from components.ingest.leaks import count_leaks, leak
+from components.data.tables import TableWriter, read_rows
+from components.ingest.classes import one_line
+from components.ingest.leaks import count_leaks, leak, leaking
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
 from components.ingest.quarantine import Quarantine
-from components.ingest.report import Contents, write_report
+from components.ingest.report import Contents, describe, write_report
 from components.ingest.rows import RowReader, SampleTables
 from components.ingest.settings import IngestStageSettings
 from components.ingest.sources.files import surroundings
@@ -21,10 +32,15 @@ from components.ingest.sources.recordings import with_recordings
 from components.ingest.sources.registry import SOURCES
 from components.ingest.sources.source import SourceContext
 from components.ingest.vocabularies import label_check, learn_vocabularies
-from components.stage.arguments import Arguments, output_path, state_path
+from components.modalities.registry import MODALITIES, modality
+from components.stage.arguments import Arguments, output_path, state_path, with_role
 from components.stage.stage import Stage
+from components.tasks.settings import TaskSettings
 
 log = logging.getLogger(__name__)
+
+CHECKED_FILES = 300  # of each modality, that a check reads
+MAX_SHOWN = 3  # rows in quarantine that a check prints, per reason
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +58,8 @@ class IngestArguments(Arguments):
     scratch: Path = state_path("folder for intermediate files; removed at the end")
 
 
-def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
-    """Run the stage."""
+def main(arguments: IngestArguments, settings: IngestStageSettings, files: float = inf) -> None:
+    """Run the stage; if it may read a number of `files` of each modality only, without a report."""
     options, tasks, scratch = settings.ingest, settings.tasks, arguments.scratch
     root = Path(options.root)
     if not root.is_dir():
@@ -55,16 +71,18 @@ def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as quarantine:
         reader = RowReader(options, tasks, settings.seed, ledger)
-        tables = SampleTables(reader.types, quarantine, ledger)
+        tables = SampleTables(reader.types, quarantine, reader.groups)
         samples = scratch / "all"
         with TableWriter(arguments.assets, ASSETS, TYPES) as assets:
-            store = MediaStore(arguments.media, ledger, assets, settings.workers)
+            store = MediaStore(arguments.media, ledger, assets, settings.workers, files)
             count = tables.write(samples, reader.samples(rows, store))
             store.close()
         quarantine.refuse(count, options.max_bad_fraction)
-        leaks = count_leaks(ledger, options.on_leak)
+        samples = tables.settle(samples, scratch / "in_splits_of_groups")
+        leaks = count_leaks(ledger, options.on_leak, options.splits.group)
         if options.on_leak == "drop":
-            tables.select(samples, scratch / "without_leaks", partial(leak, ledger))
+            kinds = leaking(ledger, options.splits.group)
+            tables.select(samples, scratch / "without_leaks", partial(leak, reader.groups, kinds))
             samples = scratch / "without_leaks"
         vocabularies = learn_vocabularies(samples, tasks)
         tables.select(samples, arguments.samples, label_check(vocabularies, tasks))
@@ -72,14 +90,60 @@ def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
         write_json(arguments.vocabulary, vocabularies)
         contents = Contents(arguments.samples, arguments.assets, arguments.media, ledger, tasks)
         found = {"leaks": leaks, "quarantine": dict(sorted(quarantine.reasons.items()))}
-        report = write_report(contents, found, arguments.plots, arguments.page, arguments.report)
+        paths = arguments.plots, arguments.page, arguments.report
+        whole = files == inf
+        report = write_report(contents, found, *paths) if whole else describe(contents) | found
     shutil.rmtree(scratch)
     counts = ", ".join(f"{number} {split}" for split, number in report["samples"].items())
     total, bad = sum(report["samples"].values()), quarantine.reasons.total()
     log.info("%d samples (%s), %d rows in quarantine", total, counts, bad)
+    log_classes(report, tasks)
+
+
+def log_classes(report: Mapping[str, Any], tasks: Mapping[str, TaskSettings]) -> None:
+    """Print the labels of each task with their counts, and which look like mistakes."""
+    for name, by_split in report["classes"].items():
+        log.info("%s: %s", name, one_line(tasks[name], by_split))
+        for note in report["suspicious_classes"].get(name, []):
+            log.warning("%s: %s", name, note)
+
+
+def check(arguments: Arguments, settings: IngestStageSettings) -> None:
+    """Do the stage's work on rows and on the first files, in a folder that is removed.
+
+    Which split a group of files is in depends on their content, and so do leaks then.
+    """
+    group = settings.ingest.splits.group
+    if group in MODALITIES and not modality(group).is_inline:
+        ingest = settings.ingest.model_copy(update={"on_leak": "allow"})
+        settings = settings.model_copy(update={"ingest": ingest})
+    with TemporaryDirectory() as folder:
+        names = [*with_role(IngestArguments, "output"), *with_role(IngestArguments, "state")]
+        paths = {name: Path(folder, name) for name in names}
+        try:
+            main(IngestArguments(params=arguments.params, **paths), settings, CHECKED_FILES)
+        except InputError as error:
+            later = "data/quarantine.parquet, after dvc repro ingest"
+            raise InputError(str(error).replace(str(paths["quarantine"]), later)) from error
+        finally:
+            log_quarantine(paths["quarantine"])
+    log.info(
+        "Checked; nothing was written. Equal files, and splits by them, are known after ingest"
+    )
+
+
+def log_quarantine(path: Path) -> None:
+    """Print the first rows in quarantine of each reason."""
+    shown: Counter[str] = Counter()
+    for row in read_rows(path) if path.exists() else ():
+        shown[row["reason"]] += 1
+        if shown[row["reason"]] <= MAX_SHOWN:
+            log.info("%s: row %s: %s", row["reason"], row["row_id"], row["detail"])
 
 
 STAGE = Stage(__doc__, IngestArguments, lambda _: IngestStageSettings, main)
+CHECK = Stage(__doc__, Arguments, lambda _: IngestStageSettings, check)
 
 if __name__ == "__main__":
-    STAGE.main()
+    words = [word for word in sys.argv[1:] if word != "--check"]
+    (CHECK if "--check" in sys.argv else STAGE).main(words)

@@ -1,44 +1,68 @@
-"""Leaks: equal assets in several splits, which make figures on held-out data too good."""
+"""Leaks: equal assets or groups in several splits, so that figures on test are too good."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from components.common.errors import InputError
-from components.data.samples import SAMPLE_ID, SPLIT, asset_column
+from components.data.samples import SAMPLE_ID, SPLIT
+from components.ingest.groups import Groups
 from components.ingest.ledger import Ledger
 from components.ingest.records import BadRow
-from components.modalities.registry import MODALITIES, modality
+from components.modalities.registry import MODALITIES, language_modalities, modality
 
 LEAKING = tuple(m for m in MODALITIES if modality(m).is_leak)
-MAX_LISTED = 3  # leaks per modality in an error message
+LANGUAGE = language_modalities()
+MAX_LISTED = 3  # leaks per kind in an error message
 
 
-def count_leaks(ledger: Ledger, policy: str) -> dict[str, int]:
-    """Return the number of assets in more than one split, by modality.
+def leaking(ledger: Ledger, group: str) -> tuple[str, ...]:
+    """Return what may be in one split only: modalities, and the column that names the groups.
 
-    Raises `InputError` if there are some and the policy is `error`.
+    Texts may recur beside other modalities, as questions do.
     """
-    found = {m: ledger.leaks(m, MAX_LISTED) for m in LEAKING}
-    if policy == "error" and any(count for count, _ in found.values()):
+    present = tuple(m for m in MODALITIES if ledger.has_uses(m))
+    alone = present if len(present) == 1 and present[0] in LANGUAGE else ()
+    return tuple(dict.fromkeys((*LEAKING, *alone, group)))
+
+
+def count_leaks(ledger: Ledger, policy: str, group: str) -> dict[str, int]:
+    """Return the number of assets in more than one split, by modality, and of groups.
+
+    Texts are counted even if they are no leaks. Raises `InputError` if there are leaks and the
+    policy is `error`.
+    """
+    kinds = leaking(ledger, group)
+    found = {k: ledger.leaks(k, MAX_LISTED) for k in dict.fromkeys((*LEAKING, *LANGUAGE, *kinds))}
+    leaks = {kind: found[kind] for kind in kinds if found[kind][0]}
+    if policy == "error" and leaks:
         lines = [
-            f"  {m} {asset[:12]} in {', '.join(splits)}"
-            for m, (_, leaks) in found.items()
-            for asset, splits in leaks.items()
+            f"  {kind} {_shown(kind, value)} in {', '.join(splits)}"
+            for kind, (_, first) in leaks.items()
+            for value, splits in first.items()
         ]
-        counts = " and ".join(f"{count} of {m}" for m, (count, _) in found.items() if count)
+        counts = " and ".join(f"{count} of {kind}" for kind, (count, _) in leaks.items())
+        hint = (
+            f"where it gives none, let ingest.splits.group be {next(iter(leaks))} (now {group}), "
+            if group not in leaks
+            else ""
+        )
         raise InputError(
-            f"the same asset is in more than one split ({counts}), so figures on test would be "
-            f"too good:\n{chr(10).join(lines)}\nCorrect the source's splits, or set "
+            f"the same asset or group is in more than one split ({counts}), so figures on test "
+            f"would be too good:\n{chr(10).join(lines)}\nCorrect the source's splits, {hint}or set "
             "ingest.on_leak: drop (the sample leaves the earlier split) or allow"
         )
-    return {m: count for m, (count, _) in found.items()}
+    return {kind: count for kind, (count, _) in found.items()}
 
 
-def leak(ledger: Ledger, sample: Mapping[str, Any]) -> BadRow | None:
-    """Return a sample as a bad row if a later split has one of its assets too."""
-    for m in LEAKING:
-        asset = sample[asset_column(m)]
-        if asset and (later := ledger.later_split(m, asset, sample[SPLIT])):
-            detail = f"{m} {asset[:12]} of a {sample[SPLIT]} sample is in {later} too"
-            return BadRow(sample[SAMPLE_ID], asset, "leak", detail)
+def leak(groups: Groups, kinds: tuple[str, ...], sample: Mapping[str, Any]) -> BadRow | None:
+    """Return a sample as a bad row if a later split has its group, or one of its assets, too."""
+    for kind, value in groups.of(sample):
+        later = kind in kinds and groups.ledger.later_split(kind, value, sample[SPLIT])
+        if later:
+            detail = f"{kind} {_shown(kind, value)} of a {sample[SPLIT]} sample is in {later} too"
+            return BadRow(sample[SAMPLE_ID], value, "leak", detail)
     return None
+
+
+def _shown(kind: str, value: str) -> str:
+    return value[:12] if kind in MODALITIES else value

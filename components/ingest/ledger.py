@@ -11,21 +11,30 @@ BITS: dict[Split, int] = {split: 1 << place for place, split in enumerate(SPLITS
 CACHE_SIZE = 8192  # files, and uses
 
 SCHEMA = """
-CREATE TABLE rows (row_id TEXT PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE rows (
+  row_id TEXT PRIMARY KEY, place TEXT, group_id TEXT, open INTEGER
+) WITHOUT ROWID;
 CREATE TABLE files (
   modality TEXT, key TEXT, asset_id TEXT, reason TEXT, detail TEXT, PRIMARY KEY (modality, key)
 ) WITHOUT ROWID;
 CREATE TABLE assets (
-  modality TEXT, asset_id TEXT, splits INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (modality, asset_id)
+  modality TEXT, asset_id TEXT, splits INTEGER NOT NULL DEFAULT 0, given INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (modality, asset_id)
 ) WITHOUT ROWID;
 """
+
+LATE = (  # group and splits of rows that had none, which the source gives later rows of the group
+    "SELECT group_id, given FROM rows JOIN assets ON asset_id = group_id "
+    "WHERE open AND modality = ? AND given"
+)
 
 
 class Ledger:
     """Rows, files and assets seen so far, and the splits of each asset.
 
-    Kept in one SQLite file without a journal, since it is worthless after a crash. Recent answers
-    are cached, since rows that share files stand together.
+    Groups of rows are kept as the assets of the column that names them. All of it is in one SQLite
+    file without a journal, since it is worthless after a crash. Recent answers are cached, since
+    rows that share files stand together.
     """
 
     def __init__(self, path: Path):
@@ -38,6 +47,7 @@ class Ledger:
         self._database.execute("BEGIN")
         self._files: dict[tuple[str, str], str | Problem] = {}
         self._uses: set[tuple[str, str, Split]] = set()
+        self._given: set[tuple[str, str, Split | None]] = set()
 
     def __enter__(self) -> "Ledger":
         return self
@@ -46,10 +56,53 @@ class Ledger:
         self._database.close()
         self._path.unlink()
 
-    def add_row(self, row_id: str) -> bool:
-        """Add a row; return whether its id is new."""
-        done = self._database.execute("INSERT OR IGNORE INTO rows VALUES (?)", (row_id,))
-        return done.rowcount == 1
+    def add_row(self, row_id: str, place: str = "") -> str | None:
+        """Add a row; return the place of an earlier row with its id, None if it is new."""
+        command = "INSERT OR IGNORE INTO rows (row_id, place) VALUES (?, ?)"
+        if self._database.execute(command, (row_id, place)).rowcount == 1:
+            return None
+        query = "SELECT place FROM rows WHERE row_id = ?"
+        return self._database.execute(query, (row_id,)).fetchone()[0]
+
+    def add_group(self, row_id: str, kind: str, group: str, given: Split | None) -> None:
+        """Record the group of a row, and the split that the source gives it or an earlier row.
+
+        `kind` is the column that names the groups, or a modality, whose assets they are.
+        """
+        command = "UPDATE rows SET group_id = ?, open = ? WHERE row_id = ?"
+        self._database.execute(command, (group, given is None, row_id))
+        if (kind, group, given) in self._given:
+            return
+        self.add_asset(kind, group)
+        if given is not None:
+            command = "UPDATE assets SET given = given | ? WHERE modality = ? AND asset_id = ?"
+            self._database.execute(command, (BITS[given], kind, group))
+        if len(self._given) == CACHE_SIZE:
+            self._given.clear()
+        self._given.add((kind, group, given))
+
+    def group(self, row_id: str) -> str | None:
+        """Return the group of a row; None if it has none."""
+        found = self._database.execute("SELECT group_id FROM rows WHERE row_id = ?", (row_id,))
+        return next(found, (None,))[0]
+
+    def given_split(self, kind: str, group: str) -> Split | None:
+        """Return the last split (train, validation, test) that the source gives rows of a group."""
+        query = "SELECT given FROM assets WHERE modality = ? AND asset_id = ?"
+        (given,) = self._database.execute(query, (kind, group)).fetchone() or (0,)
+        return SPLITS[given.bit_length() - 1] if given else None
+
+    def has_late_splits(self, kind: str) -> bool:
+        """Return whether `late_split` has one for any row."""
+        return bool(self._number(f"SELECT EXISTS ({LATE})", kind))
+
+    def late_split(self, kind: str, row_id: str) -> tuple[str, Split] | None:
+        """Return the group of a row that had no split when it came, and that of later rows of it.
+
+        None if it had one, or no row of its group has.
+        """
+        found = self._database.execute(f"{LATE} AND row_id = ?", (kind, row_id)).fetchone()
+        return found and (found[0], SPLITS[found[1].bit_length() - 1])
 
     def file(self, modality: str, key: str) -> str | Problem | None:
         """Return the asset id of a file, or what is wrong with it; None if the file is new."""
@@ -91,6 +144,11 @@ class Ledger:
         """Forget which splits have which asset."""
         self._database.execute("UPDATE assets SET splits = 0")
         self._uses.clear()
+
+    def has_uses(self, modality: str) -> bool:
+        """Return whether a sample has an asset of a modality."""
+        query = "SELECT EXISTS (SELECT 1 FROM assets WHERE modality = ? AND splits)"
+        return bool(self._number(query, modality))
 
     def later_split(self, modality: str, asset_id: str, split: Split) -> Split | None:
         """Return the last split (train, validation, test) with the asset if it is after `split`."""

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
+from math import inf
 from pathlib import Path
 
 import pandera.pandas as pandera
@@ -43,11 +44,24 @@ def read_and_inspect(m: str, media: Media) -> tuple[Asset, Facts] | Problem:
     try:
         content = media.load()
     except OSError as error:
-        return Problem("file_unreadable", f"the file cannot be read: {error.strerror or error}")
+        return _unreadable(error)
     if isinstance(content, Problem):
         return content
     found = inspection_of(m).inspect(content)
     return found if isinstance(found, Problem) else (Asset(content_id(content), content), found)
+
+
+def look_for(m: str, media: Media) -> tuple[Asset, Facts] | Problem:
+    """Return a stand-in without content for a file, which is not read; a problem if it is none."""
+    try:
+        media.look()
+    except OSError as error:
+        return _unreadable(error)
+    return Asset(content_id(media.key.encode()), b""), {}
+
+
+def _unreadable(error: OSError) -> Problem:
+    return Problem("file_unreadable", f"the file cannot be read: {error.strerror or error}")
 
 
 # Rows, and the files among them (by modality and key) that were not read before.
@@ -57,11 +71,15 @@ _Batch = tuple[list[Record | BadRow], dict[tuple[str, str], Future]]
 class MediaStore:
     """The media shard sets of a source while they are written.
 
-    `workers` threads read and check files, since decoders release Python's lock.
+    `workers` threads read and check files, since decoders release Python's lock. Of each modality
+    whose cells name files only the first `limit` are read, and the others looked for.
     """
 
-    def __init__(self, folder: Path, ledger: Ledger, assets: TableWriter, workers: int):
+    def __init__(
+        self, folder: Path, ledger: Ledger, assets: TableWriter, workers: int, limit: float = inf
+    ):
         self._ledger, self._assets, self._workers = ledger, assets, workers
+        self._left = {m: inf if modality(m).is_inline else limit for m in MODALITIES}
         self._writers = {m: MediaWriter(folder / m) for m in MODALITIES}
 
     def close(self) -> None:
@@ -88,7 +106,9 @@ class MediaStore:
                 if name in files or any(name in earlier for _, earlier in waiting):
                     continue
                 if self._ledger.file(*name) is None:
-                    files[name] = pool.submit(read_and_inspect, m, media)
+                    self._left[m] -= 1
+                    examine = read_and_inspect if self._left[m] >= 0 else look_for
+                    files[name] = pool.submit(examine, m, media)
             waiting.append((chunk, files))
             if len(waiting) == 2:
                 yield waiting.popleft()

@@ -15,6 +15,7 @@ class Media:
 
     key: str  # its place in the source; rows with the same key share the file
     load: Callable[[], bytes | Problem]  # may raise OSError; picklable: any process may call it
+    look: Callable[[], object] = bool  # raises OSError where `load` finds no file, without reading
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Record:
     split: Split | None  # that the source puts it in; None if the source says nothing
     media: Mapping[str, Media]  # by modality; a missing one is not a key
     columns: Mapping[str, Value]  # labels, slices and groups; every row has the same keys
+    place: str = ""  # the file, and the line or row in it, if the id is another
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from components.common.hashing import content_id
 from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, asset_column
 from components.data.shards import read_assets
 from components.data.tables import read_rows
+from components.ingest.classes import suspicious
 from components.ingest.ledger import Ledger
 from components.modalities.registry import MODALITIES, inspection_of, modality
 from components.tasks.registry import labels_of
@@ -89,6 +90,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         least, median, most = np.quantile(values, [0.0, 0.5, 1.0]).tolist()
         media.setdefault(m, {})[fact] = {"least": least, "median": median, "most": most}
     ledger = contents.ledger
+    notes = {name: suspicious(name, task, classes[name]) for name, task in counted.items()}
     return {
         "samples": rows,
         "assets": {split: {m: ledger.count(m, split) for m in MODALITIES} for split in SPLITS},
@@ -96,6 +98,7 @@ def describe(contents: Contents) -> dict[str, Any]:
             name: {split: dict(sorted(counts.items())) for split, counts in by_split.items()}
             for name, by_split in classes.items()
         },
+        "suspicious_classes": {name: found for name, found in notes.items() if found},
         "media": media,
         "duplicates": {m: ledger.duplicates(m) for m in MODALITIES},
     }

@@ -8,16 +8,17 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.common.errors import InputError, Problem
+from components.common.errors import InputError, Problem, listed
 from components.data.samples import SAMPLE_ID, SPLIT, asset_column, id_columns, samples_schema
 from components.data.tables import TableWriter, read_rows
+from components.ingest.groups import Groups
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import MediaStore
 from components.ingest.quarantine import Quarantine
 from components.ingest.records import BadRow, Record, RowError, Rows, Value
 from components.ingest.settings import IngestSettings
+from components.ingest.sources.files import did_you_mean, short
 from components.ingest.sources.voices import with_voices
-from components.ingest.splits import choose_split
 from components.modalities.registry import MODALITIES, inspection_of, language_modalities
 from components.stage.progress import bar
 from components.tasks.labels import parse_word
@@ -41,8 +42,11 @@ class Parser:
 def column_parsers(tasks: Mapping[str, TaskSettings], slices: tuple[str, ...]) -> dict[str, Parser]:
     """Return a parser per column: of slices, and of the labels of tasks."""
     ids = id_columns(MODALITIES)  # which the source does not give
-    labels = {t.column: labels_of(t.kind) for t in tasks.values() if t.column not in ids}
-    of_labels = {column: Parser(kind.TYPE, kind.parse) for column, kind in labels.items()}
+    of_labels = {
+        task.column: Parser(labels_of(task.kind).TYPE, labels_of(task.kind).parser(task))
+        for task in tasks.values()
+        if task.column not in ids
+    }
     return {column: Parser(pa.string(), parse_word) for column in slices} | of_labels
 
 
@@ -66,6 +70,11 @@ class RowReader:
     tasks: Mapping[str, TaskSettings]
     seed: int
     ledger: Ledger
+
+    @cached_property
+    def groups(self) -> Groups:
+        """The groups of the rows."""
+        return Groups(self.ledger, self.settings, self.seed)
 
     @cached_property
     def parsers(self) -> dict[str, Parser]:
@@ -97,16 +106,17 @@ class RowReader:
 
     def _with_split(self, row: Record) -> Record:
         """Return a record whose files are stored with its split."""
-        if not self.ledger.add_row(row.row_id):
-            raise RowError(None, "id_duplicate", f"the id {row.row_id!r} is not unique")
+        if (earlier := self.ledger.add_row(row.row_id, row.place)) is not None:
+            raise RowError(None, "id_duplicate", _duplicate(row, earlier))
         if not row.media:
             raise RowError(None, "row_empty", f"the row has neither {' nor '.join(MODALITIES)}")
         files, name = self._assets(row), self.settings.splits.group
-        group = parse_word(files.get(name) if name in MODALITIES else row.columns.get(name))
+        value = files.get(name) if name in MODALITIES else row.columns.get(name)
+        group = parse_word(value)
         if isinstance(group, Problem):
-            raise RowError(name, group.reason, group.detail)
-        group = group or row.row_id  # a row without it is a group by itself
-        return replace(row, split=choose_split(row.split, group, self.settings.splits, self.seed))
+            detail = f"the group {name!r} is {short(value)}, expected a word or a finite number"
+            raise RowError(name, group.reason, detail)
+        return replace(row, split=self.groups.split(row.row_id, group, row.split))
 
     def _sample(self, row: Record) -> Sample:
         files, labels = self._assets(row), {}
@@ -133,7 +143,8 @@ class RowReader:
         if missing := [c for c in wanted if c not in record.columns and c not in LANGUAGE]:
             raise InputError(
                 f"params.yaml names columns that the source does not have: {', '.join(missing)}. "
-                f"It has: {', '.join(sorted(record.columns))}. Correct tasks.*.column, "
+                f"{did_you_mean(missing[0], record.columns)}Beside those of modalities, ids and "
+                f"splits it has: {listed(sorted(record.columns))}. Correct tasks.*.column, "
                 "ingest.slices or ingest.splits.group"
             )
 
@@ -146,13 +157,24 @@ def _unless_bad(convert: Callable[[Record], Any], row: Record | BadRow) -> Any:
         return error.at(row.row_id)
 
 
+def _duplicate(row: Record, earlier: str) -> str:
+    """Return what is wrong with an id that an earlier row has, whose place may be known."""
+    found = f"the id {row.row_id!r} is not unique"
+    if not (row.place and earlier):
+        return f"{found}. Make the ids of the source unique"
+    way_out = "make the ids unique, or set ingest.source.id: null, so that file and line are the id"
+    starts = row.place.rpartition(":")[0] != earlier.rpartition(":")[0]
+    why = "ids start again in each file: " if starts else ""
+    return f"{found}: {row.place} has that of {earlier}; {why}{way_out}"
+
+
 @dataclass(frozen=True)
 class SampleTables:
-    """Writes samples, rows that cannot be used, and which split the last samples' assets are in."""
+    """Writes samples, rows that cannot be used, and in which splits the last assets are."""
 
     types: pa.Schema  # columns of the samples
     quarantine: Quarantine
-    ledger: Ledger
+    groups: Groups
 
     def write(self, path: Path, rows: Iterator[Sample | BadRow]) -> int:
         """Write samples, and return how many rows there were."""
@@ -164,12 +186,19 @@ class SampleTables:
                     self.quarantine.put(row)
                 else:
                     writer.add(row)
-        self.ledger.clear_uses()
+        ledger = self.groups.ledger
+        ledger.clear_uses()
         for sample in read_rows(path):
-            for modality in MODALITIES:
-                if asset_id := sample[asset_column(modality)]:
-                    self.ledger.add_use(modality, asset_id, sample[SPLIT])
+            for kind, value in self.groups.of(sample):
+                ledger.add_use(kind, value, sample[SPLIT])
         return count
+
+    def settle(self, source: Path, target: Path) -> Path:
+        """Copy the samples into the splits of their groups; return `source` if all of them are."""
+        if not self.groups.ledger.has_late_splits(self.groups.settings.splits.group):
+            return source
+        self.write(target, map(self.groups.settle, read_rows(source)))
+        return target
 
     def select(
         self, source: Path, target: Path, problem: Callable[[Sample], BadRow | None]

@@ -42,7 +42,8 @@ class IngestSettings(Section):
     splits: SplitSettings = SplitSettings()
     """How samples are split whose split the source does not give."""
     on_leak: Literal["error", "drop", "allow"] = "error"
-    """What happens if the same image or sound is in two splits."""
+    """What happens if the same group, image or sound (or text, where there is nothing else) is in
+    two splits."""
     max_bad_fraction: Fraction = 0.01
     """Fraction of the rows; if more are in quarantine, the run stops."""
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -69,15 +70,16 @@ class IngestStageSettings(WorkerSettings, SeedSettings):
 
     @model_validator(mode="after")
     def _columns_are_read_in_one_way(self):
-        readings: dict[str, set[Callable[[Any], Any]]] = {}
+        readings: dict[str, set[tuple[Callable[[Any], Any], str | None]]] = {}
         for column in self.ingest.slices:
-            readings.setdefault(column, set()).add(parse_word)
+            readings.setdefault(column, set()).add((parse_word, None))
         for task in self.tasks.values():
-            readings.setdefault(task.column, set()).add(labels_of(task.kind).parse)
+            reading = labels_of(task.kind).parse, getattr(task, "separator", None)
+            readings.setdefault(task.column, set()).add(reading)
         if mixed := sorted(column for column, found in readings.items() if len(found) > 1):
             raise ValueError(
                 f"columns {', '.join(mixed)} are read by tasks of several kinds, or by a task and "
-                "as a slice; only classification, retrieval and slices may share one. Give each "
-                "other task its own column"
+                "as a slice; only classification, retrieval and slices may share one, and tasks "
+                "of one kind with the same separator. Give each other task its own column"
             )
         return self

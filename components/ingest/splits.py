@@ -16,11 +16,13 @@ HeldOut = Annotated[float, Field(ge=0, le=0.5)]
 class SplitSettings(Section):
     """How samples get a split that the source does not give.
 
-    A hash of the group decides, so that a group is in one split, whatever is added later.
+    That of another row of the group, if the source gives it one; or else a hash of the group
+    decides, so that the group is in one split, whatever is added later.
     """
 
     group: Annotated[str, Field(min_length=1)] = MODALITIES[0]
-    """A modality, whose assets are the groups, or a column such as speaker."""
+    """A modality, whose assets are the groups, or a column such as speaker: what may be in one
+    split only."""
     validation: HeldOut = 0.1
     """Fraction of the training groups."""
     test: HeldOut = 0.1

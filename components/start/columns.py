@@ -12,7 +12,7 @@ from typing import Any
 from components.common.errors import InputError, Problem
 from components.ingest.sources.files import SPLIT_NAMES, lies_below, read_file
 from components.ingest.sources.huggingface import data_set_files
-from components.ingest.sources.table import File, Row, open_table
+from components.ingest.sources.table import File, Row, likely_delimiter, open_table
 from components.modalities.modality import Facts
 from components.modalities.registry import MODALITIES, inspection_of, modality
 
@@ -103,8 +103,12 @@ class DataSet:
 
 def read_table(path: Path, root: Path) -> DataSet:
     """Read the first rows of a CSV, JSON Lines or Parquet file."""
-    file = open_table(path.resolve(), root.resolve())
-    return _data_set("table", {"files": [file.name]}, [file], root)
+    path, root = path.resolve(), root.resolve()
+    file, layout = open_table(path, root), {}
+    if mark := likely_delimiter(file):
+        layout = {"delimiter": mark}
+        file = open_table(path, root, **layout)
+    return _data_set("table", {"files": [file.name], **layout}, [file], root)
 
 
 def read_hugging_face(folder: Path, root: Path) -> DataSet:

@@ -2,9 +2,10 @@
 
 import json
 import math
+import re
 import unicodedata
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -14,7 +15,8 @@ from components.common.errors import InputError, Problem
 
 Cell = str | float | Sequence[str] | None  # of a table; None is empty
 Label = str | float | Sequence[str]
-SEPARATOR = "|"  # between the labels in a cell of a table without lists
+SEPARATOR = "|"  # by default, between the labels in a cell of a table without lists
+WHOLE = re.compile(r"-?[0-9]+\.0+")  # a whole number with a fraction
 NULL = Problem("label_malformed", "a label in the list is null, expected a word or a number")
 Vocabulary = Mapping[str, Any]  # JSON: the fields of a kind's `Labels`
 
@@ -55,6 +57,11 @@ class Labels(ABC):
     def parse(value: Cell) -> Label | Problem | None:
         """Return the label in a cell of a source; None if it is empty."""
 
+    @classmethod
+    def parser(cls, task: Any) -> Callable[[Cell], Label | Problem | None]:
+        """Return `parse` with the settings of a task."""
+        return cls.parse
+
     def problem(self, label: Any) -> Problem | None:
         """Return why a label can be neither learnt nor evaluated, if so."""
         return None
@@ -66,7 +73,15 @@ class Labels(ABC):
 
 
 def parse_word(value: Any) -> str | Problem | None:
-    """Return one label, None for an empty cell; whole numbers have no fraction."""
+    """Return one label, None for an empty cell; whole numbers have no fraction, as words too."""
+    found = parse_text(value)
+    if isinstance(found, str) and WHOLE.fullmatch(found):
+        return found.partition(".")[0].removeprefix("-" if float(found) == 0 else "")
+    return found
+
+
+def parse_text(value: Any) -> str | Problem | None:
+    """Return a text as it is, a number as one; None for an empty cell."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -80,9 +95,9 @@ def parse_word(value: Any) -> str | Problem | None:
     return Problem("label_malformed", f"the label is {value!r}, expected a word or a number")
 
 
-def parse_words(value: str | float | Sequence[str] | None) -> tuple[str, ...] | Problem | None:
-    """Return several labels: a list, a JSON list in a string, or words separated by `|`."""
-    items = _split(value) if isinstance(value, str) else value
+def parse_words(value: Cell, separator: str = SEPARATOR) -> tuple[str, ...] | Problem | None:
+    """Return several labels: a list, a JSON list in a string, or words with a separator."""
+    items = _split(value, separator) if isinstance(value, str) else value
     if items is None or isinstance(items, Problem):
         return items
     if isinstance(items, int | float):
@@ -92,11 +107,11 @@ def parse_words(value: str | float | Sequence[str] | None) -> tuple[str, ...] | 
     return next(problems, tuple(item for item in found if isinstance(item, str)))
 
 
-def _split(value: str) -> Sequence[Any] | Problem | None:
+def _split(value: str, separator: str) -> Sequence[Any] | Problem | None:
     if not value.strip():
         return None
     if not value.lstrip().startswith("["):
-        return value.split(SEPARATOR)
+        return value.split(separator)
     try:
         return json.loads(value)
     except ValueError as error:

@@ -113,6 +113,9 @@ def check_command(command: Command, monkeypatch) -> None:
     module = import_module(main_module(command.module))
     words = list(command.words)
     if stage := getattr(module, "STAGE", None):
+        if "--check" in words:
+            stage = module.CHECK
+            words.remove("--check")
         if CUT in words:
             known = {option_name(item) for item in fields(stage.arguments)}
             assert {word for word in words if word.startswith("--")} <= known

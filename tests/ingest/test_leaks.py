@@ -1,4 +1,4 @@
-"""Equal images or sounds in several splits are leaks; equal texts and rows of a table are not."""
+"""Equal images or sounds in several splits are leaks; texts beside them and tables are not."""
 
 from pathlib import Path
 
@@ -38,10 +38,10 @@ def test_dropped_leak_leaves_earlier_split(ingest, leaking):
     assert ingest(leaking, on_leak="drop") == 0
     assert reasons() == {"train image": "leak", "train sound": "leak"}
     assert {"test image", "validation sound"} <= set(samples()["sample_id"])
-    assert read_json(Path("report.json"))["leaks"] == {"image": 1, "audio": 1}
+    assert read_json(Path("report.json"))["leaks"] == {"image": 1, "text": 1, "audio": 1}
 
 
 def test_allowed_leak_is_counted(ingest, leaking):
     assert ingest(leaking, on_leak="allow") == 0
     assert len(samples()) == 8
-    assert read_json(Path("report.json"))["leaks"] == {"image": 1, "audio": 1}
+    assert read_json(Path("report.json"))["leaks"] == {"image": 1, "text": 1, "audio": 1}

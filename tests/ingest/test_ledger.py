@@ -18,7 +18,10 @@ def ledger(request, tmp_path, monkeypatch):
 
 
 def test_row_is_new_once(ledger):
-    assert [ledger.add_row(row) for row in ("a", "b", "a")] == [True, True, False]
+    places = {"a.csv:2": "a", "a.csv:3": "b", "b.csv:2": "a", "b.csv:3": "a"}
+    assert [ledger.add_row(row, place) for place, row in places.items()] == [
+        None, None, "a.csv:2", "a.csv:2",
+    ]  # fmt: skip
 
 
 def test_file_is_known_with_asset_or_problem(ledger):
@@ -66,3 +69,16 @@ def test_uses_can_be_cleared(ledger):
     assert ledger.count("image", "test") == 0
     ledger.add_use("image", "A", "test")
     assert ledger.count("image", "test") == 1
+
+
+def test_row_without_split_learns_that_of_later_row(ledger):
+    for row, split in {"a": None, "b": "train", "c": "validation"}.items():
+        ledger.add_row(row)
+        ledger.add_group(row, "speaker", "anna", split)
+    ledger.add_row("alone")
+    assert ledger.given_split("speaker", "anna") == "validation"
+    assert ledger.given_split("speaker", "bo") is None
+    assert ledger.late_split("speaker", "a") == ("anna", "validation")
+    assert [ledger.late_split("speaker", row) for row in ("b", "c", "alone")] == [None] * 3
+    assert (ledger.has_late_splits("speaker"), ledger.has_late_splits("image")) == (True, False)
+    assert (ledger.group("a"), ledger.group("alone")) == ("anna", None)

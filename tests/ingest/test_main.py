@@ -54,7 +54,7 @@ def test_report_adds_up(ingest):
     assert report["assets"]["test"] == {"image": 0, "text": 1, "audio": 0, "tabular": 1}
     assert report["quarantine"] == {"image_undecodable": 1, "label_unknown": 1}
     assert report["classes"]["answer"]["train"] == {"no": 4, "yes": 4}
-    assert report["leaks"] == {"image": 0, "audio": 0}
+    assert report["leaks"] == {"image": 0, "text": 1, "audio": 0}
 
 
 def test_scratch_of_killed_run_is_replaced(ingest):

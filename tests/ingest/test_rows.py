@@ -1,5 +1,6 @@
 """Rows of a source become samples, and their cells labels and slices."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,6 +8,7 @@ import pytest
 
 from components.common.files import read_json
 from components.data.shards import read_index
+from components.ingest.records import Record
 from components.ingest.rows import cell, column_parsers
 from components.tasks.registry import settings_of
 from tests.ingest.stage_rows import GENERATION, TASK, good, quarantine, reasons, row, samples
@@ -43,13 +45,47 @@ def test_duplicate_id_is_kept_once(ingest):
 
 def test_missing_column_is_named_before_writing(ingest, capsys):
     assert ingest(good(2), tasks={"answer": TASK | {"column": "anwser"}}) == 2
-    assert "does not have: anwser. It has: answer, voice" in capsys.readouterr().err
+    assert "does not have: anwser. Did you mean 'answer'?" in capsys.readouterr().err
     assert not Path("samples.parquet").exists()
 
 
 def test_unknown_group_is_named(ingest, capsys):
     assert ingest(good(4), splits__group="speeker") == 2
     assert "does not have: speeker" in capsys.readouterr().err
+
+
+def test_source_without_further_columns_says_so(ingest, capsys):
+    rows = [Record(r.row_id, r.split, r.media, {}) for r in good(2)]
+    assert ingest(rows, slices=[]) == 2
+    assert "splits it has: nothing. Correct" in capsys.readouterr().err
+
+
+def test_ids_that_start_again_name_files_and_way_out(ingest):
+    places = ["a.csv:2", "a.csv:3", "b.csv:2", "b.csv:3", "b.csv:4"]
+    ids = ["1", "2", "1", "3", "3"]
+    rows = [
+        replace(row(i, answer=str(n % 2)), place=place)
+        for n, (i, place) in enumerate(zip(ids, places, strict=True))
+    ]
+    assert ingest(rows) == 0
+    assert list(samples()["sample_id"]) == ["1", "2", "3"]
+    in_other, in_same = quarantine()["detail"]
+    assert "b.csv:2 has that of a.csv:2; ids start again in each file" in in_other
+    assert "b.csv:4 has that of b.csv:3; make the ids unique" in in_same
+    assert "ingest.source.id: null" in in_other and "ingest.source.id: null" in in_same
+
+
+@pytest.mark.parametrize("cell", [("a", "b"), (), float("inf"), float("-inf")], ids=str)
+def test_group_that_is_no_word_is_in_quarantine(ingest, cell):
+    rows = [
+        row("bad", columns={"speaker": cell}),
+        *(row(str(n), answer=str(n), columns={"speaker": "a"}) for n in range(2)),
+    ]
+    assert ingest(rows, splits__group="speaker") == 0
+    (reason,) = reasons().values()
+    assert reason in ("label_malformed", "label_not_finite")
+    assert list(quarantine()["asset"]) == ["speaker"]
+    assert quarantine()["detail"][0].startswith("the group 'speaker' is ")
 
 
 @pytest.mark.parametrize(("group", "column"), [("image", "image_id"), ("speaker", "speaker")])

@@ -104,6 +104,13 @@ def test_words_of_one_column_may_be_read_several_ways():
     assert line.startswith("columns shape are read by tasks of several kinds")
 
 
+def test_tasks_that_share_a_column_have_one_separator():
+    kinds = {"kind": "multilabel", "column": "shape"}
+    tasks = shipped()["tasks"] | {"shape": kinds, "other": kinds | {"separator": ";"}}
+    (line,) = settings_problems(IngestStageSettings, {"tasks": tasks, "ingest.slices": []})
+    assert "tasks of one kind with the same separator" in line
+
+
 @pytest.mark.parametrize("column", id_columns(MODALITIES))
 def test_retrieval_may_share_an_id_of_the_samples(column):
     tasks = shipped()["tasks"] | {"find": FIND | {"column": column}}

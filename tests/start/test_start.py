@@ -76,6 +76,14 @@ def test_table_of_texts(data):
     assert found["preprocess"] == {"text": {"max_tokens": 16}}
 
 
+def test_delimiter_of_excel_is_recognised(data):
+    labels = ["good" if row % 3 else "bad" for row in range(ROWS)]
+    table = pd.DataFrame({"review": texts(), "sentiment": labels})
+    table.to_csv(data / "rows.csv", index=False, sep=";")
+    source = proposed(data / "rows.csv")["ingest"]["source"]
+    assert (source["delimiter"], source["columns"]) == (";", {"text": "review"})
+
+
 def test_files_are_recognised_by_what_they_hold(data):
     """Whatever they are called; sounds, images and texts of one table become three modalities."""
     rows = []

@@ -36,6 +36,14 @@ def learn(kind: str, labels: list, **options) -> dict:
         ("classification", 3.0, "3"),
         ("classification", 2.5, "2.5"),
         ("classification", True, "true"),
+        ("classification", "3.0", "3"),  # as in text files
+        ("classification", "-0.00", "0"),
+        ("classification", "01", "01"),
+        ("classification", "1.10", "1.10"),
+        ("classification", "v1.0", "v1.0"),
+        ("retrieval", "12345678901234567890.0", "12345678901234567890"),
+        ("multilabel", "1.0|2", ("1", "2")),
+        ("generation", "3.0", ("3.0",)),
         ("classification", "  ", None),
         ("multilabel", ("dog", "cat", "dog"), ("dog", "cat")),
         ("multilabel", "dog | cat", ("dog", "cat")),
@@ -74,6 +82,17 @@ def test_cell_is_parsed_to_the_type_of_the_column(kind, value, label):
     found = labels_of(kind).parse(value)
     assert found == label and type(found) is type(label)
     pa.array([found], labels_of(kind).TYPE)
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "vqa"])
+@pytest.mark.parametrize(
+    ("separator", "cell"),
+    [(",", "cat, dog"), (";", "cat;dog"), (" ", "cat  dog"), ("|", "cat|dog")],
+)
+def test_separator_is_a_setting(kind, separator, cell):
+    parse = labels_of(kind).parser(settings_of(kind)(column="c", separator=separator))
+    assert parse(cell) == ("cat", "dog")
+    assert parse('["cat", "dog"]') == ("cat", "dog")
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,12 @@ import codecs
 import difflib
 import os
 import re
+import stat
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
+from shlex import quote
 
 from components.common.errors import InputError, listed
 from components.data.samples import Split
@@ -19,6 +22,13 @@ SPLIT_NAMES: dict[str, Split] = {
 }
 ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[/\\]")  # Windows' paths too
 Folder = Callable[[str], Media]  # the file that a row names by its path from a folder
+KINDS = {
+    stat.S_ISDIR: "a folder",
+    stat.S_ISFIFO: "a named pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
 MAX_SHOWN = 80  # characters of a value in an error message
 
 
@@ -47,13 +57,60 @@ def media_file(root: Path, name: str, folder: str = "") -> Media:
     if not lies_below(root, path):
         detail = f"the path {short(name)} leads out of ingest.root"
         raise RowError(name, "path_outside", detail)
-    return Media(key, partial(read_file, path))
+    return Media(key, partial(read_file, path), partial(look_for_file, path))
 
 
 def read_file(path: str) -> bytes:
-    """Return the bytes of a file. Unlike pathlib it caches no path; there is one per row."""
+    """Return the bytes of a file. Unlike pathlib it caches no path; there is one per row.
+
+    Raises `OSError` as `look_for_file`.
+    """
+    look_for_file(path)
     with open(path, "rb") as stream:
         return stream.read()
+
+
+def look_for_file(path: str) -> None:
+    """Raise `OSError`, without opening it, unless there is a file.
+
+    A folder, pipe, socket or device is none: it may never end. Of a missing file the error names
+    one whose name differs in spelling only.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{error.strerror}{_near_file(path)}") from error
+    if not stat.S_ISREG(mode):
+        kind = next((name for is_kind, name in KINDS.items() if is_kind(mode)), "no file")
+        raise OSError(f"it is {kind}, expected a file")
+
+
+def _near_file(path: str) -> str:
+    """Return where a path parts from one that exists, if it differs in spelling only."""
+    folder, name = os.path.split(path)
+    if not os.path.isdir(folder):
+        return _near_file(folder) if folder != path else ""
+    near = _names(folder).get(_spelling(name))
+    if near is None or near == name:
+        return ""
+    ways = {"Unicode form": _composed, "blanks": str.strip, "case": str.casefold}
+    differs = [way for way, change in ways.items() if change(name) == change(near)]
+    how = f"differs in {differs[0]}" if differs else "differs in case, blanks or Unicode form"
+    return f"; there is {near!r}, which {how} from {name!r}. Rename it, or correct the row"
+
+
+@lru_cache(maxsize=16)  # many rows name files of one folder
+def _names(folder: str) -> dict[str, str]:
+    """Return the names in a folder by their spelling."""
+    return {_spelling(name): name for name in sorted(os.listdir(folder))}
+
+
+def _spelling(name: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+
+
+def _composed(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def lies_below(root: Path, path: str | Path) -> bool:
@@ -145,8 +202,12 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     with open(path, "rb") as file:
         for number, line in enumerate(file, start=1):
             if number == 1:
-                if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-                    raise InputError(f"{path} is UTF-16, expected UTF-8. Save it as UTF-8")
+                if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in line:
+                    raise InputError(
+                        f"{path} is UTF-16, expected UTF-8. Save it as UTF-8 (in Excel: CSV "
+                        "UTF-8), or convert it: "
+                        f"iconv -f UTF-16 -t UTF-8 {quote(path.name)} > new.csv"
+                    )
                 line = line.removeprefix(codecs.BOM_UTF8)
             text = line.decode(errors="surrogateescape")
             yield number, f"{text[:-2]}\n" if text.endswith("\r\n") else text
@@ -159,6 +220,17 @@ def is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def not_utf8(text: str) -> str:
+    """Return what a text is that `lines` read with surrogates, and how to convert its file."""
+    byte = next(ord(letter) - 0xDC00 for letter in text if "\udc80" <= letter <= "\udcff")
+    letter = bytes([byte]).decode("cp1252", errors="ignore")
+    meaning = f", {letter!r} in Windows-1252, which Excel writes" if letter else ""
+    return (
+        f"not UTF-8: it has the byte 0x{byte:02X}{meaning}. Save the file as UTF-8 (in Excel: CSV "
+        "UTF-8), or convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
+    )
 
 
 def known_split(word: str, asset: str) -> Split:

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import model_validator
 
-from components.common.errors import InputError
+from components.common.errors import InputError, listed
 from components.ingest.records import BadRow, Media, Record, RowError, Rows
+from components.ingest.sources.delimited import Delimited, Quoting
 from components.ingest.sources.files import Folder, file, folder, read_file
 from components.ingest.sources.streaming import Lookup, identity, string
 from components.stage.settings import Section
@@ -43,6 +44,8 @@ class RecordingTable(Section):
     """Column of the ids of captions or questions."""
     audio: str | None = None
     """Column of the paths of sound files."""
+    quoting: Quoting = "auto"
+    """Whether quotes in CSV are those of cells (quotes) or text (none); auto: by the file."""
 
     @model_validator(mode="after")
     def _columns_are_named(self):
@@ -63,6 +66,8 @@ class Table:
     sounds: Folder
     id: str
     audio: str
+    quoting: Quoting
+    setting: str  # that names it
 
 
 def with_recordings(rows: Rows, tables: tuple[RecordingTable, ...], root: Path) -> Rows:
@@ -95,7 +100,8 @@ def _open(table: RecordingTable, root: Path, number: int) -> Table:
             f"{', '.join(READERS)}"
         )
     sounds = folder(root, table.sounds, f"{setting}.sounds")
-    return Table(path, sounds, table.id or "captionID", table.audio or "wavFilename")
+    columns = table.id or "captionID", table.audio or "wavFilename"
+    return Table(path, sounds, *columns, table.quoting, f"{setting}.quoting")
 
 
 def _list_sounds(table: Table, sounds: Lookup) -> Iterator[BadRow]:
@@ -129,13 +135,16 @@ def _spoken(record: Record, sounds: Lookup, root: Path) -> Iterator[Record]:
 
 def _read_csv(table: Table) -> Entries:
     # Bytes that are not UTF-8 become surrogates: legal in a path, and in no id of a source.
-    with open(table.path, encoding="utf-8-sig", errors="surrogateescape", newline="") as lines:
-        reader = csv.DictReader(lines)
-        try:
-            _require(table, list(reader.fieldnames or []))
-            yield from enumerate(reader, start=1)
-        except csv.Error as error:
-            raise _unreadable(table, "CSV", error) from error
+    records = Delimited(table.path, ",", table.quoting, table.setting).records()
+    _, header = next(records, (0, []))
+    if isinstance(header, csv.Error):
+        raise _unreadable(table, "CSV", header)
+    _require(table, header)
+    for number, (_, cells) in enumerate(records, start=1):
+        if isinstance(cells, csv.Error):
+            yield number, RowError(None, "row_malformed", f"the row cannot be read: {cells}")
+        else:
+            yield number, dict(zip(header, cells, strict=False))
 
 
 def _read_json_lines(table: Table) -> Entries:
@@ -196,7 +205,7 @@ def _require(table: Table, columns: list[str]) -> None:
     if missing := {table.id, table.audio} - set(columns):
         raise InputError(
             f"{table.path}: there is no column {', '.join(sorted(missing))}; it has "
-            f"{', '.join(columns)}. Mend ingest.speech.tables"
+            f"{listed(columns)}. Mend ingest.speech.tables"
         )
 
 

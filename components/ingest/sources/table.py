@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -19,6 +18,7 @@ from pydantic import BeforeValidator, Field, field_validator
 from components.common.errors import InputError, listed
 from components.data.samples import Split
 from components.ingest.records import BadRow, Media, Record, RowError, Rows, Value
+from components.ingest.sources.delimited import Delimited, Quoting
 from components.ingest.sources.files import (
     did_you_mean,
     is_unicode,
@@ -26,14 +26,15 @@ from components.ingest.sources.files import (
     lies_below,
     lines,
     media_file,
+    not_utf8,
     short,
     surroundings,
 )
 from components.ingest.sources.source import Source, SourceContext, SourceSettings
 from components.modalities.registry import MODALITIES, ModalityName, modality
 
-LARGEST_CELL = 2**24  # characters of a CSV cell; a quote that is never closed ends there
 BATCH = 64  # rows of a columnar file that are Python objects at once
+OTHER_DELIMITERS = (";", "\t", "|", ",")  # that programs write, Excel by the system's language
 EXACT = 2**53  # whole numbers up to it are floats without loss
 
 
@@ -80,6 +81,11 @@ class TableSettings(ColumnSettings):
     kind: Literal["table"] = "table"
     files: Annotated[tuple[str, ...], Field(min_length=1, strict=False)]
     """Their paths below ingest.root, in which * and ** are wildcards."""
+    delimiter: Annotated[str, Field(min_length=1, max_length=1)] | None = None
+    """What stands between the cells of CSV and TSV, such as ";"; null: a comma, and a tab."""
+    quoting: Quoting = "auto"
+    """Whether quotes in CSV and TSV are those of cells (quotes) or text (none); auto: by the
+    file."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,9 @@ def read(settings: TableSettings, context: SourceContext) -> Rows:
     """
     root = context.root.resolve()
     paths = {path for pattern in settings.files for path in _matches(root, pattern)}
-    return records([(open_table(path, root), None) for path in sorted(paths)], settings, root)
+    layout = settings.model_dump(include={"delimiter", "quoting"}, exclude_none=True)
+    files = [open_table(path, root, **layout) for path in sorted(paths)]
+    return records([(file, None) for file in files], settings, root)
 
 
 def _matches(root: Path, pattern: str) -> list[Path]:
@@ -134,32 +142,34 @@ def _matches(root: Path, pattern: str) -> list[Path]:
     return found
 
 
-def open_table(path: Path, root: Path) -> File:
-    """Open a table; its suffix decides its format."""
-    if path.suffix.lower() not in FORMATS:
+def open_table(path: Path, root: Path, **layout: str) -> File:
+    """Open a table; its suffix decides its format. `layout` holds options of `Csv`, for CSV."""
+    suffix, name = path.suffix.lower(), path.relative_to(root).as_posix()
+    if suffix not in FORMATS:
         raise InputError(
             f"ingest.source.files: {path} has an unknown format, expected a name that ends in one "
             f"of: {', '.join(FORMATS)}"
         )
-    return FORMATS[path.suffix.lower()](path, path.relative_to(root).as_posix())
+    return FORMATS[suffix](path, name, **(layout if suffix in DELIMITED else {}))
 
 
 class Csv:
     """Comma-separated values with a header; cells may be quoted and then hold line breaks."""
 
-    def __init__(self, path: Path, name: str, delimiter: str = ","):
-        self.path, self.name, self._delimiter = path, name, delimiter
-        _, header = next(self._records(), (0, csv.Error("the file is empty")))
+    def __init__(self, path: Path, name: str, delimiter: str = ",", quoting: Quoting = "auto"):
+        self.path, self.name = path, name
+        self._content = Delimited(path, delimiter, quoting, "ingest.source.quoting")
+        _, header = next(self._content.records(), (0, csv.Error("the file is empty")))
         if isinstance(header, csv.Error) or not is_unicode("".join(header)):
-            reason = header if isinstance(header, csv.Error) else "it is not UTF-8"
-            raise InputError(f"{path}: no header with the names of the columns: {reason}")
+            why = header if isinstance(header, csv.Error) else f"it is {not_utf8(''.join(header))}"
+            raise InputError(f"{path}: no header with the names of the columns: {why}")
         self._header = header
         self.columns = self.values = tuple(filter(None, header))
         _refuse_duplicate_columns(self)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row | BadRow]:
         """Yield every row except blank lines; its place is its first line."""
-        for number, cells in islice(self._records(), 1, None):
+        for number, cells in islice(self._content.records(), 1, None):
             place = f"{self.name}:{number}"
             try:
                 yield Row(place, dict(zip(self._header, self._checked(cells), strict=True)))
@@ -169,54 +179,12 @@ class Csv:
     def _checked(self, cells: list[str] | csv.Error) -> list[str]:
         if isinstance(cells, csv.Error):
             raise RowError(None, "row_malformed", f"the row cannot be read: {cells}")
-        if not is_unicode("".join(cells)):
-            raise RowError(None, "row_not_utf8", "the row is not UTF-8")
+        if not is_unicode(text := "".join(cells)):
+            raise RowError(None, "row_not_utf8", f"the row is {not_utf8(text)}")
         if len(cells) != len(self._header):
             detail = f"found {len(cells)} cells, expected {len(self._header)} as in the header"
             raise RowError(None, "row_malformed", detail)
         return cells
-
-    def _records(self) -> Iterator[tuple[int, list[str] | csv.Error]]:
-        """Yield the cells of each record with its first line's number; an error if malformed.
-
-        A malformed record is its first line alone, so that an extra quote does not swallow the
-        rows below it.
-        """
-        csv.field_size_limit(LARGEST_CELL)
-        source = _Lines(self.path)
-        reader = csv.reader(source, delimiter=self._delimiter, strict=True)
-        while True:
-            source.taken.clear()
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                cells = error
-            if cells:
-                yield source.taken[0][0], cells
-            if isinstance(cells, csv.Error):
-                source.give_back()
-
-
-class _Lines:
-    """Lines of a file, which can be given back if they turn out not to be part of a record."""
-
-    def __init__(self, path: Path):
-        self._lines = lines(path)
-        self._waiting: deque[tuple[int, str]] = deque()
-        self.taken: list[tuple[int, str]] = []
-
-    def __iter__(self) -> Iterator[str]:
-        return self
-
-    def __next__(self) -> str:
-        self.taken.append(self._waiting.popleft() if self._waiting else next(self._lines))
-        return self.taken[-1][1]
-
-    def give_back(self) -> None:
-        """Return all taken lines but the first."""
-        self._waiting.extendleft(reversed(self.taken[1:]))
 
 
 class JsonLines:
@@ -244,7 +212,7 @@ class JsonLines:
 def _json_object(line: str) -> dict[str, Any]:
     """Return the object in a line; raise `RowError` if it does not hold one."""
     if not is_unicode(line):
-        raise RowError(None, "row_not_utf8", "the line is not UTF-8")
+        raise RowError(None, "row_not_utf8", f"the line is {not_utf8(line)}")
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
@@ -312,9 +280,9 @@ class Parquet(Columnar):
                         yield BadRow(f"{self.name}:{lost}", None, "row_unreadable", detail)
 
 
+DELIMITED = {".csv": Csv, ".tsv": partial(Csv, delimiter="\t")}
 FORMATS = {
-    ".csv": Csv,
-    ".tsv": partial(Csv, delimiter="\t"),
+    **DELIMITED,
     ".jsonl": JsonLines,
     ".ndjson": JsonLines,
     ".parquet": Parquet,
@@ -397,7 +365,8 @@ def records(
             if file.columns and column not in file.columns:
                 raise InputError(
                     f"ingest.source.{setting}: {file.path} has no column {column!r}. "
-                    f"{did_you_mean(column, file.columns)}It has: {', '.join(file.columns)}"
+                    f"{did_you_mean(column, file.columns)}It has: {listed(file.columns)}"
+                    f"{_other_delimiter(file)}"
                 )
     mapped = {column for _, column in settings.mapped()}
     whole = mapped.difference(*(names for names in settings.columns.values() if len(names) > 1))
@@ -407,6 +376,25 @@ def records(
         for file, split in files
         for row in file.rows([*mapped, *values])
     )
+
+
+def likely_delimiter(file: File) -> str | None:
+    """Return the delimiter of a CSV file of one column that looks as if it had several."""
+    if not isinstance(file, Csv) or len(file.columns) > 1:
+        return None
+    header = "".join(file.columns)
+    mark = max(OTHER_DELIMITERS, key=header.count)
+    return mark if mark in header else None
+
+
+def _other_delimiter(file: File) -> str:
+    """Return a sentence about how to read a file that has another delimiter; empty if not."""
+    if (mark := likely_delimiter(file)) is None:
+        return ""
+    setting = f"ingest.source.delimiter: {json.dumps(mark)}"
+    if "".join(file.columns).lower().startswith("sep="):
+        return f". This is a line of Excel's, no header: remove it, and set {setting}"
+    return f". {mark!r} separates its columns: set {setting}"
 
 
 def _record(
@@ -428,7 +416,8 @@ def _record(
         if settings.split:
             word = _text(settings.split, cells.get(settings.split))
             split = known_split(word, settings.split) if word else None
-        return Record(row_id, split, media, {c: _value(cells.get(c)) for c in values})
+        columns = {c: _value(cells.get(c), c) for c in values}
+        return Record(row_id, split, media, columns, row.place)
     except RowError as error:
         return error.at(row_id)
 
@@ -454,7 +443,7 @@ def _file_media(place: str, root: Path, m: str, cells: Mapping[str, Any]) -> Med
 
 def _text(column: str, value: Any) -> str | None:
     """Return a cell as text, None if it is blank; raise `RowError` if it is a list."""
-    value = _value(value)
+    value = _value(value, column)
     if isinstance(value, tuple):
         raise RowError(column, "row_malformed", f"{column!r} holds a list, expected one text")
     if isinstance(value, float):
@@ -462,7 +451,7 @@ def _text(column: str, value: Any) -> str | None:
     return value
 
 
-def _value(value: Any) -> Value:
+def _value(value: Any, column: str = "") -> Value:
     """Return a cell as a record holds it; raise the error of one that could not be read."""
     match value:
         case RowError():
@@ -478,7 +467,7 @@ def _value(value: Any) -> Value:
         case float() | Decimal():
             return None if math.isnan(value) else float(value)
         case list():
-            return tuple(str(_text("", item)) for item in value if item is not None)
+            return tuple(str(_text(column, item)) for item in value if item is not None)
         case dict():
             return json.dumps(value, ensure_ascii=False, default=str)
         case _:

@@ -13,7 +13,7 @@ from tokenizers.pre_tokenizers import ByteLevel
 
 from components.common.errors import Problem
 from components.data.bpe import byte_level, train_bpe
-from components.tasks.labels import Cell, LabelEncoder, Labels, Vocabulary, parse_word
+from components.tasks.labels import Cell, LabelEncoder, Labels, Vocabulary, parse_text
 
 END = 0  # id of the token that ends a text, and from which writing starts
 END_TOKEN = "<end>"  # a text with these signs is spelt with others
@@ -72,7 +72,7 @@ class TextLabels(Labels):
         if isinstance(value, str):
             value = _listed(value)
         items = value if isinstance(value, list | tuple) else (value,)
-        found = [parse_word(item) for item in items]
+        found = [parse_text(item) for item in items]
         problem = next((item for item in found if isinstance(item, Problem)), None)
         texts = (text for text in found if isinstance(text, str))
         return problem or tuple(" ".join(text.split()) for text in texts) or None

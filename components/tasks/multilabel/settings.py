@@ -1,6 +1,8 @@
 """Options of multi-label classification."""
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from components.tasks.settings import HeadTaskSettings
 
@@ -9,6 +11,8 @@ class MultilabelSettings(HeadTaskSettings):
     """Any number of several classes."""
 
     kind: Literal["multilabel"] = "multilabel"
+    separator: Annotated[str, Field(min_length=1)] = "|"
+    """What stands between the labels in a cell that is no list, such as "," or ";"."""
 
 
 SETTINGS = MultilabelSettings

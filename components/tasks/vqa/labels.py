@@ -1,14 +1,16 @@
 """Labels that are the answers of several people to one question."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import pyarrow as pa
 
 from components.common.errors import Problem
 from components.tasks.classification.labels import ClassLabels
-from components.tasks.labels import Cell, LabelEncoder, Vocabulary, parse_words
+from components.tasks.labels import SEPARATOR, Cell, LabelEncoder, Vocabulary, parse_words
 from components.tasks.vqa.answers import normalise
 
 
@@ -36,8 +38,12 @@ class AnswerLabels(ClassLabels):
     Encoder = AnswerLabelEncoder
 
     @staticmethod
-    def parse(value: Cell) -> tuple[str, ...] | Problem | None:
-        return parse_words(value) or None
+    def parse(value: Cell, separator: str = SEPARATOR) -> tuple[str, ...] | Problem | None:
+        return parse_words(value, separator) or None
+
+    @classmethod
+    def parser(cls, task: Any) -> Callable[[Cell], tuple[str, ...] | Problem | None]:
+        return partial(cls.parse, separator=task.separator)
 
     def problem(self, label: Sequence[str]) -> Problem | None:
         return None  # rare answers teach nothing, and count in evaluation

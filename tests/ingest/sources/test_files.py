@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 
 import pytest
 
@@ -12,6 +13,8 @@ from components.ingest.sources.files import (
     known_split,
     lines,
     media_file,
+    not_utf8,
+    read_file,
     source_path,
 )
 
@@ -139,3 +142,62 @@ def test_unknown_split_is_refused():
     with pytest.raises(RowError, match="'part' holds 'holdout', expected one of: train") as error:
         known_split("holdout", "part")
     assert (error.value.asset, error.value.reason) == ("part", "split_unknown")
+
+
+@pytest.mark.parametrize(
+    ("there", "named", "difference"),
+    [
+        ("Cat.PNG", "cat.png", "case"),
+        ("caf\u00e9.png", "cafe\u0301.png", "Unicode form"),
+        ("cat.png", "cat.png ", "blanks"),
+        ("Caf\u00e9.png", "cafe\u0301.png", "case, blanks or Unicode form"),
+        ("Cats/1.png", "cats/1.png", "case"),
+    ],
+)
+def test_missing_file_names_one_that_differs_in_spelling(root, there, named, difference):
+    (root / there).parent.mkdir(exist_ok=True)
+    (root / there).write_bytes(b"x")
+    name, wanted = there.partition("/")[0], named.partition("/")[0]
+    with pytest.raises(
+        FileNotFoundError, match=f"there is {name!r}, which differs in {difference} "
+    ):
+        media_file(root, named).load()
+    with pytest.raises(FileNotFoundError, match=f"from {wanted!r}"):
+        media_file(root, named).look()
+
+
+def test_missing_file_without_near_name_is_only_missing(root):
+    with pytest.raises(FileNotFoundError, match="^No such file or directory$"):
+        media_file(root, "images/dog.png").load()
+
+
+def test_pipe_socket_and_folder_are_never_opened(root):
+    os.mkfifo(root / "pipe.png")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(os.path.relpath(root / "socket.png"))
+    for name, kind in {
+        "pipe.png": "a named pipe",
+        "socket.png": "a socket",
+        "in": "a folder",
+    }.items():
+        for use in (media_file(root, name).load, media_file(root, name).look):
+            with pytest.raises(OSError, match=f"it is {kind}, expected a file"):
+                use()
+
+
+def test_device_is_never_opened():
+    with pytest.raises(OSError, match="it is a device, expected a file"):
+        read_file("/dev/zero")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_utf16_names_conversion(tmp_path, encoding):
+    (tmp_path / "my data.csv").write_text("id,text\n", encoding=encoding)
+    with pytest.raises(InputError, match="iconv -f UTF-16 -t UTF-8 'my data.csv'"):
+        list(lines(tmp_path / "my data.csv"))
+
+
+def test_text_of_excel_is_recognised():
+    found = not_utf8(b"caf\xe9".decode(errors="surrogateescape"))
+    assert "the byte 0xE9, 'é' in Windows-1252, which Excel writes" in found
+    assert "iconv -f WINDOWS-1252 -t UTF-8" in found

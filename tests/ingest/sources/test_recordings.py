@@ -170,6 +170,13 @@ def test_bad_rows_pass(tmp_path):
     assert spoken(tmp_path, "id,path\n1,a.wav\n", [row(1), bad])[1] is bad
 
 
+def test_stray_quotes_swallow_no_recording(tmp_path):
+    lines = [f"{n},{n}.wav,said {n}" for n in range(1, 9)]
+    lines[1], lines[5] = '2,2.wav,"so', '6,6.wav,and so"'
+    found = spoken(tmp_path, "id,path,note\n" + "\n".join(lines), [row(n) for n in range(1, 9)])
+    assert [r.media["audio"].key for r in found] == [f"{n}.wav" for n in range(1, 9)]
+
+
 @pytest.mark.parametrize(
     ("entry", "reason"),
     [

@@ -110,6 +110,12 @@ def test_values_of_json_lines(tmp_path):
     ]  # fmt: skip
 
 
+def test_list_of_lists_names_its_column(tmp_path):
+    write(tmp_path, "a.jsonl", '{"text": "t", "v": [["a"]]}\n')
+    (bad,) = rows(tmp_path)
+    assert (bad.asset, bad.detail) == ("v", "'v' holds a list, expected one text")
+
+
 def test_values_of_parquet(tmp_path):
     columns = {
         "text": ["a", "b"],
@@ -260,6 +266,29 @@ def test_cell_of_a_megabyte_is_read(tmp_path):
     csv.writer(stream).writerows([["text"], [text], ["end"]])
     write(tmp_path, "a.csv", stream.getvalue())
     assert [row.media["text"].key for row in rows(tmp_path)] == [text, "end"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "hint"),
+    [
+        ("a.csv", "text;answer\nx;y\n", "';' separates its columns: set ingest.source.delimiter"),
+        ("a.csv", "text\tanswer\nx\ty\n", 'set ingest.source.delimiter: "\\t"'),
+        ("a.tsv", "text,answer\nx,y\n", 'set ingest.source.delimiter: ","'),
+        ("a.csv", "sep=;\ntext;answer\nx;y\n", 'remove it, and set ingest.source.delimiter: ";"'),
+    ],
+)
+def test_other_delimiter_is_named(tmp_path, name, content, hint):
+    write(tmp_path, name, content)
+    with pytest.raises(InputError) as error:
+        rows(tmp_path)
+    assert hint in str(error.value)
+
+
+def test_delimiter_is_a_setting(tmp_path):
+    write(tmp_path, "a.csv", 'text;answer\nx;"1;5"\n')
+    settings = TableSettings(files=("*",), columns={"text": "text"}, delimiter=";")
+    (found,) = read(settings, context(tmp_path))
+    assert (found.media["text"].key, found.columns) == ("x", {"answer": "1;5"})
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
