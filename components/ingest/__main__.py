@@ -9,6 +9,7 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.common.files import write_json
 from components.data.tables import TableWriter
+from components.ingest.labelled import check_labels
 from components.ingest.leaks import count_leaks, leak
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
@@ -77,6 +78,7 @@ def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
     counts = ", ".join(f"{number} {split}" for split, number in report["samples"].items())
     total, bad = sum(report["samples"].values()), quarantine.reasons.total()
     log.info("%d samples (%s), %d rows in quarantine", total, counts, bad)
+    check_labels(report, settings.evaluate.split)
 
 
 STAGE = Stage(__doc__, IngestArguments, lambda _: IngestStageSettings, main)

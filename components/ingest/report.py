@@ -80,8 +80,11 @@ def describe(contents: Contents) -> dict[str, Any]:
     rows = dict.fromkeys(SPLITS, 0)
     counted = {n: task for n, task in contents.tasks.items() if labels_of(task.kind).COUNTED}
     classes = {name: {split: Counter() for split in SPLITS} for name in counted}
+    labels = {name: dict.fromkeys(SPLITS, 0) for name in contents.tasks}
     for sample in read_rows(contents.samples):
         rows[sample[SPLIT]] += 1
+        for name, task in contents.tasks.items():
+            labels[name][sample[SPLIT]] += sample[task.column] is not None
         for name, task in counted.items():
             classes[name][sample[SPLIT]].update(classes_in(sample[task.column]))
     media: dict[str, dict[str, Any]] = {}
@@ -92,6 +95,7 @@ def describe(contents: Contents) -> dict[str, Any]:
     return {
         "samples": rows,
         "assets": {split: {m: ledger.count(m, split) for m in MODALITIES} for split in SPLITS},
+        "labels": labels,
         "classes": {
             name: {split: dict(sorted(counts.items())) for split, counts in by_split.items()}
             for name, by_split in classes.items()

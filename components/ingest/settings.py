@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from components.data.samples import SPLIT, id_columns
+from components.data.settings import EvaluatedSplit
 from components.ingest.sources.recordings import RecordingTable
 from components.ingest.sources.registry import OneSource
 from components.ingest.sources.voices import VoiceSettings
@@ -56,6 +57,7 @@ class IngestStageSettings(WorkerSettings, SeedSettings):
 
     ingest: IngestSettings = IngestSettings()
     tasks: Tasks
+    evaluate: EvaluatedSplit = EvaluatedSplit()
 
     @model_validator(mode="after")
     def _columns_do_not_clash(self):
