@@ -9,6 +9,7 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.common.files import write_json
 from components.data.tables import TableWriter
+from components.ingest.conflicts import conflict, find_conflicts
 from components.ingest.labelled import check_labels
 from components.ingest.leaks import count_leaks, leak
 from components.ingest.ledger import Ledger
@@ -67,11 +68,17 @@ def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
         if options.on_leak == "drop":
             tables.select(samples, scratch / "without_leaks", partial(leak, ledger))
             samples = scratch / "without_leaks"
+        conflicts = find_conflicts(samples, tasks, ledger, options.on_conflict)
+        if conflicts and options.on_conflict == "quarantine":
+            check = partial(conflict, tasks, ledger)
+            tables.select(samples, scratch / "without_conflicts", check)
+            samples = scratch / "without_conflicts"
         vocabularies = learn_vocabularies(samples, tasks)
         tables.select(samples, arguments.samples, label_check(vocabularies, tasks))
         quarantine.refuse(count, options.max_bad_fraction)
         write_json(arguments.vocabulary, vocabularies)
-        contents = Contents(arguments.samples, arguments.assets, arguments.media, ledger, tasks)
+        tables_of = arguments.samples, arguments.assets, arguments.media
+        contents = Contents(*tables_of, ledger, tasks, conflicts)
         found = {"leaks": leaks, "quarantine": dict(sorted(quarantine.reasons.items()))}
         report = write_report(contents, found, arguments.plots, arguments.page, arguments.report)
     shutil.rmtree(scratch)

@@ -8,12 +8,15 @@ from components.data.samples import SPLITS, Split
 
 BITS: dict[Split, int] = {split: 1 << place for place, split in enumerate(SPLITS)}  # test: highest
 
-CACHE_SIZE = 8192  # files, and uses
+CACHE_SIZE = 8192  # files, uses, and labels
 
 SCHEMA = """
 CREATE TABLE rows (row_id TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE files (
   modality TEXT, key TEXT, asset_id TEXT, reason TEXT, detail TEXT, PRIMARY KEY (modality, key)
+) WITHOUT ROWID;
+CREATE TABLE labels (
+  task TEXT, modality TEXT, asset_id TEXT, label TEXT, PRIMARY KEY (task, modality, asset_id, label)
 ) WITHOUT ROWID;
 CREATE TABLE assets (
   modality TEXT, asset_id TEXT, splits INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (modality, asset_id)
@@ -38,6 +41,7 @@ class Ledger:
         self._database.execute("BEGIN")
         self._files: dict[tuple[str, str], str | Problem] = {}
         self._uses: set[tuple[str, str, Split]] = set()
+        self._labels: set[tuple[str, str, str, str]] = set()
 
     def __enter__(self) -> "Ledger":
         return self
@@ -110,6 +114,38 @@ class Ledger:
         return count, {
             asset: [split for split in SPLITS if splits & BITS[split]] for asset, splits in rows
         }
+
+    def add_label(self, task: str, modality: str, asset_id: str, label: str) -> None:
+        """Record that a sample with an asset has a label of a task."""
+        row = (task, modality, asset_id, label)
+        if row in self._labels:
+            return
+        self._database.execute("INSERT OR IGNORE INTO labels VALUES (?, ?, ?, ?)", row)
+        if len(self._labels) == CACHE_SIZE:
+            self._labels.clear()
+        self._labels.add(row)
+
+    def labels(self, task: str, modality: str, asset_id: str) -> list[str]:
+        """Return the different labels of an asset, sorted."""
+        query = "SELECT label FROM labels WHERE task = ? AND modality = ? AND asset_id = ?"
+        rows = self._database.execute(f"{query} ORDER BY label", (task, modality, asset_id))
+        return [label for (label,) in rows]
+
+    def labelled(self, task: str, modality: str) -> int:
+        """Return the number of assets with a label of a task."""
+        query = "SELECT count(DISTINCT asset_id) FROM labels WHERE task = ? AND modality = ?"
+        return self._number(query, task, modality)
+
+    def conflicts(self, task: str, modality: str, limit: int) -> tuple[int, dict[str, list[str]]]:
+        """Return the number of assets with several labels of a task, and the first by id."""
+        several = (
+            "SELECT asset_id FROM labels WHERE task = ? AND modality = ? "
+            "GROUP BY asset_id HAVING count(*) > 1"
+        )
+        count = self._number(f"SELECT count(*) FROM ({several})", task, modality)
+        first = f"{several} ORDER BY asset_id LIMIT ?"
+        rows = self._database.execute(first, (task, modality, limit)).fetchall()
+        return count, {asset: self.labels(task, modality, asset) for (asset,) in rows}
 
     def duplicates(self, modality: str) -> int:
         """Return the number of usable files with the same bytes as an earlier one."""

@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
@@ -20,6 +20,7 @@ from components.common.hashing import content_id
 from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, asset_column
 from components.data.shards import read_assets
 from components.data.tables import read_rows
+from components.ingest.conflicts import Conflict
 from components.ingest.ledger import Ledger
 from components.modalities.registry import MODALITIES, inspection_of, modality
 from components.tasks.registry import labels_of
@@ -40,6 +41,7 @@ class Contents:
     media: Path  # folder of the media shard sets
     ledger: Ledger  # with the uses of assets by samples
     tasks: Mapping[str, TaskSettings]
+    conflicts: Sequence[Conflict]
 
     def measures(self) -> Iterator[tuple[str, str, np.ndarray]]:
         """Yield modality, fact and its values [n] for every fact that some asset has."""
@@ -68,6 +70,7 @@ def write_report(
         "modalities": MODALITIES,
         "measures": {m: modality(m).measures for m in MODALITIES},
         "sheet": contact_sheet(contents),
+        "conflicting": contents.conflicts,
     }
     template = Path(__file__).with_name("report.html.jinja")
     write_text(page_path, page(template, context, paths))
@@ -96,6 +99,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         "samples": rows,
         "assets": {split: {m: ledger.count(m, split) for m in MODALITIES} for split in SPLITS},
         "labels": labels,
+        "conflicts": {f"{c.task}, {c.modality}": c.count for c in contents.conflicts},
         "classes": {
             name: {split: dict(sorted(counts.items())) for split, counts in by_split.items()}
             for name, by_split in classes.items()
@@ -189,6 +193,7 @@ def contact_sheet(contents: Contents) -> list[dict[str, Any]]:
                 "images": [base64.b64encode(each.png).decode() for each in seen if each.png],
                 "texts": [each.text for each in seen if each.text],
                 "labels": labels,
+                "conflicts": {f"{c.task}, {c.modality}": c.count for c in contents.conflicts},
             }
         )
     return sheet

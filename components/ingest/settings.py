@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from components.data.samples import SPLIT, id_columns
 from components.data.settings import EvaluatedSplit
+from components.ingest.conflicts import OnConflict
 from components.ingest.sources.recordings import RecordingTable
 from components.ingest.sources.registry import OneSource
 from components.ingest.sources.voices import VoiceSettings
@@ -44,6 +45,9 @@ class IngestSettings(Section):
     """How samples are split whose split the source does not give."""
     on_leak: Literal["error", "drop", "allow"] = "error"
     """What happens if the same image or sound is in two splits."""
+    on_conflict: OnConflict = "majority"
+    """What happens if an asset has several labels of a task that its modality decides: majority
+    (its encoder learns the most frequent one), quarantine (its samples) or error."""
     max_bad_fraction: Fraction = 0.01
     """Fraction of the rows; if more are in quarantine, the run stops."""
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
