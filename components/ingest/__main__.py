@@ -9,8 +9,9 @@ from pathlib import Path
 from components.common.errors import InputError
 from components.common.files import write_json
 from components.data.tables import TableWriter
+from components.ingest import labelled
 from components.ingest.conflicts import conflict, find_conflicts
-from components.ingest.labelled import check_labels
+from components.ingest.copies import copied, find_copies
 from components.ingest.leaks import count_leaks, leak
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
@@ -68,6 +69,10 @@ def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
         if options.on_leak == "drop":
             tables.select(samples, scratch / "without_leaks", partial(leak, ledger))
             samples = scratch / "without_leaks"
+        copies = find_copies(ledger, options.on_copy)
+        if any(copies.values()) and options.on_copy == "drop":
+            tables.select(samples, scratch / "without_copies", partial(copied, ledger))
+            samples = scratch / "without_copies"
         conflicts = find_conflicts(samples, tasks, ledger, options.on_conflict)
         if conflicts and options.on_conflict == "quarantine":
             check = partial(conflict, tasks, ledger)
@@ -79,13 +84,14 @@ def main(arguments: IngestArguments, settings: IngestStageSettings) -> None:
         write_json(arguments.vocabulary, vocabularies)
         tables_of = arguments.samples, arguments.assets, arguments.media
         contents = Contents(*tables_of, ledger, tasks, conflicts)
-        found = {"leaks": leaks, "quarantine": dict(sorted(quarantine.reasons.items()))}
+        reasons = dict(sorted(quarantine.reasons.items()))
+        found = {"leaks": leaks, "copies": copies, "quarantine": reasons}
         report = write_report(contents, found, arguments.plots, arguments.page, arguments.report)
     shutil.rmtree(scratch)
     counts = ", ".join(f"{number} {split}" for split, number in report["samples"].items())
     total, bad = sum(report["samples"].values()), quarantine.reasons.total()
     log.info("%d samples (%s), %d rows in quarantine", total, counts, bad)
-    check_labels(report, settings.evaluate.split)
+    labelled.check_labels(report, settings.evaluate.split)
 
 
 STAGE = Stage(__doc__, IngestArguments, lambda _: IngestStageSettings, main)

@@ -1,6 +1,7 @@
 """Index of the rows and files of a source, on disk, so that memory does not grow with it."""
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from components.common.errors import Problem
@@ -19,7 +20,11 @@ CREATE TABLE labels (
   task TEXT, modality TEXT, asset_id TEXT, label TEXT, PRIMARY KEY (task, modality, asset_id, label)
 ) WITHOUT ROWID;
 CREATE TABLE assets (
-  modality TEXT, asset_id TEXT, splits INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (modality, asset_id)
+  modality TEXT, asset_id TEXT, splits INTEGER NOT NULL DEFAULT 0, fingerprint BLOB,
+  PRIMARY KEY (modality, asset_id)
+) WITHOUT ROWID;
+CREATE TABLE copies (
+  modality TEXT, asset_id TEXT, copy TEXT, split TEXT, PRIMARY KEY (modality, asset_id)
 ) WITHOUT ROWID;
 """
 
@@ -75,10 +80,10 @@ class Ledger:
         known = (None, found.reason, found.detail) if bad else (found, "", "")
         self._database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?)", (modality, key, *known))
 
-    def add_asset(self, modality: str, asset_id: str) -> bool:
+    def add_asset(self, modality: str, asset_id: str, fingerprint: bytes | None = None) -> bool:
         """Add an asset; return whether its bytes are new."""
-        command = "INSERT OR IGNORE INTO assets (modality, asset_id) VALUES (?, ?)"
-        return self._database.execute(command, (modality, asset_id)).rowcount == 1
+        command = "INSERT OR IGNORE INTO assets (modality, asset_id, fingerprint) VALUES (?, ?, ?)"
+        return self._database.execute(command, (modality, asset_id, fingerprint)).rowcount == 1
 
     def add_use(self, modality: str, asset_id: str, split: Split) -> None:
         """Record that a sample of a split has an asset."""
@@ -146,6 +151,33 @@ class Ledger:
         first = f"{several} ORDER BY asset_id LIMIT ?"
         rows = self._database.execute(first, (task, modality, limit)).fetchall()
         return count, {asset: self.labels(task, modality, asset) for (asset,) in rows}
+
+    def fingerprints(self, modality: str, split: Split, count: int) -> Iterator[list[tuple]]:
+        """Yield asset ids and fingerprints of a split, so many at a time."""
+        rows = self._database.execute(
+            "SELECT asset_id, fingerprint FROM assets "
+            "WHERE modality = ? AND splits & ? AND fingerprint IS NOT NULL",
+            (modality, BITS[split]),
+        )
+        while found := rows.fetchmany(count):
+            yield found
+
+    def add_copy(self, modality: str, asset_id: str, copy: str, split: Split) -> None:
+        """Record that a split has a copy of an asset with other bytes; the first one counts."""
+        row = (modality, asset_id, copy, split)
+        self._database.execute("INSERT OR IGNORE INTO copies VALUES (?, ?, ?, ?)", row)
+
+    def copy(self, modality: str, asset_id: str) -> tuple[str, Split] | None:
+        """Return the copy of an asset, and the split that has it."""
+        query = "SELECT copy, split FROM copies WHERE modality = ? AND asset_id = ?"
+        return self._database.execute(query, (modality, asset_id)).fetchone()
+
+    def copies(self, modality: str, limit: int) -> tuple[int, list[tuple[str, str, Split]]]:
+        """Return how many assets have a copy, and the first by id: asset, copy, and its split."""
+        count = self._number("SELECT count(*) FROM copies WHERE modality = ?", modality)
+        query = "SELECT asset_id, copy, split FROM copies WHERE modality = ?"
+        rows = self._database.execute(f"{query} ORDER BY asset_id LIMIT ?", (modality, limit))
+        return count, rows.fetchall()
 
     def duplicates(self, modality: str) -> int:
         """Return the number of usable files with the same bytes as an earlier one."""

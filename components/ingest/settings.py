@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from components.data.samples import SPLIT, id_columns
 from components.data.settings import EvaluatedSplit
 from components.ingest.conflicts import OnConflict
+from components.ingest.copies import OnCopy
 from components.ingest.sources.recordings import RecordingTable
 from components.ingest.sources.registry import OneSource
 from components.ingest.sources.voices import VoiceSettings
@@ -45,6 +46,9 @@ class IngestSettings(Section):
     """How samples are split whose split the source does not give."""
     on_leak: Literal["error", "drop", "allow"] = "error"
     """What happens if the same image or sound is in two splits."""
+    on_copy: OnCopy = "report"
+    """What happens if an image or sound of one split looks or sounds the same as one of a later
+    split: it is in the data report, its samples go to quarantine, the run stops, or nothing."""
     on_conflict: OnConflict = "majority"
     """What happens if an asset has several labels of a task that its modality decides: majority
     (its encoder learns the most frequent one), quarantine (its samples) or error."""

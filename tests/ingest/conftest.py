@@ -18,8 +18,8 @@ from tests.support.params import small_params, write_params
 def ingest(tmp_path, monkeypatch) -> Callable[..., int]:
     """Runs the stage on rows in place of the demo's; returns the exit code, 0 if it succeeds.
 
-    Plots, which take most of the time, are drawn only if a test asks for them. Rows without a
-    label of the test split are refused only if it asks for that.
+    Plots, which take most of the time, are drawn only if a test asks for them. Whether held-out
+    rows have labels is checked only if it asks for that.
     """
     monkeypatch.chdir(tmp_path)
     Path("source").mkdir()
@@ -49,7 +49,7 @@ def ingest(tmp_path, monkeypatch) -> Callable[..., int]:
             if not plots:
                 patch.setattr(report, "draw", lambda described, contents: {})
             if not measurable:
-                patch.setattr(labelled, "unmeasurable", lambda report, split: None)
+                patch.setattr(labelled, "check_labels", lambda report, split: None)
             try:
                 STAGE.main(words)
             except SystemExit as end:
