@@ -10,6 +10,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
 from components.common.errors import nearest
+from components.common.metrics import task_of
 from components.evaluate.comparison.settings import Margins
 from components.register.settings import Alias, RegisterSettings
 from components.stage.settings import Positive, Section, Settings, load_settings, matching
@@ -110,7 +111,7 @@ class PromoteSettings(Section):
     def tasks_named(self) -> set[str]:
         """The tasks that the gates refer to."""
         gates = (self.minimum, self.maximum_drop, self.maximum_robustness_drop)
-        return {name.partition("/")[2].partition("/")[0] for gate in gates for name in gate or ()}
+        return {task_of(name) for gate in gates for name in gate or ()}
 
     @model_validator(mode="after")
     def _has_a_metric_to_be_better_in(self):

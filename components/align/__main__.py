@@ -11,7 +11,7 @@ from components.align.alignment import Aligner, AlignmentTraining, alignment_dat
 from components.align.relations import by_sample, by_task
 from components.align.settings import AlignStageSettings
 from components.common.files import replacing, write_json
-from components.common.metrics import DEFINITIONS, definitions
+from components.common.metrics import DEFINITIONS, EVALUATED_SPLIT, definitions
 from components.data.assets import load_assets
 from components.data.batches import asset_rows
 from components.data.samples import read_samples
@@ -36,7 +36,7 @@ class AlignArguments(Arguments):
     features: Path = input_path("folder, one feature shard set per modality")
     projections: Path = output_path("safetensors, the projections")
     embeddings: Path = output_path("safetensors, the embedding of every asset by modality")
-    metrics: Path = output_path("JSON, retrieval in every direction on the test split")
+    metrics: Path = output_path("JSON, retrieval in every direction on held-out samples")
     ranks: Path = output_path("Parquet, ranks of the queries of retrieval tasks")
     history: Path = output_path("CSV, metrics by epoch")
     checkpoint: Path = state_path("safetensors, where an interrupted run resumes")
@@ -65,14 +65,15 @@ def main(arguments: AlignArguments, settings: AlignStageSettings) -> None:
     with torch.no_grad(), replacing(arguments.embeddings) as temporary:
         save_file({m: projections.embed(m, pooled[m]) for m in pooled}, temporary)
     write_table(arguments.history, history, HISTORY)
-    ids = {m: assets[m].ids for m in MODALITIES}
-    write_table(arguments.ranks, run.rank_table(ids), RANKS)
-    recall = run.pair_recall("test")
+    ids, split = {m: assets[m].ids for m in MODALITIES}, settings.evaluate.split
+    write_table(arguments.ranks, run.rank_table(ids, split), RANKS)
+    recall = run.pair_recall(split)
     figures = {metric.name: values for metric, values in recall.items()}
-    write_json(arguments.metrics, {**figures, DEFINITIONS: definitions(recall)})
+    others = {DEFINITIONS: definitions(recall), EVALUATED_SPLIT: split}
+    write_json(arguments.metrics, figures | others)
     arguments.checkpoint.unlink(missing_ok=True)
     for direction, value in figures["recall_at_1"].items():
-        log.info("recall@1 %-12s %.4f (test)", direction, value)
+        log.info("recall@1 %-12s %.4f (%s)", direction, value, split)
 
 
 STAGE = Stage(__doc__, AlignArguments, lambda _: AlignStageSettings, main)

@@ -141,18 +141,18 @@ class AlignmentTraining(TrainingRun):
                         result[metric][direction] = float((found <= k).float().mean())
         return result
 
-    def rank_table(self, ids: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-        """Return the ranks of the queries of retrieval tasks on the test split, as `RANKS`.
+    def rank_table(self, ids: Mapping[str, Sequence[str]], split: Split) -> pd.DataFrame:
+        """Return the ranks of the queries of retrieval tasks on a split, as `RANKS`.
 
         `ids` are those of every asset by modality.
         """
         parts = []
         for name, task in self.data.tasks.items():
-            queries, targets = task.splits["test"].sides()
+            queries, targets = task.splits[split].sides()
             found = {
                 "task": name,
                 "asset_id": [ids[task.modalities[0]][row] for row in queries.tolist()],
-                "rank": self.search(task, "test").numpy(),
+                "rank": self.search(task, split).numpy(),
                 "targets": len(targets),
             }
             parts.append(pd.DataFrame(found))

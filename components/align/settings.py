@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from components.data.settings import EvaluatedSplit
 from components.stage.settings import TorchSettings
 from components.tasks.registry import Tasks
 from components.training.settings import BatchSize, OptimizerSettings
@@ -25,3 +26,4 @@ class AlignStageSettings(TorchSettings):
 
     tasks: Tasks
     align: AlignSettings = AlignSettings()
+    evaluate: EvaluatedSplit = EvaluatedSplit()

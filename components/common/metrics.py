@@ -1,7 +1,7 @@
 """What a figure means: whether more is better, its unit, and whether models are compared by it.
 
 Files of figures carry the definitions of their metrics as a list under the key `definitions`; DVC
-shows numbers in mappings and passes over lists.
+shows numbers in mappings and passes over lists. Under `split` they name the split that they are of.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,6 +11,7 @@ from typing import Any, Literal
 from components.common.nested import flatten
 
 DEFINITIONS = "definitions"
+EVALUATED_SPLIT = "split"
 SLICES = "slices"  # figures by task, column, value and subset: those of the task's primary metric
 
 Unit = Literal["fraction", "label", "standard deviations", "rank", "score", "loss"]
@@ -46,9 +47,15 @@ class Figures:
         self.content = content
         self.metrics = {row["name"]: Metric(**row) for row in content[DEFINITIONS]}
 
+    @property
+    def split(self) -> str:
+        """The split whose samples the figures are of."""
+        return self.content[EVALUATED_SPLIT]
+
     def by_name(self) -> dict[str, float]:
         """Return figures by name, as `accuracy/answer/image+text`."""
-        figures = {key: value for key, value in self.content.items() if key != DEFINITIONS}
+        others = (DEFINITIONS, EVALUATED_SPLIT)
+        figures = {key: value for key, value in self.content.items() if key not in others}
         return dict(flatten(figures, "/"))
 
     def primary(self, task: str) -> Metric | None:
@@ -74,6 +81,11 @@ class Figures:
         for name in self.metrics:
             if self.content.get(name):
                 yield name, self.content[name]
+
+
+def task_of(name: str) -> str:
+    """Return the task that a figure such as `accuracy/answer/image` or one of a slice is of."""
+    return name.partition("/")[2].partition("/")[0]
 
 
 def definitions(metrics: Iterable[Metric]) -> list[dict[str, Any]]:

@@ -11,10 +11,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from components.common.errors import InputError
-from components.data.samples import asset_column
+from components.data.samples import SPLIT, SPLITS, asset_column
 from components.data.shards import read_index
 
 MISSING = -1  # row of an asset that a sample does not have
+COLUMNS = ["split", "asset", "label"]
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,14 @@ def asset_labels(
 ) -> pd.Series:
     """Return the label in `column` of each asset that has one, by asset id.
 
-    Labels are compared as what `to_text` makes of them.
-
-    Raises:
-        InputError: an asset has two labels, so the modality does not suffice to decide the column.
+    Of an asset with several, it is the most frequent one; if there is a tie, it has none. Samples
+    of the first split (train, validation, test) with the asset decide, so that no held-out label
+    is learnt. Labels are compared as what `to_text` makes of them.
     """
-    ids = asset_column(modality)
-    pairs = samples[[ids, column]].dropna().reset_index(drop=True)
-    as_text = pairs.assign(**{column: pairs[column].map(to_text)}).drop_duplicates()
-    twice = as_text[as_text[ids].duplicated(keep=False)]
-    if len(twice):
-        asset = twice.iloc[0][ids]
-        labels = ", ".join(map(repr, twice.loc[twice[ids] == asset, column].tolist()))
-        raise InputError(
-            f"{modality} {asset[:12]} has the labels {labels} in column {column!r}, so {modality} "
-            f"alone does not decide it. Remove {modality} from sufficient_modalities of that task "
-            "in params.yaml"
-        )
-    return pairs.loc[as_text.index].set_index(ids)[column]
+    found = samples[[SPLIT, asset_column(modality), column]].dropna().set_axis(COLUMNS, axis=1)
+    found["place"], found["as_text"] = found["split"].map(SPLITS.index), found["label"].map(to_text)
+    found = found[found["place"] == found.groupby("asset")["place"].transform("min")]
+    found["votes"] = found.groupby(["asset", "as_text"])["as_text"].transform("size")
+    distinct = found.drop_duplicates(["asset", "as_text"])
+    best = distinct[distinct["votes"] == distinct.groupby("asset")["votes"].transform("max")]
+    return best[~best["asset"].duplicated(keep=False)].set_index("asset")["label"]

@@ -11,6 +11,7 @@ from components.common.errors import InputError
 from components.data.tables import ASSET_ID, read_table
 
 Split = Literal["train", "validation", "test"]
+HeldOutSplit = Literal["test", "validation"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 SAMPLE_ID, SPLIT = "sample_id", "split"
 
@@ -54,16 +55,18 @@ def modalities_present(samples: pd.DataFrame, modalities: Sequence[str]) -> tupl
     )
 
 
-def held_out(samples: pd.DataFrame, modalities: Sequence[str], path: Path) -> pd.DataFrame:
-    """Return the test split of the samples that `path` holds.
+def held_out(
+    samples: pd.DataFrame, split: HeldOutSplit, modalities: Sequence[str], path: Path
+) -> pd.DataFrame:
+    """Return a split of the samples that `path` holds.
 
     Raises:
-        InputError: no test sample has one of the modalities, those that the model was trained on.
+        InputError: no sample of it has one of the modalities, those that the model was trained on.
     """
-    test = samples[samples[SPLIT] == "test"]
-    if not test[list(map(asset_column, modalities))].notna().to_numpy().any():
+    found = samples[samples[SPLIT] == split]
+    if not found[list(map(asset_column, modalities))].notna().to_numpy().any():
         raise InputError(
-            f"{path} holds no sample of the test split with {' or '.join(modalities)}, "
-            "which the model was trained on. See ingest.splits in params.yaml"
+            f"{path} holds no sample of the {split} split with {' or '.join(modalities)}, "
+            "which the model was trained on. See ingest.splits and evaluate.split in params.yaml"
         )
-    return test
+    return found

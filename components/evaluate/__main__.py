@@ -1,11 +1,11 @@
-"""Stage `evaluate`: the model on the test split, by task, slice and subset of modalities."""
+"""Stage `evaluate`: the model on held-out samples, by task, slice and subset of modalities."""
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
 
 from components.common.files import read_json, write_json
-from components.common.metrics import Figures
+from components.common.metrics import EVALUATED_SPLIT, Figures
 from components.data.assets import load_assets
 from components.data.samples import held_out, read_samples
 from components.data.tables import read_table, write_table
@@ -57,7 +57,8 @@ def main(arguments: EvaluateArguments, settings: EvaluateStageSettings) -> None:
     make_deterministic(settings.seed, settings.threads)
     model = load_model(arguments.model)
     modalities = model.config.modalities
-    test = held_out(read_samples(arguments.samples, MODALITIES), modalities, arguments.samples)
+    split, samples = settings.evaluate.split, read_samples(arguments.samples, MODALITIES)
+    test = held_out(samples, split, modalities, arguments.samples)
     assets = {m: load_assets(arguments.tensors / m) for m in modalities}
     zero_shot = {}
     if prompts := settings.evaluate.prompts:
@@ -70,6 +71,7 @@ def main(arguments: EvaluateArguments, settings: EvaluateStageSettings) -> None:
     metrics, ranks = metrics_by_task(model), read_table(arguments.ranks, RANKS)
     others, judged_by = retrieval(ranks, settings.tasks) | zero_shot, (*RETRIEVAL_METRICS, ACCURACY)
     content = figures(predictions, test, settings.ingest.slices, metrics, others, judged_by)
+    content |= {EVALUATED_SPLIT: split}
     histories = sorted(arguments.histories.glob("*.csv"))
     results = Results(
         model=model,

@@ -25,7 +25,9 @@ def training(table: pd.DataFrame, time: str, title: str) -> Figure:
 
 
 def by_modalities(
-    values: Mapping[str, Mapping[str, float]], ceilings: Mapping[str, Mapping[str, float]]
+    values: Mapping[str, Mapping[str, float]],
+    ceilings: Mapping[str, Mapping[str, float]],
+    split: str,
 ) -> Figure:
     """Plot accuracies by task and subset of modalities; ticks show the highest the data allows."""
     figure, axes = panels(len(values), 4.2, 3.2)
@@ -38,7 +40,7 @@ def by_modalities(
             axis.text(0.02, place, f"{value:.2%}", va="center", color="white", fontsize="small")
         axis.set_yticks(places, list(accuracy))
         axis.invert_yaxis()
-        axis.set(title=task, xlim=(0, 1.02), xlabel="accuracy on the test split")
+        axis.set(title=task, xlim=(0, 1.02), xlabel=f"accuracy on the {split} split")
         add_grid(axis, "x")
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure

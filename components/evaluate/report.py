@@ -31,7 +31,7 @@ class Results:
     """What the report shows."""
 
     model: MultimodalModel
-    samples: int  # of the test split
+    samples: int  # that were held out
     figures: Figures
     predictions: pd.DataFrame  # as `PREDICTIONS`
     metrics: TasksMetrics
@@ -53,10 +53,10 @@ def write_report(results: Results, plots_folder: Path, path: Path) -> None:
 
 def draw(results: Results) -> dict[str, Figure]:
     """Return every plot by name."""
-    drawn, content = {}, results.figures.content
+    drawn, content, split = {}, results.figures.content, results.figures.split
     if ceilings := content[CEILING]:
         limited = {task: content[results.metrics[task].primary().name][task] for task in ceilings}
-        drawn["accuracy_by_modalities"] = plots.by_modalities(limited, ceilings)
+        drawn["accuracy_by_modalities"] = plots.by_modalities(limited, ceilings, split)
     for stage, table in results.histories.items():
         if len(table):
             counted = table.assign(epoch=table["epoch"] + 1)
@@ -71,7 +71,7 @@ def draw(results: Results) -> dict[str, Figure]:
             title = f"{task}, with all modalities of a sample"
             drawn[f"{part.NAME}_{task}"] = part.plot(rows, results.model.tasks[task], title)
     for task, rows in results.ranks.groupby("task", sort=False):
-        drawn[f"ranks_{task}"] = plot_ranks(rows, f"{task}, on the test split")
+        drawn[f"ranks_{task}"] = plot_ranks(rows, f"{task}, on the {split} split")
     return drawn
 
 
@@ -79,6 +79,7 @@ def context(results: Results) -> dict[str, Any]:
     """Return what the template shows."""
     model = results.model
     return {
+        "split": results.figures.split,
         "samples": results.samples,
         "fusion": model.config.model.fusion.kind,
         "weights": f"{sum(p.numel() for p in model.parameters()):,}",

@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from components.common.errors import nearest
+from components.data.samples import HeldOutSplit
 from components.stage.settings import Section, Settings, TorchSettings
 from components.tasks.classification.settings import ClassificationSettings
 from components.tasks.registry import Tasks
@@ -29,8 +30,11 @@ class PromptSettings(Section):
 
 
 class EvaluateSettings(Section):
-    """What is measured besides the heads."""
+    """What is measured, and on which samples."""
 
+    split: HeldOutSplit = "test"
+    """Samples that figures are of: test, or validation where the data has no labelled test split;
+    training chooses by the latter, so that its figures are too good."""
     prompts: Mapping[str, PromptSettings] = {}
     """Zero-shot classification by the embeddings of align, by task of kind classification."""
 

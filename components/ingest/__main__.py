@@ -19,14 +19,17 @@ from typing import Any
 from components.common.errors import InputError
 from components.common.files import write_json
 from components.data.tables import TableWriter, read_rows
+from components.ingest import labelled
 from components.ingest.classes import one_line
+from components.ingest.conflicts import Conflict, conflict, find_conflicts
+from components.ingest.copies import copied, find_copies
 from components.ingest.leaks import count_leaks, leak, leaking
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
 from components.ingest.quarantine import Quarantine
 from components.ingest.report import Contents, describe, write_report
 from components.ingest.rows import RowReader, SampleTables
-from components.ingest.settings import IngestStageSettings
+from components.ingest.settings import IngestSettings, IngestStageSettings
 from components.ingest.sources.files import surroundings
 from components.ingest.sources.recordings import with_recordings
 from components.ingest.sources.registry import SOURCES
@@ -79,17 +82,14 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
             store.close()
         quarantine.refuse(count, options.max_bad_fraction)
         samples = tables.settle(samples, scratch / "in_splits_of_groups")
-        leaks = count_leaks(ledger, options.on_leak, options.splits.group)
-        if options.on_leak == "drop":
-            kinds = leaking(ledger, options.splits.group)
-            tables.select(samples, scratch / "without_leaks", partial(leak, reader.groups, kinds))
-            samples = scratch / "without_leaks"
+        samples, found, conflicts = keep(samples, tables, options, tasks)
         vocabularies = learn_vocabularies(samples, tasks)
         tables.select(samples, arguments.samples, label_check(vocabularies, tasks))
         quarantine.refuse(count, options.max_bad_fraction)
         write_json(arguments.vocabulary, vocabularies)
-        contents = Contents(arguments.samples, arguments.assets, arguments.media, ledger, tasks)
-        found = {"leaks": leaks, "quarantine": dict(sorted(quarantine.reasons.items()))}
+        tables_of = arguments.samples, arguments.assets, arguments.media
+        contents = Contents(*tables_of, ledger, tasks, conflicts)
+        found["quarantine"] = dict(sorted(quarantine.reasons.items()))
         paths = arguments.plots, arguments.page, arguments.report
         whole = files == inf
         report = write_report(contents, found, *paths) if whole else describe(contents) | found
@@ -98,6 +98,31 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
     total, bad = sum(report["samples"].values()), quarantine.reasons.total()
     log.info("%d samples (%s), %d rows in quarantine", total, counts, bad)
     log_classes(report, tasks)
+    labelled.check_labels(report, settings.evaluate.split)
+
+
+def keep(
+    samples: Path, tables: SampleTables, options: IngestSettings, tasks: Mapping[str, TaskSettings]
+) -> tuple[Path, dict[str, Any], list[Conflict]]:
+    """Look for leaks, copies and assets with several labels; keep what the settings say.
+
+    Returns:
+        The samples that are kept, beside those given; what the report says; the conflicts.
+    """
+    ledger, group = tables.groups.ledger, options.splits.group
+    leaks = count_leaks(ledger, options.on_leak, group)
+    if options.on_leak == "drop":
+        check = partial(leak, tables.groups, leaking(ledger, group))
+        samples = tables.select(samples, samples.with_name("without_leaks"), check)
+    copies = find_copies(ledger, options.on_copy)
+    if any(copies.values()) and options.on_copy == "drop":
+        check = partial(copied, ledger)
+        samples = tables.select(samples, samples.with_name("without_copies"), check)
+    conflicts = find_conflicts(samples, tasks, ledger, options.on_conflict)
+    if conflicts and options.on_conflict == "quarantine":
+        check = partial(conflict, tasks, ledger)
+        samples = tables.select(samples, samples.with_name("without_conflicts"), check)
+    return samples, {"leaks": leaks, "copies": copies}, conflicts
 
 
 def log_classes(report: Mapping[str, Any], tasks: Mapping[str, TaskSettings]) -> None:
@@ -113,10 +138,11 @@ def check(arguments: Arguments, settings: IngestStageSettings) -> None:
 
     Which split a group of files is in depends on their content, and so do leaks then.
     """
-    group = settings.ingest.splits.group
+    group, changes = settings.ingest.splits.group, {"on_copy": "ignore"}
     if group in MODALITIES and not modality(group).is_inline:
-        ingest = settings.ingest.model_copy(update={"on_leak": "allow"})
-        settings = settings.model_copy(update={"ingest": ingest})
+        changes["on_leak"] = "allow"
+    ingest = settings.ingest.model_copy(update=changes)
+    settings = settings.model_copy(update={"ingest": ingest})
     with TemporaryDirectory() as folder:
         names = [*with_role(IngestArguments, "output"), *with_role(IngestArguments, "state")]
         paths = {name: Path(folder, name) for name in names}

@@ -1,6 +1,7 @@
 """Index of the rows and files of a source, on disk, so that memory does not grow with it."""
 
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from components.common.errors import Problem
@@ -8,7 +9,7 @@ from components.data.samples import SPLITS, Split
 
 BITS: dict[Split, int] = {split: 1 << place for place, split in enumerate(SPLITS)}  # test: highest
 
-CACHE_SIZE = 8192  # files, and uses
+CACHE_SIZE = 8192  # files, uses, and labels
 
 SCHEMA = """
 CREATE TABLE rows (
@@ -17,9 +18,15 @@ CREATE TABLE rows (
 CREATE TABLE files (
   modality TEXT, key TEXT, asset_id TEXT, reason TEXT, detail TEXT, PRIMARY KEY (modality, key)
 ) WITHOUT ROWID;
+CREATE TABLE labels (
+  task TEXT, modality TEXT, asset_id TEXT, label TEXT, PRIMARY KEY (task, modality, asset_id, label)
+) WITHOUT ROWID;
 CREATE TABLE assets (
   modality TEXT, asset_id TEXT, splits INTEGER NOT NULL DEFAULT 0, given INTEGER NOT NULL DEFAULT 0,
-  PRIMARY KEY (modality, asset_id)
+  fingerprint BLOB, PRIMARY KEY (modality, asset_id)
+) WITHOUT ROWID;
+CREATE TABLE copies (
+  modality TEXT, asset_id TEXT, copy TEXT, split TEXT, PRIMARY KEY (modality, asset_id)
 ) WITHOUT ROWID;
 """
 
@@ -48,6 +55,7 @@ class Ledger:
         self._files: dict[tuple[str, str], str | Problem] = {}
         self._uses: set[tuple[str, str, Split]] = set()
         self._given: set[tuple[str, str, Split | None]] = set()
+        self._labels: set[tuple[str, str, str, str]] = set()
 
     def __enter__(self) -> "Ledger":
         return self
@@ -124,10 +132,10 @@ class Ledger:
         known = (None, found.reason, found.detail) if bad else (found, "", "")
         self._database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?)", (modality, key, *known))
 
-    def add_asset(self, modality: str, asset_id: str) -> bool:
+    def add_asset(self, modality: str, asset_id: str, fingerprint: bytes | None = None) -> bool:
         """Add an asset; return whether its bytes are new."""
-        command = "INSERT OR IGNORE INTO assets (modality, asset_id) VALUES (?, ?)"
-        return self._database.execute(command, (modality, asset_id)).rowcount == 1
+        command = "INSERT OR IGNORE INTO assets (modality, asset_id, fingerprint) VALUES (?, ?, ?)"
+        return self._database.execute(command, (modality, asset_id, fingerprint)).rowcount == 1
 
     def add_use(self, modality: str, asset_id: str, split: Split) -> None:
         """Record that a sample of a split has an asset."""
@@ -168,6 +176,65 @@ class Ledger:
         return count, {
             asset: [split for split in SPLITS if splits & BITS[split]] for asset, splits in rows
         }
+
+    def add_label(self, task: str, modality: str, asset_id: str, label: str) -> None:
+        """Record that a sample with an asset has a label of a task."""
+        row = (task, modality, asset_id, label)
+        if row in self._labels:
+            return
+        self._database.execute("INSERT OR IGNORE INTO labels VALUES (?, ?, ?, ?)", row)
+        if len(self._labels) == CACHE_SIZE:
+            self._labels.clear()
+        self._labels.add(row)
+
+    def labels(self, task: str, modality: str, asset_id: str) -> list[str]:
+        """Return the different labels of an asset, sorted."""
+        query = "SELECT label FROM labels WHERE task = ? AND modality = ? AND asset_id = ?"
+        rows = self._database.execute(f"{query} ORDER BY label", (task, modality, asset_id))
+        return [label for (label,) in rows]
+
+    def labelled(self, task: str, modality: str) -> int:
+        """Return the number of assets with a label of a task."""
+        query = "SELECT count(DISTINCT asset_id) FROM labels WHERE task = ? AND modality = ?"
+        return self._number(query, task, modality)
+
+    def conflicts(self, task: str, modality: str, limit: int) -> tuple[int, dict[str, list[str]]]:
+        """Return the number of assets with several labels of a task, and the first by id."""
+        several = (
+            "SELECT asset_id FROM labels WHERE task = ? AND modality = ? "
+            "GROUP BY asset_id HAVING count(*) > 1"
+        )
+        count = self._number(f"SELECT count(*) FROM ({several})", task, modality)
+        first = f"{several} ORDER BY asset_id LIMIT ?"
+        rows = self._database.execute(first, (task, modality, limit)).fetchall()
+        return count, {asset: self.labels(task, modality, asset) for (asset,) in rows}
+
+    def fingerprints(self, modality: str, split: Split, count: int) -> Iterator[list[tuple]]:
+        """Yield asset ids and fingerprints of a split, so many at a time."""
+        rows = self._database.execute(
+            "SELECT asset_id, fingerprint FROM assets "
+            "WHERE modality = ? AND splits & ? AND fingerprint IS NOT NULL",
+            (modality, BITS[split]),
+        )
+        while found := rows.fetchmany(count):
+            yield found
+
+    def add_copy(self, modality: str, asset_id: str, copy: str, split: Split) -> None:
+        """Record that a split has a copy of an asset with other bytes; the first one counts."""
+        row = (modality, asset_id, copy, split)
+        self._database.execute("INSERT OR IGNORE INTO copies VALUES (?, ?, ?, ?)", row)
+
+    def copy(self, modality: str, asset_id: str) -> tuple[str, Split] | None:
+        """Return the copy of an asset, and the split that has it."""
+        query = "SELECT copy, split FROM copies WHERE modality = ? AND asset_id = ?"
+        return self._database.execute(query, (modality, asset_id)).fetchone()
+
+    def copies(self, modality: str, limit: int) -> tuple[int, list[tuple[str, str, Split]]]:
+        """Return how many assets have a copy, and the first by id: asset, copy, and its split."""
+        count = self._number("SELECT count(*) FROM copies WHERE modality = ?", modality)
+        query = "SELECT asset_id, copy, split FROM copies WHERE modality = ?"
+        rows = self._database.execute(f"{query} ORDER BY asset_id LIMIT ?", (modality, limit))
+        return count, rows.fetchall()
 
     def duplicates(self, modality: str) -> int:
         """Return the number of usable files with the same bytes as an earlier one."""

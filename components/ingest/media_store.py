@@ -16,7 +16,7 @@ from components.data.shards import Asset, MediaWriter
 from components.data.tables import ASSET_ID, TableWriter
 from components.ingest.ledger import Ledger
 from components.ingest.records import BadRow, Media, Record, Rows
-from components.modalities.modality import Facts
+from components.modalities.modality import FINGERPRINT, Facts
 from components.modalities.registry import MODALITIES, inspection_of, modality
 
 BATCH = 128  # rows whose files are read side by side
@@ -120,7 +120,9 @@ class MediaStore:
             return
         asset, facts = found
         self._ledger.add_file(m, key, asset.asset_id)
-        if self._ledger.add_asset(m, asset.asset_id):
+        fingerprint = facts.get(FINGERPRINT)
+        known = fingerprint if isinstance(fingerprint, bytes) else None
+        if self._ledger.add_asset(m, asset.asset_id, known):
             self._writers[m].add(asset)
             row = {"modality": m, "asset_id": asset.asset_id, "file": key}
             measured = {name: value for name, value in facts.items() if name in MEASURES}

@@ -2,7 +2,7 @@
 
 import base64
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from heapq import nsmallest
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
 from pyarrow import parquet
@@ -21,13 +22,17 @@ from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, asset_column
 from components.data.shards import read_assets
 from components.data.tables import read_rows
 from components.ingest.classes import suspicious
+from components.ingest.conflicts import Conflict
+from components.ingest.hints import imbalances, lengths, suggestions
 from components.ingest.ledger import Ledger
+from components.modalities.modality import Preview
 from components.modalities.registry import MODALITIES, inspection_of, modality
 from components.tasks.registry import labels_of
 from components.tasks.settings import TaskSettings
 
 MAX_CLASSES = 30  # in a plot
 SHEET_SIZE = 24  # samples on the contact sheet
+MAX_COPIES = 24  # pairs per modality on the page
 
 Bars = Mapping[str, int]
 
@@ -41,6 +46,13 @@ class Contents:
     media: Path  # folder of the media shard sets
     ledger: Ledger  # with the uses of assets by samples
     tasks: Mapping[str, TaskSettings]
+    conflicts: Sequence[Conflict]
+
+    def files(self, assets: Set[str]) -> dict[str, str]:
+        """Return where the source has some assets, by id."""
+        wanted = pc.field("asset_id").isin(pa.array(sorted(assets), pa.string()))
+        table = parquet.read_table(self.assets, columns=["asset_id", "file"], filters=wanted)
+        return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
     def measures(self) -> Iterator[tuple[str, str, np.ndarray]]:
         """Yield modality, fact and its values [n] for every fact that some asset has."""
@@ -57,7 +69,7 @@ def write_report(
 ) -> dict[str, Any]:
     """Write what is in the data as JSON, plots and a page, and return it.
 
-    `found` holds further figures: `leaks` by modality, `quarantine` by reason.
+    `found` holds further figures: `leaks` and `copies` by modality, `quarantine` by reason.
     """
     described = describe(contents) | dict(found)
     figures = draw(described, contents)
@@ -69,6 +81,11 @@ def write_report(
         "modalities": MODALITIES,
         "measures": {m: modality(m).measures for m in MODALITIES},
         "sheet": contact_sheet(contents),
+        "conflicting": contents.conflicts,
+        "copied": copies_shown(contents),
+        "limits": {m: limit for m in MODALITIES if (limit := modality(m).limit)},
+        "suggestions": suggestions(contents.assets),
+        "imbalances": imbalances(described["classes"]),
     }
     template = Path(__file__).with_name("report.html.jinja")
     write_text(page_path, page(template, context, paths))
@@ -81,8 +98,11 @@ def describe(contents: Contents) -> dict[str, Any]:
     rows = dict.fromkeys(SPLITS, 0)
     counted = {n: task for n, task in contents.tasks.items() if labels_of(task.kind).COUNTED}
     classes = {name: {split: Counter() for split in SPLITS} for name in counted}
+    labels = {name: dict.fromkeys(SPLITS, 0) for name in contents.tasks}
     for sample in read_rows(contents.samples):
         rows[sample[SPLIT]] += 1
+        for name, task in contents.tasks.items():
+            labels[name][sample[SPLIT]] += sample[task.column] is not None
         for name, task in counted.items():
             classes[name][sample[SPLIT]].update(classes_in(sample[task.column]))
     media: dict[str, dict[str, Any]] = {}
@@ -94,12 +114,15 @@ def describe(contents: Contents) -> dict[str, Any]:
     return {
         "samples": rows,
         "assets": {split: {m: ledger.count(m, split) for m in MODALITIES} for split in SPLITS},
+        "labels": labels,
+        "conflicts": {f"{c.task}, {c.modality}": c.count for c in contents.conflicts},
         "classes": {
             name: {split: dict(sorted(counts.items())) for split, counts in by_split.items()}
             for name, by_split in classes.items()
         },
         "suspicious_classes": {name: found for name, found in notes.items() if found},
         "media": media,
+        "lengths": lengths(contents.samples, contents.assets, contents.tasks),
         "duplicates": {m: ledger.duplicates(m) for m in MODALITIES},
     }
 
@@ -173,10 +196,8 @@ def contact_sheet(contents: Contents) -> list[dict[str, Any]]:
     """Return samples chosen by a hash of their id, each with previews and labels."""
     rows = read_rows(contents.samples)
     chosen = nsmallest(SHEET_SIZE, rows, key=lambda row: content_id(row[SAMPLE_ID].encode()))
-    previews = {}
-    for m in MODALITIES:
-        assets = read_assets(contents.media / m, {row[asset_column(m)] for row in chosen})
-        previews[m] = {asset: inspection_of(m).preview(content) for asset, content in assets}
+    wanted = {m: {row[asset_column(m)] for row in chosen} for m in MODALITIES}
+    previews = {m: previews_of(contents, m, assets) for m, assets in wanted.items()}
     sheet = []
     for row in sorted(chosen, key=lambda row: row[SAMPLE_ID]):
         seen = [previews[m][asset] for m in MODALITIES if (asset := row[asset_column(m)])]
@@ -185,9 +206,36 @@ def contact_sheet(contents: Contents) -> list[dict[str, Any]]:
             {
                 "id": row[SAMPLE_ID],
                 "split": row[SPLIT],
-                "images": [base64.b64encode(each.png).decode() for each in seen if each.png],
-                "texts": [each.text for each in seen if each.text],
+                **shown(seen),
                 "labels": labels,
+                "conflicts": {f"{c.task}, {c.modality}": c.count for c in contents.conflicts},
             }
         )
     return sheet
+
+
+def copies_shown(contents: Contents) -> list[dict[str, Any]]:
+    """Return pairs of assets of different splits that are alike, with previews and files."""
+    pairs = []
+    for m in MODALITIES:
+        _, found = contents.ledger.copies(m, MAX_COPIES)
+        wanted = {asset for row in found for asset in row[:2]}
+        previews, files = previews_of(contents, m, wanted), contents.files(wanted)
+        for asset, copy, split in found:
+            seen = [previews[asset], previews[copy]]
+            pairs.append({"files": [files[asset], files[copy]], "split": split, **shown(seen)})
+    return pairs
+
+
+def previews_of(contents: Contents, modality: str, assets: Set[str]) -> dict[str, Preview]:
+    """Return the previews of some assets of a modality, by id."""
+    found = read_assets(contents.media / modality, assets)
+    return {asset: inspection_of(modality).preview(content) for asset, content in found}
+
+
+def shown(previews: Sequence[Preview]) -> dict[str, list[str]]:
+    """Return previews as the page shows them: PNG files in base64, and texts."""
+    return {
+        "images": [base64.b64encode(each.png).decode() for each in previews if each.png],
+        "texts": [each.text for each in previews if each.text],
+    }

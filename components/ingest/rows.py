@@ -202,6 +202,7 @@ class SampleTables:
 
     def select(
         self, source: Path, target: Path, problem: Callable[[Sample], BadRow | None]
-    ) -> None:
-        """Copy the samples that have no problem."""
+    ) -> Path:
+        """Copy the samples that have no problem; return `target`."""
         self.write(target, (problem(sample) or sample for sample in read_rows(source)))
+        return target

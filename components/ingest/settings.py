@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from components.data.samples import SPLIT, id_columns
+from components.data.settings import EvaluatedSplit
+from components.ingest.conflicts import OnConflict
+from components.ingest.copies import OnCopy
 from components.ingest.sources.recordings import RecordingTable
 from components.ingest.sources.registry import OneSource
 from components.ingest.sources.voices import VoiceSettings
@@ -44,6 +47,12 @@ class IngestSettings(Section):
     on_leak: Literal["error", "drop", "allow"] = "error"
     """What happens if the same group, image or sound (or text, where there is nothing else) is in
     two splits."""
+    on_copy: OnCopy = "report"
+    """What happens if an image or sound of one split looks or sounds the same as one of a later
+    split: it is in the data report, its samples go to quarantine, the run stops, or nothing."""
+    on_conflict: OnConflict = "majority"
+    """What happens if an asset has several labels of a task that its modality decides: majority
+    (its encoder learns the most frequent one), quarantine (its samples) or error."""
     max_bad_fraction: Fraction = 0.01
     """Fraction of the rows; if more are in quarantine, the run stops."""
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
@@ -57,6 +66,7 @@ class IngestStageSettings(WorkerSettings, SeedSettings):
 
     ingest: IngestSettings = IngestSettings()
     tasks: Tasks
+    evaluate: EvaluatedSplit = EvaluatedSplit()
 
     @model_validator(mode="after")
     def _columns_do_not_clash(self):

@@ -10,9 +10,9 @@ A modality is a folder with these modules; all but `training` and `transcripts` 
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -21,8 +21,17 @@ from components.common.errors import Problem
 from components.huggingface.locate import EncoderNames
 from components.modalities.settings import EncoderSettings, InputSettings
 
-Facts = Mapping[str, int | float | str]  # about one asset, by name, for the data report
+Facts = Mapping[str, int | float | str | bytes]  # about one asset, by name, for the data report
+FINGERPRINT = "fingerprint"  # a fact
 UNCUT = 0.98  # of the assets, which a suggested length leaves whole
+
+
+@dataclass(frozen=True)
+class Limit:
+    """The setting of `inputs` beyond which the rest of a file is cut, and the fact it limits."""
+
+    setting: str
+    fact: str
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,11 @@ class Modality:
     measures: Mapping[str, str]  # fact about an asset → its name in plots, with unit
     mlflow_type: Literal["string", "binary"]
     is_leak: bool  # whether equal assets in two splits are a leak
+    # Euclidean distance of the fingerprints, as bytes, of two copies of an asset, such as one in
+    # another format; None if assets have no fingerprint.
+    copies_within: float | None = None
+    limit: Limit | None = None
+    reasons: Mapping[str, str] = field(default_factory=dict)  # by key of `suggested_inputs`
     is_language: bool = False  # whether assets are texts that people write, as prompts are
 
     @property
@@ -82,7 +96,10 @@ class Inspection(Protocol):
     """Part `inspection`."""
 
     def inspect(self, content: bytes) -> Facts | Problem:
-        """Return facts about a file, or why it cannot be used."""
+        """Return facts about a file, or why it cannot be used.
+
+        `FINGERPRINT`, if it is one of them, has the same length for every asset.
+        """
         ...
 
     def preview(self, content: bytes) -> Preview:
@@ -111,6 +128,15 @@ class Processor(Protocol):
 
     def __call__(self, contents: Iterable[bytes]) -> Mapping[str, ArrayLike]:
         """Convert files, the first dimension of each tensor; UnusableAsset if one is unusable."""
+        ...
+
+
+@runtime_checkable
+class CuttingProcessor(Protocol):
+    """A processor that keeps the beginning of a long file."""
+
+    def cut(self, contents: Iterable[bytes]) -> int:
+        """Return how many usable files are longer than what is kept of them."""
         ...
 
 

@@ -7,14 +7,17 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from components.common.files import replacing
 from components.common.source_code import code_hash
-from components.data.shards import Shard, read_media, transform
-from components.modalities.modality import Processor, RowProcessor
+from components.data.shards import Shard, read_index, read_media, transform
+from components.modalities.modality import CuttingProcessor, Processor, RowProcessor
 
 log = logging.getLogger(__name__)
+
+CUT = "cut"  # metadata of a tensor shard: how many of its files were cut, if any
 
 
 def convert_shards(
@@ -40,7 +43,18 @@ def _convert(media: Path, processor: Processor, shard: Shard, path: Path) -> Non
             save_rows(temporary, processor.tensor, shape, processor.rows(contents))
         else:
             tensors = {name: np.asarray(value) for name, value in processor(contents).items()}
-            save_file(tensors, temporary)
+            cut = processor.cut(contents) if isinstance(processor, CuttingProcessor) else 0
+            save_file(tensors, temporary, {CUT: str(cut)} if cut else None)
+
+
+def count_cut(tensors: Path) -> tuple[int, int]:
+    """Return how many files of a tensor shard set were cut, and of how many."""
+    cut, count = 0, 0
+    for shard in read_index(tensors):
+        with safe_open(tensors / f"{shard.name}.safetensors", "numpy") as file:
+            cut += int((file.metadata() or {}).get(CUT, 0))
+        count += len(shard.asset_ids)
+    return cut, count
 
 
 def save_rows(path: Path, name: str, shape: tuple[int, ...], rows: Iterable[np.ndarray]) -> None:

@@ -68,7 +68,9 @@ def summary(
 ) -> str:
     """Return what a person wants to know when the pipeline has ended."""
     figures = Figures(read_json(arguments.metrics))
-    tables = [table_lines(figures.metrics[name], tasks) for name, tasks in figures.tables()]
+    tables = [
+        table_lines(figures.metrics[name], tasks, figures.split) for name, tasks in figures.tables()
+    ]
     modalities = read_json(arguments.model / CONFIG)["modalities"]
     media = " ".join(f"--{m} {'TEXT' if modality(m).is_inline else 'FILE'}" for m in modalities)
     registered = f"model {options.model}, version {version.version}, alias {options.alias}"
@@ -84,11 +86,11 @@ def summary(
     )
 
 
-def table_lines(metric: Metric, tasks: Mapping[str, Mapping[str, float]]) -> list[str]:
+def table_lines(metric: Metric, tasks: Mapping[str, Mapping[str, float]], split: str) -> list[str]:
     """Return a metric as lines of text: one column per task, one line per subset of modalities."""
     subsets = list(dict.fromkeys(subset for values in tasks.values() for subset in values))
     width = max(map(len, subsets)) + 2
-    title = f"{metric.name.replace('_', ' ')} on the test split"
+    title = f"{metric.name.replace('_', ' ')} on the {split} split"
     lines = ["", title, " " * width + "".join(f"{task:>15}" for task in tasks)]
     for subset in subsets:
         cells = (metric.format(v[subset]) if subset in v else "–" for v in tasks.values())

@@ -30,7 +30,7 @@ CUT = "\n\nThe rest is in `model_card.md` of the run.\n"
 
 @dataclass(frozen=True)
 class Score:
-    """The primary metric of a task, from a subset of modalities, on the test split."""
+    """The primary metric of a task, from a subset of modalities, on held-out samples."""
 
     task: str
     metric: Metric
@@ -88,12 +88,14 @@ def read_scores(arguments: RegisterArguments, predictor: Predictor) -> list[Scor
 def tags(arguments: RegisterArguments, lineage: Lineage, predictor: Predictor) -> dict[str, str]:
     """Return tags that make versions comparable at a glance in MLflow's table."""
     best = last_per_task(read_scores(arguments, predictor))
+    split = Figures(read_json(arguments.metrics)).split
     report = read_json(arguments.data_report)
     return {
         **{
             metric_name(f"{s.task} {s.metric.name}".replace("_", " ")): f"{s.value:.4f}"
             for s in best
         },
+        "evaluated on": split,
         "samples": str(sum(report["samples"].values())),
         "data": lineage.hashes.get(str(arguments.samples), "unknown")[:8],
         **lineage.tags(),
@@ -127,6 +129,7 @@ def write_card(
     settings = yaml.safe_dump({name: params[name] for name in SETTINGS}, sort_keys=False)
     return template.render(
         name=name,
+        split=Figures(read_json(arguments.metrics)).split,
         scores=found if whole else last_per_task(found),
         tasks=model.config.tasks,
         modalities=modalities,

@@ -42,9 +42,11 @@ def requirements(predictor: Predictor) -> tuple[str, ...]:
     return (*REQUIREMENTS, *(["transformers"] if pretrained else []))
 
 
-def input_example(samples: pd.DataFrame, media: Path, modalities: Sequence[str]) -> pd.DataFrame:
-    """Return the raw media of the first test sample with the most modalities."""
-    test = samples[samples[SPLIT] == "test"]
+def input_example(
+    samples: pd.DataFrame, split: str, media: Path, modalities: Sequence[str]
+) -> pd.DataFrame:
+    """Return the raw media of the first sample of a split with the most modalities."""
+    test = samples[samples[SPLIT] == split]
     columns = list(map(asset_column, modalities))
     sample = test.iloc[test[columns].notna().sum(axis=1).argmax()]
     row = {}

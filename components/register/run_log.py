@@ -30,7 +30,7 @@ MAX_POINTS = 100  # per series of steps
 
 @dataclass(frozen=True)
 class Point:
-    """A value of a metric: on the test split, at an epoch, or at a moment."""
+    """A value of a metric: on held-out samples, at an epoch, or at a moment."""
 
     name: str
     value: float
@@ -77,7 +77,7 @@ def _points(table: pd.DataFrame, when: str, *prefix: str) -> list[Point]:
 
 
 def test_points(metrics: Path, retrieval: Path) -> list[Point]:
-    """Return every figure of the test split; some are in both files."""
+    """Return every figure of held-out samples; some are in both files."""
     files = [Figures(read_json(path)) for path in (metrics, retrieval)]
     rows = {name: value for file in files for name, value in file.by_name().items()}
     return [Point(metric_name(*name.split("/")), value) for name, value in rows.items()]
@@ -102,7 +102,9 @@ class RunLog:
         arguments, lineage = self.arguments, self.lineage
         samples = read_samples(arguments.samples, MODALITIES)
         inputs = datasets(arguments.samples, samples, arguments.media, lineage.hashes)
-        example = input_example(samples, arguments.media, self.predictor.model.config.modalities)
+        split = Figures(read_json(arguments.metrics)).split
+        modalities = self.predictor.model.config.modalities
+        example = input_example(samples, split, arguments.media, modalities)
         hashes = {f"dvc.{path}": md5 for path, md5 in lineage.outs.items()}
         name = f"model {tags['fingerprint'][:8]}"
         tags = {**tags, **hashes, **self._source("python -m components.register")}
@@ -115,7 +117,7 @@ class RunLog:
             model_id = log_model(self.mlflow, arguments.model, self.predictor, example)
             self._log_trainings(run_id, inputs)
             points = test_points(arguments.metrics, arguments.retrieval)
-            tested = next(i.dataset for i in inputs if i.dataset.name == "samples, test")
+            tested = next(i.dataset for i in inputs if i.dataset.name == f"samples, {split}")
             self._log_points(run_id, points, model_id=model_id, dataset=tested)
         return run_id
 

@@ -28,7 +28,7 @@ class RegisterArguments(Arguments):
     data_report: Path = input_path("JSON, what is in the data")
     data_plots: Path = input_path("folder, the same as PNG")
     data_page: Path = input_path("HTML, the same on one page")
-    samples: Path = input_path("Parquet, the samples; one of the test split is the input example")
+    samples: Path = input_path("Parquet, the samples; a held-out one is the input example")
     media: Path = input_path("folder, one media shard set per modality")
     registration: Path = output_path("JSON, what was registered, without anything that varies")
     lock: Path = option("dvc.lock, whose hashes and settings the run records", Path("dvc.lock"))

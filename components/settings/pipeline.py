@@ -5,7 +5,7 @@ from typing import Any
 
 from components.align.settings import AlignStageSettings
 from components.evaluate.evaluation.settings import EvaluationSettings
-from components.evaluate.settings import EvaluateStageSettings
+from components.evaluate.settings import EvaluateSettings, EvaluateStageSettings
 from components.features.settings import settings_for as features_settings
 from components.ingest.settings import IngestStageSettings
 from components.modalities.registry import MODALITIES
@@ -23,6 +23,8 @@ class PipelineSettings(
     RegisterStageSettings,
 ):
     """Everything that stages read; classes that read a section as a whole come first."""
+
+    evaluate: EvaluateSettings = EvaluateSettings()  # which the first ones read a part of
 
 
 STAGES: tuple[type[Settings], ...] = (

@@ -50,6 +50,7 @@ class Labels(ABC):
 
     TYPE: ClassVar[pa.DataType]  # of the task's column in the samples
     Encoder: ClassVar[type[LabelEncoder]]
+    SEVERAL_RIGHT: ClassVar[bool] = False  # an asset that decides the task may have several labels
     COUNTED: ClassVar[bool] = True  # labels recur: the data report counts how often each occurs
 
     @staticmethod

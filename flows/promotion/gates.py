@@ -1,4 +1,7 @@
-"""Gates: what a model must show to become the champion, as params.yaml says."""
+"""Gates: what a model must show to become the champion, as params.yaml says.
+
+Whatever params.yaml says, a model with a task that was not measured is refused.
+"""
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
@@ -6,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from components.common.errors import InputError
-from components.common.metrics import SLICES
+from components.common.metrics import SLICES, task_of
 from components.evaluate.evaluation.results import Evaluation
 from flows.settings import PromoteSettings
 
@@ -39,14 +42,24 @@ def judge(
     """Return every gate of the settings with its result.
 
     `components.evaluate.comparison` makes the comparison of challenger and champion. Raises
-    InputError if a gate refers to a figure that neither has.
+    InputError if a gate refers to a figure that neither has though its task was measured.
     """
     gates = [
+        *_measured(challenger),
         *_minimum(settings, challenger, champion),
         *_costs(settings, challenger, champion),
         *_robustness(settings, challenger, champion),
     ]
-    return gates if champion is None else [*gates, *_compared(settings, comparison)]
+    if champion is None:
+        return [*gates, *_comparable(settings, challenger)]
+    return [*gates, *_compared(settings, comparison)]
+
+
+def _measured(challenger: Evaluation) -> Iterator[Gate]:
+    """Yield a gate, which is not passed, for each task without a primary metric."""
+    bound = f"a head, and a label in the {challenger.figures.split} split"
+    for task in challenger.unmeasured:
+        yield Gate(f"{task} was measured", None, bound, False)
 
 
 def _minimum(
@@ -54,9 +67,11 @@ def _minimum(
 ) -> Iterator[Gate]:
     ours, theirs = _figures(challenger), _figures(champion) if champion else {}
     for name, bound in (settings.minimum or {}).items():
-        _check_known("minimum", name, ours | theirs)
-        source = challenger if name in ours or champion is None else champion
         found, title = ours.get(name), f"minimum {name}"
+        if not _is_known("minimum", name, ours | theirs, challenger):
+            yield Gate(title, None, f"{bound:g}", False)
+            continue
+        source = challenger if name in ours or champion is None else champion
         if source.figures.metric(name).higher_is_better:
             passed = found is not None and found >= bound
             yield Gate(title, found, f"≥ {bound:g}", passed, theirs.get(name))
@@ -80,9 +95,17 @@ def _robustness(
 ) -> Iterator[Gate]:
     ours, theirs = _drops(challenger), _drops(champion) if champion else {}
     for name, bound in (settings.maximum_robustness_drop or {}).items():
-        _check_known("maximum_robustness_drop", name, ours | theirs)
+        _is_known("maximum_robustness_drop", name, ours | theirs, challenger)
         title = f"maximum_robustness_drop {name}"
         yield _at_most(title, ours.get(name), bound, theirs.get(name))
+
+
+def _comparable(settings: PromoteSettings, challenger: Evaluation) -> Iterator[Gate]:
+    """Yield a gate for each metric that a champion would be compared by and that is missing."""
+    ours = _figures(challenger)
+    for name, margin in (settings.maximum_drop or {}).items():
+        if not _is_known("maximum_drop", name, ours, challenger):
+            yield Gate(f"maximum_drop {name}", None, f"drop < {margin:g}", False)
 
 
 def _compared(settings: PromoteSettings, comparison: Sequence[Mapping[str, Any]]) -> Iterator[Gate]:
@@ -140,10 +163,12 @@ def _drops(evaluation: Evaluation) -> dict[str, float]:
     return result
 
 
-def _check_known(setting: str, name: str, valid: Mapping[str, float]) -> None:
-    if name not in valid:
-        near = difflib.get_close_matches(name, valid, n=MAX_SUGGESTIONS, cutoff=0)
-        raise InputError(
-            f"promote.{setting}: unknown figure {name!r}. The most similar on the test split: "
-            f"{', '.join(near) or 'none'}"
-        )
+def _is_known(setting: str, name: str, valid: Mapping[str, float], challenger: Evaluation) -> bool:
+    """Return whether there is a figure; raise InputError if not though its task was measured."""
+    if name in valid or task_of(name) in challenger.unmeasured:
+        return name in valid
+    near = difflib.get_close_matches(name, valid, n=MAX_SUGGESTIONS, cutoff=0)
+    raise InputError(
+        f"promote.{setting}: unknown figure {name!r}. The most similar on the "
+        f"{challenger.figures.split} split: {', '.join(near) or 'none'}"
+    )

@@ -52,12 +52,12 @@ class RegisteredModel:
         return self.versions.download(number, self._home(number) / "model")
 
     def evaluate(self, number: str, suite: str | None = None) -> Evaluation:
-        """Return the evaluation of a version on the current test split, made if need be.
+        """Return the evaluation of a version on the current held-out samples, made if need be.
 
-        Raises InputError if there is no such version or it cannot predict the test split.
+        Raises InputError if there is no such version or it cannot predict them.
         """
         suite = suite or self.settings.promote.suite
-        log.info("version %s of %s predicts the test split", number, self.name)
+        log.info("version %s of %s predicts the held-out samples", number, self.name)
         model, folder = self.model_folder(number), self._home(number) / suite
         words = ["--model", str(model), *TEST_SET, "--suite", suite, "--evaluation", str(folder)]
         run_component("components.evaluate.evaluation", words, self.stopping)

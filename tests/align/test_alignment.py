@@ -212,7 +212,7 @@ def test_retrieval_tasks_are_validated_and_tabulated():
     assert set(found) == set(RETRIEVAL_METRICS)
     pairs = run.pair_recall("validation")
     assert set(found[RECALLS[1]]) == {"find"} | set(pairs[RECALLS[1]])
-    table = RANKS.validate(run.rank_table({m: ids_of(m, ASSETS) for m in PRESENT}))
+    table = RANKS.validate(run.rank_table({m: ids_of(m, ASSETS) for m in PRESENT}, "test"))
     queries, targets = data.tasks["find"].splits["test"].sides()
     assert table["asset_id"].tolist() == [ids_of("audio", ASSETS)[row] for row in queries.tolist()]
     assert table["rank"].tolist() == run.search(data.tasks["find"], "test").tolist()
@@ -225,4 +225,4 @@ def test_split_without_labels_has_no_figures():
     data = data_of(table, find=TASK)
     run = run_of(data)
     assert "find" not in run.validate()[RECALLS[1]]
-    assert run.rank_table({m: ids_of(m, ASSETS) for m in PRESENT}).empty
+    assert run.rank_table({m: ids_of(m, ASSETS) for m in PRESENT}, "test").empty

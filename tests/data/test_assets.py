@@ -46,14 +46,24 @@ def test_labels_are_aligned_with_assets():
     assert labels.tolist()[:2] == ["y", "x"] and pd.isna(labels[c])
 
 
-def test_asset_with_two_labels_is_named():
+@pytest.mark.parametrize(
+    ("rows", "label"),
+    [
+        ("train x, train x", "x"),
+        ("train y, train x, train x", "x"),
+        ("train x, train y", None),
+        ("train x, train y, train y, train x, train z", None),
+        ("test y, test y, train x", "x"),  # no held-out label is learnt
+        ("test y, validation x, test y", "x"),
+        ("train x, train y, test y", None),
+    ],
+)
+def test_most_frequent_label_of_an_asset_counts(rows, label):
+    """None if there is a tie."""
     a, b = ids_of("image", 2)
-    table = pd.DataFrame({"image_id": [a, a, b, None], "shape": ["x", "x", None, "y"]}, dtype="str")
-    assert asset_labels(table, "image", "shape", str).to_dict() == {a: "x"}
-    table.loc[1, "shape"] = "y"
-    message = (
-        rf"image {a[:12]} has the labels 'x', 'y' in column 'shape', so image alone does not "
-        r"decide it\. Remove image from sufficient_modalities"
-    )
-    with pytest.raises(InputError, match=message):
-        asset_labels(table, "image", "shape", str)
+    splits, labels = zip(*(row.split() for row in rows.split(", ")), strict=True)
+    table = pd.DataFrame({"split": splits, "image_id": a, "shape": labels}, dtype="str")
+    others = {"split": ["train"] * 2, "image_id": [b, None], "shape": [None, "y"]}
+    table = pd.concat([table, pd.DataFrame(others, dtype="str")])
+    found = asset_labels(table, "image", "shape", str)
+    assert found.to_dict() == ({} if label is None else {a: label})

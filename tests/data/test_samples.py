@@ -53,12 +53,13 @@ def test_nothing_to_learn_from_is_refused(rows):
         modalities_present(samples(*rows), MODALITIES)
 
 
-def test_held_out_samples_are_the_test_split():
+@pytest.mark.parametrize(("split", "ids"), [("test", ["1", "3"]), ("validation", ["2"])])
+def test_held_out_samples_are_those_of_one_split(split, ids):
     table = samples(("train", "image"), ("test", "text"), ("validation", "text"), ("test", "image"))
-    assert list(held_out(table, ("image",), Path("x"))["sample_id"]) == ["1", "3"]
+    assert list(held_out(table, split, ("text",), Path("x"))["sample_id"]) == ids
 
 
 def test_test_split_without_learnt_modality_is_refused():
     table = samples(("train", "image"), ("test", "text"))
     with pytest.raises(InputError, match=r"s\.parquet holds no sample .* with image or audio"):
-        held_out(table, ("image", "audio"), Path("s.parquet"))
+        held_out(table, "test", ("image", "audio"), Path("s.parquet"))

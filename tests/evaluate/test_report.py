@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from components.common.figures import page, save
-from components.common.metrics import DEFINITIONS, SLICES, Figures, definitions
+from components.common.metrics import DEFINITIONS, EVALUATED_SPLIT, SLICES, Figures, definitions
 from components.evaluate.measure import CEILING, figures, metrics_by_task, retrieval
 from components.evaluate.report import TEMPLATE, Results, context, draw, mistakes, write_report
 from components.evaluate.settings import PromptSettings
@@ -55,6 +55,7 @@ CONTENT = {
     CEILING: {"answer": {"image": 0.5, "image+text": 0.8}, "shape": {"image": 1.0}},
     SLICES: {"answer": {"accent": {"us": {"image": 0.125}, "<b>uk</b>": {"image+text": 1.0}}}},
     DEFINITIONS: definitions([*ClassificationMetrics.DEFINITIONS, *RETRIEVAL_METRICS, ACCURACY]),
+    EVALUATED_SPLIT: "test",
 }
 
 
@@ -93,7 +94,8 @@ def html(written) -> str:
 
 def without_results(results: Results, **changes) -> Results:
     """Return results of a model that predicted nothing."""
-    empty = {"accuracy": {}, CEILING: {}, SLICES: {}, DEFINITIONS: CONTENT[DEFINITIONS]}
+    kept = (DEFINITIONS, EVALUATED_SPLIT)
+    empty = {"accuracy": {}, CEILING: {}, SLICES: {}, **{key: CONTENT[key] for key in kept}}
     nothing = {"predictions": PREDICTIONS[:0], "ranks": RANKS[:0], "steps": STEPS[:0]}
     others = {"histories": {"features_audio": HISTORY[:0]}, "prompts": {}, "alignment": {}}
     return replace(results, figures=Figures(empty), **(nothing | others | changes))
@@ -221,7 +223,8 @@ def of_kinds(results: Results, *tasks: str) -> Results:
     model = build_model({n: EVERY_TASK[n] for n in tasks}, {n: VOCABULARY[n] for n in tasks})
     metrics = metrics_by_task(model)
     predictions = OF_EVERY_KIND[OF_EVERY_KIND["task"].isin(tasks)]
-    found = Figures(figures(predictions, SAMPLES, ["place"], metrics))
+    content = figures(predictions, SAMPLES, ["place"], metrics) | {EVALUATED_SPLIT: "test"}
+    found = Figures(content)
     changes = {"model": model, "metrics": metrics, "predictions": predictions}
     return replace(without_results(results, **changes), figures=found)
 

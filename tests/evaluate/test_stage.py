@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from components.common.files import read_json, write_json
-from components.common.metrics import DEFINITIONS, SLICES, Figures
+from components.common.metrics import DEFINITIONS, EVALUATED_SPLIT, SLICES, Figures
 from components.data.samples import asset_column, read_samples, samples_schema
 from components.data.tables import read_table, write_table
 from components.evaluate.__main__ import STAGE, EvaluateArguments
@@ -49,12 +49,13 @@ def embeddings_of(model) -> dict[str, Tensor]:
         return {m: model.projections.embed(m, assets[m].tensors["pooled"]) for m in PRESENT}
 
 
-def write_inputs(folder: Path) -> None:
+def write_inputs(folder: Path, split: str = "test") -> None:
     """Write what the stage reads: each file and folder has the name of its option."""
     tasks = {
         name: task.model_dump(mode="json") for name, task in (EVERY_TASK | {"find": FIND}).items()
     }
     changes = {"tasks": tasks, "ingest.slices": ["place"], "evaluate.prompts": PROMPTS}
+    changes["evaluate.split"] = split
     write_params(folder / "params", small_params(changes))
     model = make_model(every=True)
     save_model(folder / "model", model, make_processors())
@@ -81,6 +82,11 @@ def folder(tmp_path_factory) -> Path:
     """A folder after the stage has run in it."""
     folder = tmp_path_factory.mktemp("evaluate")
     write_inputs(folder)
+    return evaluated(folder)
+
+
+def evaluated(folder: Path) -> Path:
+    """Run the stage in a folder and return it."""
     options = [(option_name(item), str(folder / item.name)) for item in fields(EvaluateArguments)]
     STAGE.main([word for option in options for word in option])
     return folder
@@ -92,11 +98,8 @@ def metrics(folder) -> dict:
 
 
 def test_every_task_has_metrics_for_every_decidable_subset(folder, metrics):
-    assert next(iter(metrics)) == "accuracy" and list(metrics)[-3:] == [
-        CEILING,
-        SLICES,
-        DEFINITIONS,
-    ]
+    last = [CEILING, SLICES, DEFINITIONS, EVALUATED_SPLIT]
+    assert next(iter(metrics)) == "accuracy" and list(metrics)[-4:] == last
     assert {t for _, tasks in Figures(metrics).tables() for t in tasks} == {*EVERY_TASK, "find"}
     assert metrics["recall_at_5"]["find"] == {"text→image": 0.4}
     assert metrics["median_rank"]["find"] == {"text→image": 6.0}
@@ -140,3 +143,13 @@ def test_report_and_plots_show_every_task(folder):
         *("accuracy_by_modalities", "history_train", "steps_train", "confusion_answer"),
         *("precision_tags", "predicted_size", "answers_reply", "rouge_caption", "ranks_find"),
     }
+
+
+def test_figures_of_the_validation_split_say_so(tmp_path):
+    write_inputs(tmp_path, "validation")
+    metrics = read_json(evaluated(tmp_path) / "metrics")
+    assert Figures(metrics).split == "validation"
+    samples = read_samples(tmp_path / "samples", MODALITIES).set_index("sample_id")
+    predicted = read_table(tmp_path / "predictions", PREDICTIONS)["sample_id"].unique()
+    assert set(samples.loc[predicted, "split"]) == {"validation"}
+    assert "<h1>Evaluation on the validation split</h1>" in (tmp_path / "report").read_text()

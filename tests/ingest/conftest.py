@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from components.ingest import report
+from components.ingest import labelled, report
 from components.ingest.__main__ import STAGE
 from components.ingest.sources.demo import DemoSettings
 from components.ingest.sources.registry import SOURCES
@@ -18,13 +18,20 @@ from tests.support.params import small_params, write_params
 def ingest(tmp_path, monkeypatch) -> Callable[..., int]:
     """Runs the stage on rows in place of the demo's; returns the exit code, 0 if it succeeds.
 
-    Plots, which take most of the time, are drawn only if a test asks for them.
+    Plots, which take most of the time, are drawn only if a test asks for them. Whether held-out
+    rows have labels is checked only if it asks for that.
     """
     monkeypatch.chdir(tmp_path)
     Path("source").mkdir()
 
     def run(
-        rows: list, tasks: dict | None = None, workers: int = 2, plots: bool = False, **changes
+        rows: list,
+        tasks: dict | None = None,
+        workers: int = 2,
+        plots: bool = False,
+        measurable: bool = False,
+        split: str = "test",
+        **changes,
     ) -> int:
         settings = {
             "ingest.max_bad_fraction": 0.9,
@@ -33,6 +40,7 @@ def ingest(tmp_path, monkeypatch) -> Callable[..., int]:
         }
         settings |= {f"ingest.{key.replace('__', '.')}": value for key, value in changes.items()}
         settings |= {"tasks": {"answer": TASK} if tasks is None else tasks, "workers": workers}
+        settings["evaluate.split"] = split
         write_params(Path("params.yaml"), small_params(settings))
         words = [word for name, path in OUTPUTS.items() for word in (f"--{name}", path)]
         with pytest.MonkeyPatch.context() as patch:
@@ -40,6 +48,8 @@ def ingest(tmp_path, monkeypatch) -> Callable[..., int]:
             patch.setitem(SOURCES, "demo", source)
             if not plots:
                 patch.setattr(report, "draw", lambda described, contents: {})
+            if not measurable:
+                patch.setattr(labelled, "check_labels", lambda report, split: None)
             try:
                 STAGE.main(words)
             except SystemExit as end:

@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import huggingface_hub
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -194,3 +195,29 @@ def test_unusable_file_stops_workers_with_its_reason(tmp_path):
     with pytest.raises(UnusableAsset, match="not a valid JPEG, PNG") as refused:
         run("image", tmp_path / "media", tmp_path, workers=2)
     assert refused.value.reason == "image_undecodable"
+
+
+LONG = {
+    "text": ("max_tokens", 4, [b"a", b"is the shape red or is it green?", b"b"]),
+    "audio": ("max_seconds", 0.3, [wav(rate=8000), wav(np.zeros(800)), wav(np.ones(2480))]),
+}
+
+
+@pytest.mark.parametrize("m", LONG)
+def test_files_that_are_cut_are_counted(tmp_path, caplog, m):
+    """Also when their shards are there already."""
+    setting, value, contents = LONG[m]
+    write_media(tmp_path / "media", contents)
+    name = f"preprocess.{m}.{setting}"
+    for _ in range(2):
+        caplog.clear()
+        run(m, tmp_path / "media", tmp_path, **{name: value})
+        (warning,) = [line.message for line in caplog.records if line.levelname == "WARNING"]
+        assert warning.startswith(f"1 of 3 files (33.3 %) are longer than {name} keeps")
+
+
+@pytest.mark.parametrize("m", MODALITIES)
+def test_nothing_is_said_if_nothing_is_cut(tmp_path, caplog, m):
+    write_media(tmp_path / "media", CONTENTS[m])
+    run(m, tmp_path / "media", tmp_path)
+    assert not [line for line in caplog.records if line.levelname == "WARNING"]

@@ -28,22 +28,27 @@ def write_media(folder, contents: dict[str, list[bytes]]) -> None:
         writer.close()
 
 
-def test_input_example_has_the_most_modalities(tmp_path):
-    """It is the first such sample of the test split."""
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [("test", {"image": png(1), "text": "é?"}), ("validation", {"image": png(1)})],
+)
+def test_input_example_has_the_most_modalities(tmp_path, split, expected):
+    """It is the first such sample of the split."""
     write_media(tmp_path, {"image": [png(0), png(1)], "text": ["é?".encode()], "audio": [wav(0)]})
     rows = [
         ("train", png(0), "é?".encode(), wav(0)),
         ("test", png(0), None, None),
         ("test", png(1), "é?".encode(), None),
         ("test", png(0), "é?".encode(), None),
+        ("validation", png(1), None, None),
     ]
     table = pd.DataFrame(
         [(split, *(c and content_id(c) for c in contents)) for split, *contents in rows],
         columns=["split", "image_id", "text_id", "audio_id"],
         dtype="str",
     )
-    example = input_example(table, tmp_path, PRESENT)
-    assert example.to_dict("records") == [{"image": png(1), "text": "é?"}]
+    example = input_example(table, split, tmp_path, PRESENT)
+    assert example.to_dict("records") == [expected]
 
 
 def test_missing_asset_is_named(tmp_path):

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from components.common.errors import InputError, nearest
+from components.common.metrics import task_of
 from components.evaluate.comparison.statistics import Pairs, drop, holm, p_values
 from components.evaluate.evaluation.results import Evaluation
 from components.tasks.metrics import quotient
@@ -55,6 +56,8 @@ def compare(
     """
     ours, theirs = contributions_to(name, challenger), contributions_to(name, champion)
     if ours.empty and theirs.empty:
+        if task_of(name) in challenger.unmeasured:
+            return Comparison(name, 0, None, None, None, margin, 1.0, 1.0)
         raise InputError(
             f"promote.maximum_drop: models are not compared by {name!r}. "
             f"{nearest(name, comparable(challenger))}"

@@ -1,4 +1,4 @@
-"""Evaluate a model on the raw media of the test split: metrics, robustness, latency, size.
+"""Evaluate a model on the raw media of held-out samples: metrics, robustness, latency, size.
 
 The stage `evaluate` reads the tensors that the pipeline made for its own model. A model that was
 trained with other settings, such as a champion, needs other tensors; here its own processors make
@@ -13,6 +13,7 @@ from typing import Literal
 import pandas as pd
 
 from components.common.hashing import file_hash, fingerprint
+from components.common.metrics import EVALUATED_SPLIT
 from components.common.source_code import code_hash
 from components.data.samples import held_out, read_samples
 from components.evaluate.evaluation.latency import SINGLE_ROWS, measure_latency
@@ -33,6 +34,7 @@ from components.modalities.registry import MODALITIES
 from components.model.predictor import Predictor
 from components.stage.arguments import Arguments, input_path, option, output_path
 from components.stage.stage import Stage
+from components.tasks.registry import with_heads
 from components.training.determinism import make_deterministic
 
 log = logging.getLogger(__name__)
@@ -43,7 +45,7 @@ class EvaluationArguments(Arguments):
     """The command line."""
 
     model: Path = input_path("folder, the model")
-    samples: Path = input_path("Parquet, the samples, of which the test split is predicted")
+    samples: Path = input_path("Parquet, the samples, of which the held-out ones are predicted")
     media: Path = input_path("folder, one media shard set per modality")
     evaluation: Path = output_path("folder of the results; kept as it is if they are up to date")
     suite: Literal["none", "quick", "full"] = option("of corruptions", "none")
@@ -60,7 +62,7 @@ def main(arguments: EvaluationArguments, settings: EvaluationSettings) -> None:
     model, modalities = predictor.model, predictor.model.config.modalities
     samples = read_samples(arguments.samples, MODALITIES)
     test_set = TestSet(
-        table=held_out(samples, modalities, arguments.samples),
+        table=held_out(samples, settings.evaluate.split, modalities, arguments.samples),
         media=arguments.media,
         tasks=known_tasks(model, settings.tasks),
         group=settings.ingest.splits.group,
@@ -74,10 +76,12 @@ def main(arguments: EvaluationArguments, settings: EvaluationSettings) -> None:
 
     suite = [(n, s) for n, s in SUITES[arguments.suite] if CORRUPTIONS[n].modality in modalities]
     robustness = measure_robustness(metrics, predictions, predict_corrupted, suite)
+    found = figures(predictions, test_set.table, settings.ingest.slices, metrics)
     files = [path for path in arguments.model.rglob("*") if path.is_file()]
     content = {
         "fingerprint": key,
-        "figures": figures(predictions, test_set.table, settings.ingest.slices, metrics),
+        "figures": found | {EVALUATED_SPLIT: settings.evaluate.split},
+        "tasks": list(with_heads(settings.tasks)),
         "latency": measure_latency(predictor, raw_rows(predictor, test_set, SINGLE_ROWS)),
         "robustness": summary(robustness),
         "size_bytes": sum(path.stat().st_size for path in files),

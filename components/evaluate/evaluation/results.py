@@ -30,13 +30,18 @@ class Evaluation:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """The JSON file: `figures`, `latency`, `robustness`, `size_bytes`, `parameters`."""
+        """The JSON file: `figures`, `tasks`, `latency`, `robustness` and the size."""
         return read_json(self.folder / RESULTS)
 
     @cached_property
     def figures(self) -> Figures:
         """Every metric."""
         return Figures(self.content["figures"])
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """The tasks of params.yaml without a primary metric: no head, or no labelled sample."""
+        return [task for task in self.content["tasks"] if self.figures.primary(task) is None]
 
     @cached_property
     def contributions(self) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from components.data.settings import EvaluatedSplit
 from components.modalities.registry import MODALITIES
 from components.stage.settings import Settings, TorchSettings
 from components.tasks.registry import Tasks
@@ -23,3 +24,4 @@ class EvaluationSettings(TorchSettings):
 
     tasks: Tasks
     ingest: _Ingest = _Ingest()
+    evaluate: EvaluatedSplit = EvaluatedSplit()

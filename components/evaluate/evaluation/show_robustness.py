@@ -41,7 +41,7 @@ def show(evaluation: Evaluation, task: str, subset: str, plot: Path | None) -> N
         table = table[table[column] == wanted]
     print(*markdown(table, evaluation.figures.metrics[table["metric"].iloc[0]]), sep="\n")
     if plot:
-        save(curves(table), plot)
+        save(curves(table, evaluation.figures.split), plot)
 
 
 def markdown(rows: pd.DataFrame, metric: Metric) -> Iterator[str]:
@@ -55,7 +55,7 @@ def markdown(rows: pd.DataFrame, metric: Metric) -> Iterator[str]:
         yield f"| {name} | {' | '.join(shown)} |"
 
 
-def curves(rows: pd.DataFrame) -> Figure:
+def curves(rows: pd.DataFrame, split: str) -> Figure:
     """Plot one task's and subset's metric by severity: a panel per group, a line per corruption."""
     groups = list(rows.groupby("group", sort=False))
     figure, axes = panels(len(groups), 5.2, 3.6)
@@ -67,7 +67,7 @@ def curves(rows: pd.DataFrame) -> Figure:
         add_grid(axis)
         axis.legend(fontsize="x-small")
     task, subset = rows[["task", "subset"]].iloc[0]
-    figure.suptitle(f"{task}, {subset}, on the corrupted test split")
+    figure.suptitle(f"{task}, {subset}, on the corrupted {split} split")
     return figure
 
 

@@ -1,4 +1,4 @@
-"""The test split as raw media, predictions of any model for it, and clusters of those."""
+"""Held-out samples as raw media, predictions of any model for it, and clusters of those."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ from components.tasks.settings import HeadTaskSettings, TaskSettings
 
 @dataclass(frozen=True)
 class TestSet:
-    """Samples of the test split and their media."""
+    """Held-out samples and their media."""
 
     __test__ = False  # not a class of tests
 
@@ -78,7 +78,7 @@ def encode_assets(
         parts.append(encoder(**{name: torch.as_tensor(v) for name, v in inputs.items()}))
     if corrupt is None and (lost := wanted.difference(ids)):
         raise InputError(
-            f"{test_set.media / m} lacks {len(lost)} assets of the test split, the first is "
+            f"{test_set.media / m} lacks {len(lost)} assets of its samples, the first is "
             f"{min(lost)}. Samples and media are from different runs; run: dvc repro"
         )
     return EncodedAssets(tuple(ids), Features.cat(parts)) if parts else None

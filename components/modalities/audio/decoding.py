@@ -65,6 +65,15 @@ def decode(content: bytes, seconds: float | None = None) -> tuple[np.ndarray, in
         return np.concatenate(list(blocks(sound, limit))), sound.samplerate
 
 
+def lasts_longer(content: bytes, seconds: float) -> bool:
+    """Return whether a usable sound is longer; a header that declares too much is not believed."""
+    with open_sound(content) as sound:
+        longest = math.floor(seconds * sound.samplerate)
+        if sound.frames <= longest:
+            return False
+        return sum(map(len, blocks(sound, longest + 1))) > longest
+
+
 class _File(io.BytesIO):
     """A file in memory that ignores seeks below 0, which damaged headers cause."""
 

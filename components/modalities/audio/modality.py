@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, model_validator
 
 from components.huggingface.locate import EncoderNames
-from components.modalities.modality import Facts, Modality, nearly_longest
+from components.modalities.modality import Facts, Limit, Modality, nearly_longest
 from components.modalities.settings import (
     EncoderName,
     InputSettings,
@@ -97,4 +97,11 @@ MODALITY = _Audio(
     measures={"seconds": "sound [s]", "rate": "sampling rate [Hz]"},
     mlflow_type="binary",
     is_leak=True,
+    copies_within=28.0,
+    limit=Limit("max_seconds", "seconds"),
+    reasons={
+        "max_seconds": "nearly all sounds are no longer; longer ones are cut",
+        "sample_rate": "the rate of most sounds; at a higher one the upper mel bands are empty: a "
+        "third of them for sound of 8,000 Hz at 22,050 Hz",
+    },
 )

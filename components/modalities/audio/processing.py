@@ -12,7 +12,7 @@ from torch.nn.functional import pad
 from torchaudio.transforms import MelSpectrogram, Resample
 
 from components.huggingface.locate import is_pretrained_model
-from components.modalities.audio.decoding import decode
+from components.modalities.audio.decoding import decode, lasts_longer
 from components.modalities.audio.modality import MODALITY, AudioSettings
 from components.modalities.modality import Preparation, Processor
 
@@ -65,6 +65,11 @@ class SpectrogramProcessor:
         mels, lengths = _padded(spectrograms, (self._settings.n_mels, self._settings.frames))
         return {"mels": mels, "lengths": lengths}
 
+    def cut(self, contents: Iterable[bytes]) -> int:
+        """See `CuttingProcessor`."""
+        seconds = self._settings.frames * self._settings.hop_length / self._settings.sample_rate
+        return sum(lasts_longer(content, seconds) for content in contents)
+
     def _spectrogram(self, content: bytes) -> Tensor:
         longest, hop = self._settings.frames, self._settings.hop_length
         wave = _load(content, self._settings.sample_rate, longest * hop)
@@ -89,6 +94,10 @@ class WaveformProcessor:
         waves = [_load(content, self.sample_rate, self.samples) for content in contents]
         samples, lengths = _padded(waves, (self.samples,))
         return {"samples": samples, "lengths": lengths}
+
+    def cut(self, contents: Iterable[bytes]) -> int:
+        """See `CuttingProcessor`."""
+        return sum(lasts_longer(content, self.samples / self.sample_rate) for content in contents)
 
 
 def _load(content: bytes, rate: int, limit: int) -> Tensor:

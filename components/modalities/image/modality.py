@@ -76,4 +76,6 @@ MODALITY = _Image(
     measures={"width": "image width [pixels]", "height": "image height [pixels]"},
     mlflow_type="binary",
     is_leak=True,
+    copies_within=36.0,
+    reasons={"size": "the shorter side of most images; details below a pixel of it are lost"},
 )

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from components.huggingface.locate import EncoderNames
-from components.modalities.modality import Facts, Modality, nearly_longest
+from components.modalities.modality import Facts, Limit, Modality, nearly_longest
 from components.modalities.settings import (
     COMMIT,
     EncoderName,
@@ -92,4 +92,8 @@ MODALITY = _Text(
     mlflow_type="string",
     is_leak=False,
     is_language=True,
+    limit=Limit("max_tokens", "characters"),
+    reasons={
+        "max_tokens": "room for nearly all texts, at three characters each; longer ones are cut"
+    },
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tokenizers import Tokenizer
+from tokenizers import Encoding, Tokenizer
 
 from components.common.errors import InputError
 from components.common.files import write_json
@@ -126,12 +126,22 @@ class TextProcessor:
         # "<mask>" in a text is four letters and two signs.
         tokenizer.encode_special_tokens = not self._pads_itself
 
+    def cut(self, contents: Iterable[bytes]) -> int:
+        """See `CuttingProcessor`."""
+        return sum(
+            len(encoding.ids) > self.max_tokens or bool(encoding.overflowing)
+            for encoding in self._encode(contents)
+        )
+
+    def _encode(self, contents: Iterable[bytes]) -> list[Encoding]:
+        texts = [decode(content) for content in contents]
+        return self.tokenizer.encode_batch_fast(texts, add_special_tokens=self._pads_itself)
+
     def __call__(self, contents: Iterable[bytes]) -> dict[str, np.ndarray]:
         """Encode UTF-8: `tokens` int64 [N, max_tokens], padded, and `lengths` int64 [N], from 1."""
-        texts = [decode(content) for content in contents]
-        tokens = np.full((len(texts), self.max_tokens), PAD, np.int64)  # [N, L]
-        lengths = np.ones(len(texts), np.int64)
-        encodings = self.tokenizer.encode_batch_fast(texts, add_special_tokens=self._pads_itself)
+        encodings = self._encode(contents)
+        tokens = np.full((len(encodings), self.max_tokens), PAD, np.int64)  # [N, L]
+        lengths = np.ones(len(encodings), np.int64)
         for row, encoding in enumerate(encodings):
             ids = encoding.ids[: self.max_tokens]
             tokens[row, : len(ids)] = np.array(ids, np.int64) + self._offset

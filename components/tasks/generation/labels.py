@@ -52,6 +52,7 @@ class TextLabels(Labels):
 
     TYPE = pa.list_(pa.string())
     Encoder = TextLabelEncoder
+    SEVERAL_RIGHT = True
     COUNTED = False
 
     merges: Sequence[str]  # pairs of tokens that make up one, in the order of their training

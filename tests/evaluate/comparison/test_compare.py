@@ -46,7 +46,8 @@ def evaluation(
     for task, values in tasks.items():
         figures.setdefault(used[task].name, {})[task] = {"image": sum(values) / len(values)}
     definitions = [asdict(metric) for metric in dict.fromkeys(used.values())]
-    write_json(folder / RESULTS, {"figures": figures | {DEFINITIONS: definitions}})
+    content = {"figures": figures | {DEFINITIONS: definitions}, "tasks": ["unlabelled", *tasks]}
+    write_json(folder / RESULTS, content)
     return Evaluation(folder)
 
 
@@ -132,3 +133,10 @@ def test_command_refuses_an_unknown_figure(tmp_path, words, capsys):
     with pytest.raises(SystemExit, match="2"):
         STAGE.main(words)
     assert "Did you mean 'accuracy/shape/image'?" in capsys.readouterr().err
+
+
+def test_unmeasured_task_proves_nothing(tmp_path):
+    one = evaluation(tmp_path, {"shape": [1.0]})
+    found = compare("accuracy/unlabelled/image", 0.1, one, one, 0)
+    assert (found.clusters, found.challenger, found.champion) == (0, None, None)
+    assert (found.p_within, found.p_better) == (1.0, 1.0)

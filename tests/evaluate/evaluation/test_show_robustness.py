@@ -12,7 +12,7 @@ from PIL import Image
 from components.common.errors import InputError
 from components.common.figures import save
 from components.common.files import write_json
-from components.common.metrics import DEFINITIONS, Metric
+from components.common.metrics import DEFINITIONS, EVALUATED_SPLIT, Metric
 from components.data.tables import write_table
 from components.evaluate.evaluation.results import CORRUPTED, RESULTS, Evaluation
 from components.evaluate.evaluation.show_robustness import curves, main, markdown, show
@@ -45,6 +45,7 @@ def folder(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("evaluation")
     write_table(folder / CORRUPTED, TABLE, ROBUSTNESS)
     figures = {"accuracy": {"answer": {"image": 0.75}}, DEFINITIONS: [asdict(ACCURACY)]}
+    figures[EVALUATED_SPLIT] = "test"
     write_json(folder / RESULTS, {"figures": figures})
     return folder
 
@@ -61,11 +62,11 @@ def test_figures_have_the_unit_of_their_metric():
 def test_curves_have_the_same_bytes_each_time(tmp_path):
     contents = []
     for name in ("a.png", "b.png"):
-        save(curves(TABLE), tmp_path / name)
+        save(curves(TABLE, "test"), tmp_path / name)
         contents.append((tmp_path / name).read_bytes())
     assert contents[0] == contents[1]
     assert Image.open(io.BytesIO(contents[0])).size[0] > 800
-    assert [axis.get_title() for axis in curves(TABLE).axes] == ["image", "text", "missing"]
+    assert [axis.get_title() for axis in curves(TABLE, "test").axes] == ["image", "text", "missing"]
 
 
 def test_command_shows_table_and_plot(folder, tmp_path, monkeypatch, capsys):

@@ -8,7 +8,7 @@ import pytest
 
 from components.common.errors import InputError
 from components.common.files import write_json
-from components.common.metrics import DEFINITIONS, Metric
+from components.common.metrics import DEFINITIONS, EVALUATED_SPLIT, Metric
 from components.evaluate.evaluation.results import RESULTS, Evaluation
 from flows.promotion.gates import Gate, judge
 from flows.promotion.promotion import gate_table
@@ -36,6 +36,7 @@ def figures(*metrics: Metric) -> dict[str, Any]:
             "size": {"accent": {"en": {"image": 3.0}}},
         },
         DEFINITIONS: [asdict(metric) for metric in (accuracy, error, FIT)],
+        EVALUATED_SPLIT: "test",
     }
 
 
@@ -43,6 +44,7 @@ def content(**changes) -> dict[str, Any]:
     """Return the content of the JSON file of an evaluation."""
     return {
         "figures": figures(ACCURACY, ERROR),
+        "tasks": ["answer", "size"],
         "latency": {"single": {"median_ms": 5.0, "p95_ms": 8.0}},
         "size_bytes": 2_500_000,
         "robustness": {
@@ -157,6 +159,7 @@ def test_first_champion_has_none_to_beat(evaluation):
         ("minimum", "accuracy/answer/imag", "accuracy/answer/image"),
         ("minimum", "ceiling/answer/image", "slices/answer/accent/en/image"),
         ("maximum_robustness_drop", "imge/answer/image", "image/answer/image"),
+        ("maximum_drop", "accuracy/answer/imag", "accuracy/answer/image"),
     ],
 )
 def test_unknown_figure_suggests_nearest(evaluation, key, name, nearest):
@@ -169,16 +172,52 @@ def test_unknown_figure_suggests_nearest(evaluation, key, name, nearest):
 
 def test_task_that_the_challenger_lost_is_a_refusal(tmp_path, evaluation):
     """In the direction of the champion's metric."""
-    without = {"accuracy": {}, "slices": {}, DEFINITIONS: [asdict(ACCURACY)]}
-    ours = write(tmp_path, figures=without, robustness={})
+    ours = write(tmp_path, figures=without_labels("answer", "size"), robustness={})
     options = settings(
         minimum={"accuracy/answer/image": 0.1, "slices/size/accent/en/image": 9.0},
         maximum_robustness_drop={"image/answer/image": 0.5},
     )
     found = judge(options, ours, evaluation)
-    assert [(gate.found, gate.passed) for gate in found] == [(None, False)] * 3
-    assert [gate.bound for gate in found] == ["≥ 0.1", "≤ 9", "≤ 0.5"]
-    assert [gate.champion for gate in found] == [0.5, 3.0, 0.25]
+    assert [(gate.found, gate.passed) for gate in found] == [(None, False)] * 5
+    assert [gate.bound for gate in found[2:]] == ["≥ 0.1", "≤ 9", "≤ 0.5"]
+    assert [gate.champion for gate in found[2:]] == [0.5, 3.0, 0.25]
+
+
+def without_labels(*tasks: str) -> dict[str, Any]:
+    """Return the figures of a test split in which no sample has a label of the tasks."""
+    found = figures(ACCURACY, ERROR)
+    for name in ("accuracy", "mean_absolute_error", "r2", "slices"):
+        found[name] = {task: rows for task, rows in found[name].items() if task not in tasks}
+    return found
+
+
+@pytest.mark.parametrize("tasks", [("answer",), ("answer", "size")])
+def test_nothing_is_promoted_that_was_not_measured(tmp_path, evaluation, tasks):
+    """Small and fast as it may be."""
+    ours = write(tmp_path, figures=without_labels(*tasks), robustness={})
+    options = settings(maximum_latency_ms=8.0, maximum_size_mb=2.5)
+    for champion in (None, ours, evaluation):
+        refused = [gate for gate in judge(options, ours, champion) if not gate.passed]
+        assert [gate.name for gate in refused] == [f"{task} was measured" for task in tasks]
+        assert {gate.bound for gate in refused} == {"a head, and a label in the test split"}
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"minimum": {"accuracy/answer/image": 0.1}},
+        {"minimum": {"slices/answer/accent/en/image": 0.1}},
+        {"maximum_drop": {"accuracy/answer/image": 0.1}},
+        {"maximum_robustness_drop": {"image/answer/image": 0.1}},
+    ],
+    ids=str,
+)
+def test_gate_that_names_an_unmeasured_figure_refuses(tmp_path, gate):
+    ours = write(tmp_path, figures=without_labels("answer"), robustness={})
+    found = judge(settings(**gate), ours)
+    ((key, figures),) = gate.items()
+    assert [g.name for g in found] == ["answer was measured", f"{key} {next(iter(figures))}"]
+    assert not any(g.passed for g in found)
 
 
 def test_table_of_gates():

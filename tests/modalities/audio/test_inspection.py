@@ -41,6 +41,7 @@ def peak_memory(content: bytes) -> int:
 def test_facts_describe_file(kind):
     facts = inspect(sound(np.stack([tone(440), tone(300)], 1), kind))
     assert facts.pop("seconds") == pytest.approx(SECONDS, abs=0.1)  # MP3 adds silence
+    assert len(facts.pop("fingerprint")) == 64
     assert facts == {"rate": KINDS[kind][2]}
 
 

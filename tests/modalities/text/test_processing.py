@@ -100,6 +100,19 @@ def test_long_text_is_cut_at_its_end(processor):
     assert int(long["lengths"][0]) == SETTINGS.max_tokens
 
 
+@pytest.mark.parametrize("limit", [2, 3, 4])
+def test_texts_that_are_cut_are_counted(limit):
+    """Whoever cuts them: the processor, or the tokenizer of a model."""
+    texts = [b"is", b"is it red?", b"is it red? is it red?"]
+    own, models = (Tokenizer(WordLevel({"[UNK]": 0, "is": 1, "it": 2}, "[UNK]")) for _ in range(2))
+    for tokenizer in (own, models):
+        tokenizer.pre_tokenizer = Whitespace()
+    models.enable_truncation(limit)
+    models.enable_padding(length=limit)
+    expected = {2: 2, 3: 2, 4: 1}[limit]
+    assert [TextProcessor(each, limit).cut(texts) for each in (own, models)] == [expected] * 2
+
+
 def test_equivalent_accents_are_equal(processor):
     one, other = (processor([word.encode()])["tokens"] for word in ("é", "e\u0301"))
     assert np.array_equal(one, other)

@@ -1,0 +1,130 @@
+"""Images and sounds of a later split are found again in another format, size or rate."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from components.common.files import read_json
+from components.ingest.copies import REACH, find_copies
+from components.ingest.ledger import Ledger
+from components.ingest.records import Record
+from tests.ingest.stage_rows import reasons, row, samples
+from tests.support.media import encoded, wav
+
+RATE = 16_000
+
+
+def scene(seed: int, size: tuple[int, int] = (160, 120)) -> Image.Image:
+    """Return smooth patches of colour, as a photograph has them."""
+    patches = np.random.default_rng(seed).integers(0, 256, (5, 6, 3), dtype=np.uint8)
+    return Image.fromarray(patches).resize(size, Image.Resampling.BICUBIC)
+
+
+def voice(seed: int, seconds: float = 1.5) -> np.ndarray:
+    """Return tones that follow each other, as a sentence has them."""
+    rng, time = np.random.default_rng(seed), np.arange(int(seconds * RATE)) / RATE
+    pitches = np.repeat(rng.uniform(150, 3000, 12), len(time) // 12 + 1)[: len(time)]
+    return 0.3 * np.sin(2 * np.pi * np.cumsum(pitches) / RATE).astype(np.float32)
+
+
+def sound(samples: np.ndarray, kind: str, rate: int = RATE) -> bytes:
+    """Return samples as the bytes of a file."""
+    file = io.BytesIO()
+    soundfile.write(file, samples, rate, format=kind)
+    return file.getvalue()
+
+
+COPIES = {
+    "JPEG": ("image", encoded(scene(1), "JPEG", quality=70)),
+    "WebP": ("image", encoded(scene(1), "WEBP", quality=70)),
+    "half the size": ("image", encoded(scene(1).resize((80, 60)))),
+    "twice the size": ("image", encoded(scene(1).resize((320, 240)))),
+    "FLAC": ("audio", sound(voice(1), "FLAC")),
+    "Ogg": ("audio", sound(voice(1), "OGG")),
+    "half as loud": ("audio", sound(voice(1) / 2, "WAV")),
+    "half the rate": ("audio", sound(voice(1)[::2], "WAV", RATE // 2)),
+}
+
+
+def rows(**copies: bytes) -> list[Record]:
+    """Return distinct rows of training, and one of test with copies of the media of row `1`."""
+    train = [
+        row(str(n), answer=str(n % 2), image=encoded(scene(n)), audio=sound(voice(n), "WAV"))
+        for n in range(6)
+    ]
+    other = {"image": encoded(scene(9)), "audio": sound(voice(9), "WAV")}
+    return [*train, row("copy", "test", answer="0", **other | copies)]
+
+
+@pytest.mark.parametrize("name", COPIES)
+def test_copy_in_another_split_is_found(ingest, caplog, name):
+    m, content = COPIES[name]
+    assert ingest(rows(**{m: content})) == 0
+    report = read_json(Path("report.json"))
+    assert report["copies"] == {"image": 0, "audio": 0} | {m: 1}
+    assert report["leaks"] == {"image": 0, "audio": 0}
+    (warning,) = [line.getMessage() for line in caplog.records if "later split" in line.message]
+    assert f"(1 of {m})" in warning
+    page = Path("page.html").read_text()
+    assert "Alike in several splits" in page
+    assert len(samples()) == 7
+
+
+def test_different_media_are_no_copies(ingest):
+    assert ingest(rows()) == 0
+    assert read_json(Path("report.json"))["copies"] == {"image": 0, "audio": 0}
+    assert "Alike in several splits" not in Path("page.html").read_text()
+
+
+def test_copies_leave_the_earlier_split(ingest):
+    assert ingest(rows(image=COPIES["JPEG"][1]), on_copy="drop") == 0
+    assert reasons() == {"1": "copy"}
+    assert "copy" in set(samples()["sample_id"])
+
+
+def test_copies_stop_the_stage_if_settings_say_so(ingest, capfd):
+    assert ingest(rows(image=COPIES["JPEG"][1]), on_copy="error") == 2
+    error = capfd.readouterr().err
+    assert "(1 of image)" in error and "ingest.on_copy: drop" in error
+
+
+def test_copies_are_ignored_if_settings_say_so(ingest):
+    assert ingest(rows(image=COPIES["JPEG"][1]), on_copy="ignore") == 0
+    assert read_json(Path("report.json"))["copies"] == {}
+
+
+@pytest.mark.parametrize("content", [wav(np.zeros(4000)), wav(np.ones(1))], ids=["silent", "short"])
+def test_sounds_without_a_fingerprint_are_no_copies(ingest, content):
+    others = [row(str(n), answer=str(n % 2), image=None, audio=wav(n)) for n in range(2)]
+    again = np.pad(np.zeros(1), (0, 4001))
+    test = row("test", "test", "0", image=None, audio=wav(again))
+    assert ingest([*others, row("odd", "train", "0", image=None, audio=content), test]) == 0
+    assert read_json(Path("report.json"))["copies"]["audio"] == 0
+
+
+def test_every_copy_within_reach_is_found(tmp_path):
+    """As by comparing all pairs."""
+    rng, reach = np.random.default_rng(0), REACH["image"]
+    centres = rng.integers(40, 200, (20, 192))
+    known = {
+        f"{split} {n}": (centres[n % 20] + rng.integers(-4, 5, 192)).astype(np.uint8)
+        for split in ("train", "test")
+        for n in range(60)
+    }
+    with Ledger(tmp_path / "ledger") as ledger:
+        for name, values in known.items():
+            ledger.add_asset("image", name, values.tobytes())
+            ledger.add_use("image", name, "train" if name.startswith("train") else "test")
+        assert find_copies(ledger, "report")["image"] == sum(
+            any(
+                np.linalg.norm(values.astype(float) - other) <= reach
+                for name, other in known.items()
+                if name.startswith("test")
+            )
+            for own, values in known.items()
+            if own.startswith("train")
+        )

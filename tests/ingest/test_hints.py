@@ -1,0 +1,75 @@
+"""The data report says which settings suit the data."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from components.common.files import read_json
+from components.common.hashing import content_id
+from components.ingest.hints import imbalances, lengths, suggestions
+from tests.ingest.stage_rows import row
+from tests.support.media import wav
+
+TEXTS = [b"short", b"a longer text", b"the longest text of them all"]
+
+
+def test_length_counts_the_labels_that_it_keeps_whole(ingest):
+    """The short text has eight labels, each of the others one."""
+    rows = [row(str(n), answer=str(n % 2), text=TEXTS[0]) for n in range(8)]
+    rows += [row("8", answer="0", text=TEXTS[1]), row("9", answer="1", text=TEXTS[2])]
+    rows += [row(f"unlabelled {n}", answer=None, text=TEXTS[2]) for n in range(9)]
+    assert ingest(rows) == 0
+    short, longer, longest = map(len, TEXTS)
+    expected = {"half": short, "nine_tenths": longer, "nearly_all": longest, "all": longest}
+    assert read_json(Path("report.json"))["lengths"]["text"] == expected
+    page = Path("page.html").read_text()
+    assert "<code>preprocess.text.max_tokens</code>" in page
+    assert "<code>preprocess.audio.max_seconds</code>" in page
+
+
+def test_labels_of_every_task_count(tmp_path):
+    ids = [content_id(text) for text in TEXTS[:2]]
+    assets = pd.DataFrame({"modality": "text", "asset_id": ids, "characters": [5.0, 13.0]})
+    assets.assign(seconds=None).to_parquet(tmp_path / "assets")
+    samples = pd.DataFrame({"text_id": ids, "a": ["x", None], "b": ["y", None]})
+    samples.assign(audio_id=None).to_parquet(tmp_path / "samples")
+
+    class Task:
+        def __init__(self, column: str):
+            self.column = column
+
+    tasks = {"a": Task("a"), "b": Task("b")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("components.ingest.hints.MODALITIES", ("text",))
+        found = lengths(tmp_path / "samples", tmp_path / "assets", tasks)  # type: ignore[arg-type]
+    assert set(found["text"].values()) == {5.0}
+
+
+def test_rate_of_most_sounds_is_suggested(ingest):
+    """A higher one leaves mel bands empty."""
+    rows = [row(str(n), answer=str(n % 2), audio=wav(n, rate=8000)) for n in range(4)]
+    assert ingest(rows) == 0
+    found = {each["setting"]: each for each in suggestions(Path("assets.parquet"))}
+    assert found["preprocess.audio.sample_rate"]["value"] == 8000
+    assert "mel bands are empty" in found["preprocess.audio.sample_rate"]["why"]
+    assert found["preprocess.audio.max_seconds"]["value"] == 0.5
+    assert found["preprocess.image.size"]["value"] == 32
+    page = Path("page.html").read_text()
+    for setting, each in found.items():
+        assert f"<code>{setting}</code></td><td>{each['value']}</td>" in page
+        assert each["why"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [
+        ({"cat": 90, "dog": 10}, []),
+        ({"cat": 95, "dog": 5}, [("cat", 0.95, "dog", 5)]),
+        ({"cat": 9}, []),
+        ({}, []),
+    ],
+)
+def test_rare_class_is_named_with_the_most_frequent(counts, found):
+    rows = imbalances({"pet": {"train": counts, "validation": {}, "test": {}}})
+    assert [(r["commonest"], r["part"], r["rarest"], r["count"]) for r in rows] == found
