@@ -157,6 +157,7 @@ def test_tasks_of_every_kind_are_in_one_table(tmp_path):
     measured = by_task(found, metrics_by_task(model))
     assert {name: set(tasks) for name, tasks in measured.items()} == {
         "accuracy": {"answer"},
+        "macro_f1": {"answer"},
         "f1": {"tags"},
         "mean_average_precision": {"tags"},
         "mean_absolute_error": {"size"},
