@@ -6,6 +6,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from components.common.errors import nearest
+from components.modalities.registry import MODALITIES
 from components.stage.settings import Section, Settings, TorchSettings
 from components.tasks.classification.settings import ClassificationSettings
 from components.tasks.registry import Tasks
@@ -33,19 +34,29 @@ class EvaluateSettings(Section):
 
     prompts: Mapping[str, PromptSettings] = {}
     """Zero-shot classification by the embeddings of align, by task of kind classification."""
+    baselines: bool = True
+    """Whether the model is compared with support vector machines and ridge regression on plain
+    features."""
 
 
-class Slices(Settings):
+class _SplitGroup(Settings):
+    group: str = MODALITIES[0]
+
+
+class TestSplit(Settings):
     """The part of `ingest` that evaluation reads."""
 
+    __test__ = False  # not a class of tests
+
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    splits: _SplitGroup = _SplitGroup()
 
 
 class EvaluateStageSettings(TorchSettings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks
-    ingest: Slices = Slices()
+    ingest: TestSplit = TestSplit()
     evaluate: EvaluateSettings = EvaluateSettings()
 
     @model_validator(mode="after")

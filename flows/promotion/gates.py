@@ -53,8 +53,9 @@ def _minimum(
     settings: PromoteSettings, challenger: Evaluation, champion: Evaluation | None
 ) -> Iterator[Gate]:
     ours, theirs = _figures(challenger), _figures(champion) if champion else {}
-    for name, bound in (settings.minimum or {}).items():
-        _check_known("minimum", name, ours | theirs)
+    asked = (settings.minimum or {}).items()
+    bounds = [(name, bound) for key, bound in asked for name in _under(key, ours | theirs)]
+    for name, bound in bounds:
         source = challenger if name in ours or champion is None else champion
         found, title = ours.get(name), f"minimum {name}"
         if source.figures.metric(name).higher_is_better:
@@ -138,6 +139,14 @@ def _drops(evaluation: Evaluation) -> dict[str, float]:
                 drop = metric.improvement(values["clean"], values["corrupted"])
                 result[f"{group}/{task}/{subset}"] = drop
     return result
+
+
+def _under(name: str, valid: Mapping[str, float]) -> list[str]:
+    """Return the figure of a name, or all whose names begin with it, as `accuracy/answer`."""
+    found = [figure for figure in valid if f"{figure}/".startswith(f"{name}/")]
+    if not found:
+        _check_known("minimum", name, valid)
+    return found
 
 
 def _check_known(setting: str, name: str, valid: Mapping[str, float]) -> None:

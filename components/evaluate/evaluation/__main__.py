@@ -15,6 +15,8 @@ import pandas as pd
 from components.common.hashing import file_hash, fingerprint
 from components.common.source_code import code_hash
 from components.data.samples import held_out, read_samples
+from components.data.tables import read_table
+from components.evaluate.baselines import ABOVE, baseline_figures, beside_baselines
 from components.evaluate.evaluation.latency import SINGLE_ROWS, measure_latency
 from components.evaluate.evaluation.results import Evaluation
 from components.evaluate.evaluation.settings import EvaluationSettings
@@ -26,13 +28,14 @@ from components.evaluate.evaluation.test_set import (
     predict_test_set,
     raw_rows,
 )
-from components.evaluate.measure import figures, metrics_by_task
+from components.evaluate.measure import contributions, figures, metrics_by_task
 from components.evaluate.robustness.corruptions import CORRUPTIONS, SUITES
 from components.evaluate.robustness.measure import Corrupt, measure_robustness, summary
 from components.modalities.registry import MODALITIES
 from components.model.predictor import Predictor
 from components.stage.arguments import Arguments, input_path, option, output_path
 from components.stage.stage import Stage
+from components.tasks.baseline import BASELINES
 from components.training.determinism import make_deterministic
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,7 @@ class EvaluationArguments(Arguments):
     model: Path = input_path("folder, the model")
     samples: Path = input_path("Parquet, the samples, of which the test split is predicted")
     media: Path = input_path("folder, one media shard set per modality")
+    baselines: Path | None = input_path("Parquet, as the stage baselines writes it", optional=True)
     evaluation: Path = output_path("folder of the results; kept as it is if they are up to date")
     suite: Literal["none", "quick", "full"] = option("of corruptions", "none")
 
@@ -75,9 +79,16 @@ def main(arguments: EvaluationArguments, settings: EvaluationSettings) -> None:
     suite = [(n, s) for n, s in SUITES[arguments.suite] if CORRUPTIONS[n].modality in modalities]
     robustness = measure_robustness(metrics, predictions, predict_corrupted, suite)
     files = [path for path in arguments.model.rglob("*") if path.is_file()]
+    slices, above = settings.ingest.slices, {}
+    if arguments.baselines is not None:
+        baselines, added = (
+            read_table(arguments.baselines, BASELINES),
+            contributions(predictions, metrics),
+        )
+        above = baseline_figures(baselines, beside_baselines(added, baselines, samples, metrics))
     content = {
         "fingerprint": key,
-        "figures": figures(predictions, test_set.table, settings.ingest.slices, metrics),
+        "figures": figures(predictions, test_set.table, slices, metrics, above, [ABOVE]),
         "latency": measure_latency(predictor, raw_rows(predictor, test_set, SINGLE_ROWS)),
         "robustness": summary(robustness),
         "size_bytes": sum(path.stat().st_size for path in files),
@@ -91,7 +102,8 @@ def main(arguments: EvaluationArguments, settings: EvaluationSettings) -> None:
 def fingerprint_of(arguments: EvaluationArguments, settings: EvaluationSettings) -> str:
     """Return a fingerprint of all that decides the results: model, test set, settings and code."""
     indices = [arguments.media / m / "index.parquet" for m in MODALITIES]  # name shards by content
-    files = file_hash(arguments.model, arguments.samples, *indices)
+    given = [arguments.baselines] if arguments.baselines else []
+    files = file_hash(arguments.model, arguments.samples, *indices, *given)
     code = code_hash("components.evaluate.evaluation.__main__")
     return fingerprint(files, code, arguments.suite, settings.model_dump(mode="json"))
 
