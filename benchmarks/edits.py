@@ -22,6 +22,7 @@ EDITS = WITHOUT_LEARNING | {
     "components/training/downsample.py": "thins out logs per step",
     "components/tasks/classification/metrics.py": "metrics of a task kind",
     "components/evaluate/comparison/statistics.py": "tests of whether a model is better",
+    "components/baselines/learn.py": "the fit of the baselines",
     "components/serving/predict.py": "predictions from the shell",
     "components/register/card.py": "the model card",
     "components/registry/versions.py": "versions in MLflow",

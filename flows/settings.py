@@ -90,8 +90,8 @@ class PromoteSettings(Section):
     suite: Suite = "quick"
     """Corruptions that models are tested with: none, quick (15, half a minute) or full."""
     minimum: Mapping[str, float] | None = None
-    """Lowest values that pass, by name in reports/metrics.json, slices included; of a metric that
-    is better lower, the highest."""
+    """Lowest values that pass, by name in reports/metrics.json, slices included, or by what several
+    names begin with; of a metric that is better lower, the highest."""
     maximum_drop: Margins | None = None
     """How much worse than the champion the model may be, by name, tested at `confidence`."""
     require: Literal["better", "not_worse"] = "not_worse"
@@ -110,7 +110,8 @@ class PromoteSettings(Section):
     @property
     def tasks_named(self) -> set[str]:
         """The tasks that the gates refer to."""
-        gates = (self.minimum, self.maximum_drop, self.maximum_robustness_drop)
+        bounds = [name for name in self.minimum or () if "/" in name]  # not a metric alone
+        gates = (bounds, self.maximum_drop, self.maximum_robustness_drop)
         return {task_of(name) for gate in gates for name in gate or ()}
 
     @model_validator(mode="after")

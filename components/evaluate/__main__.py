@@ -9,10 +9,12 @@ from components.common.metrics import EVALUATED_SPLIT, Figures
 from components.data.assets import load_assets
 from components.data.samples import held_out, read_samples
 from components.data.tables import read_table, write_table
-from components.evaluate.measure import figures, metrics_by_task, retrieval
+from components.evaluate.baselines import ABOVE, baseline_figures, beside_baselines
+from components.evaluate.measure import contributions, figures, metrics_by_task, retrieval
 from components.evaluate.predict import predict
 from components.evaluate.report import Results, write_report
 from components.evaluate.settings import EvaluateStageSettings
+from components.evaluate.significance import significance
 from components.evaluate.zero_shot import (
     ACCURACY,
     shared_space,
@@ -23,6 +25,7 @@ from components.modalities.registry import MODALITIES
 from components.model.folder import load_model, load_processor_states
 from components.stage.arguments import Arguments, input_path, output_path
 from components.stage.stage import Stage
+from components.tasks.baseline import BASELINES
 from components.tasks.metrics import PREDICTIONS
 from components.tasks.registry import with_heads
 from components.tasks.retrieval.metrics import RANKS, RETRIEVAL_METRICS
@@ -46,6 +49,8 @@ class EvaluateArguments(Arguments):
     encoders: Path = input_path("folder, the encoders that the align stage used")
     projections: Path = input_path("safetensors, the projections of the align stage")
     embeddings: Path = input_path("safetensors, the embedding of every asset by modality")
+    baselines: Path = input_path("Parquet, what the baselines get right on held-out samples")
+    fits: Path = input_path("JSON, what each baseline learnt from, by task and modality")
     metrics: Path = output_path("JSON, metrics by task and subset of modalities, and by slice")
     predictions: Path = output_path("Parquet, every prediction")
     plots: Path = output_path("folder, plots as PNG")
@@ -69,8 +74,13 @@ def main(arguments: EvaluateArguments, settings: EvaluateStageSettings) -> None:
         zero_shot = zero_shot_accuracy(space, test, assets, asked)
     predictions = predict(model, test, assets, with_heads(settings.tasks))
     metrics, ranks = metrics_by_task(model), read_table(arguments.ranks, RANKS)
-    others, judged_by = retrieval(ranks, settings.tasks) | zero_shot, (*RETRIEVAL_METRICS, ACCURACY)
-    content = figures(predictions, test, settings.ingest.slices, metrics, others, judged_by)
+    baselines, ingest = read_table(arguments.baselines, BASELINES), settings.ingest
+    beside = beside_baselines(contributions(predictions, metrics), baselines, samples, metrics)
+    p_values = significance(beside, test, ingest.splits.group, settings.seed)
+    above = baseline_figures(baselines, beside, split)
+    others = retrieval(ranks, settings.tasks) | zero_shot | above
+    judged_by = (*RETRIEVAL_METRICS, ACCURACY, ABOVE)
+    content = figures(predictions, test, ingest.slices, metrics, others, judged_by)
     content |= {EVALUATED_SPLIT: split}
     histories = sorted(arguments.histories.glob("*.csv"))
     results = Results(
@@ -84,6 +94,9 @@ def main(arguments: EvaluateArguments, settings: EvaluateStageSettings) -> None:
         histories={path.stem: read_table(path, HISTORY) for path in histories},
         steps=read_table(arguments.steps, STEPS),
         prompts=prompts,
+        beside=beside,
+        p_values=p_values,
+        fits=read_json(arguments.fits),
     )
     write_table(arguments.predictions, predictions, PREDICTIONS)
     write_report(results, arguments.plots, arguments.report)

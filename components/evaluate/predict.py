@@ -1,7 +1,6 @@
 """Predictions of the model on a split, for every subset of modalities."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import combinations
+from collections.abc import Mapping
 
 import pandas as pd
 import torch
@@ -9,18 +8,13 @@ import torch
 from components.data.assets import AssetTensors
 from components.data.batches import Samples, asset_rows
 from components.data.samples import SAMPLE_ID
+from components.data.subsets import subsets
 from components.layers.features import Features, encode
 from components.model.multimodal import MultimodalModel
 from components.tasks.metrics import PREDICTIONS
 from components.tasks.settings import TaskSettings
 
 BATCH_SIZE = 1024  # samples
-
-
-def subsets(modalities: Sequence[str]) -> Iterator[tuple[str, ...]]:
-    """Yield every subset but the empty one: single modalities first, all of them last."""
-    for size in range(1, len(modalities) + 1):
-        yield from combinations(modalities, size)
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """The evaluation report: plots, and one HTML page."""
 
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +11,10 @@ from matplotlib.figure import Figure
 from components.common.figures import page, save
 from components.common.files import write_text
 from components.common.metrics import SLICES, Figures
+from components.data.subsets import subsets
 from components.evaluate import plots
+from components.evaluate.baselines import ABOVE, BASELINES_KEY, BesideBaseline
 from components.evaluate.measure import CEILING, TasksMetrics, most_modalities
-from components.evaluate.predict import subsets
 from components.evaluate.zero_shot import ACCURACY, MAJORITY, Prompts
 from components.model.multimodal import MultimodalModel
 from components.tasks.registry import plot_of
@@ -23,7 +24,10 @@ from components.training.downsample import downsample
 
 MAX_MISTAKES = 20
 MAX_POINTS = 60  # per line in plots of steps
+NO_TABLE = (ACCURACY, ABOVE)  # metrics that have a section
 TEMPLATE = Path(__file__).with_name("report.html.jinja")
+
+Fits = Mapping[str, Mapping[str, Mapping[str, float]]]  # task → modality → `Fit` as JSON
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,9 @@ class Results:
     histories: Mapping[str, pd.DataFrame]  # by stage, as `HISTORY`
     steps: pd.DataFrame  # of joint training, as `STEPS`
     prompts: Prompts  # for zero-shot classification
+    beside: Sequence[BesideBaseline]
+    p_values: Sequence[float]  # of the model being better than each of them
+    fits: Fits  # what baselines learnt from
 
 
 def write_report(results: Results, plots_folder: Path, path: Path) -> None:
@@ -56,7 +63,8 @@ def draw(results: Results) -> dict[str, Figure]:
     drawn, content, split = {}, results.figures.content, results.figures.split
     if ceilings := content[CEILING]:
         limited = {task: content[results.metrics[task].primary().name][task] for task in ceilings}
-        drawn["accuracy_by_modalities"] = plots.by_modalities(limited, ceilings, split)
+        strongest = {(row.task, row.subset): row.values[1] for row in results.beside}
+        drawn["accuracy_by_modalities"] = plots.by_modalities(limited, ceilings, split, strongest)
     for stage, table in results.histories.items():
         if len(table):
             counted = table.assign(epoch=table["epoch"] + 1)
@@ -90,6 +98,14 @@ def context(results: Results) -> dict[str, Any]:
         "retrieval": retrieval_rows(results),
         "alignment": results.alignment,
         "zero_shot": zero_shot_rows(results),
+        "beside": baseline_rows(results),
+        "baselines": baseline_tables(results),
+        "parts": [
+            f"{task}, {m}: {fit['examples']:,} of {fit['of']:,}"
+            for task, of in results.fits.items()
+            for m, fit in of.items()
+            if fit["examples"] < fit["of"]
+        ],
         "mistakes": mistakes(most_modalities(results.predictions), results.metrics),
     }
 
@@ -101,7 +117,7 @@ def metric_tables(results: Results) -> list[dict[str, Any]]:
     for name, tasks in figures.tables():
         metric = figures.metrics[name]
         rows = {task: values for task, values in tasks.items() if task in results.metrics}
-        if rows and metric != ACCURACY:
+        if rows and metric not in NO_TABLE:
             limits = {t: ceilings[t] for t in rows if metric.primary and t in ceilings}
             tables.append({"metric": metric, "rows": rows, "limits": limits})
     return tables
@@ -146,6 +162,33 @@ def zero_shot_rows(results: Results) -> list[dict[str, str]]:
         for task, values in content.get(ACCURACY.name, {}).items()
         for m, value in values.items()
     ]
+
+
+def baseline_rows(results: Results) -> list[dict[str, str]]:
+    """Return one row per task and subset, the model beside the strongest baseline."""
+    return [
+        {
+            "task": row.task,
+            "subset": row.subset,
+            "samples": f"{len(row.sample_ids):,}",
+            "model": row.metric.format(row.values[0]),
+            "value": row.metric.format(row.values[1]),
+            "baseline": row.baseline,
+            "above": row.metric.format(row.above),
+            "p": f"{p:.2g}",
+        }
+        for row, p in zip(results.beside, results.p_values, strict=True)
+    ]
+
+
+def baseline_tables(results: Results) -> list[dict[str, Any]]:
+    """Return one table per task: baseline → its primary metric on the test split."""
+    tables = []
+    for task, values in results.figures.content.get(BASELINES_KEY, {}).items():
+        metric = results.metrics[task].primary()
+        rows = {name: metric.format(value) for name, value in values.items()}
+        tables.append({"task": task, "metric": metric, "rows": rows})
+    return tables
 
 
 def mistakes(best: pd.DataFrame, metrics: TasksMetrics) -> list[dict[Hashable, Any]]:

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from components.common.errors import nearest
 from components.data.samples import HeldOutSplit
+from components.modalities.registry import MODALITIES
 from components.stage.settings import Section, Settings, TorchSettings
 from components.tasks.classification.settings import ClassificationSettings
 from components.tasks.registry import Tasks
@@ -37,19 +38,29 @@ class EvaluateSettings(Section):
     training chooses by the latter, so that its figures are too good."""
     prompts: Mapping[str, PromptSettings] = {}
     """Zero-shot classification by the embeddings of align, by task of kind classification."""
+    baselines: bool = True
+    """Whether the model is compared with support vector machines and ridge regression on plain
+    features."""
 
 
-class Slices(Settings):
+class _SplitGroup(Settings):
+    group: str = MODALITIES[0]
+
+
+class TestSplit(Settings):
     """The part of `ingest` that evaluation reads."""
 
+    __test__ = False  # not a class of tests
+
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    splits: _SplitGroup = _SplitGroup()
 
 
 class EvaluateStageSettings(TorchSettings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks
-    ingest: Slices = Slices()
+    ingest: TestSplit = TestSplit()
     evaluate: EvaluateSettings = EvaluateSettings()
 
     @model_validator(mode="after")

@@ -1,9 +1,11 @@
 """Contracts of a modality: its record, and what each part of its folder provides.
 
-A modality is a folder with these modules; all but `training` and `transcripts` are required.
+A modality is a folder with these modules; all but `training`, `transcripts` and `plain_features`
+are required.
 
 - `modality`: `MODALITY`, the record.
-- `inspection`, `processing`: the functions of `Inspection` and `Processing`, below.
+- `inspection`, `processing`, `plain_features`: the functions of `Inspection`, `Processing` and
+  `PlainFeatures`, below.
 - `encoders`, `training`, `transcripts`: those of the protocols in `components.modalities.encoding`.
 - `corruptions`: `CORRUPTIONS`, by name.
 """
@@ -181,5 +183,20 @@ class Processing(Protocol):
         """Write parts of a state that settings can name; return settings that name them.
 
         The files go to `folder`, that of the modality in pretrained/, and are called `name`.
+        """
+        ...
+
+
+class PlainFeatures(Protocol):
+    """Part `plain_features`: what the baselines see of assets."""
+
+    def describe(self, content: bytes) -> Any:
+        """Return what a usable file holds, without what needs other files; small."""
+        ...
+
+    def vectorizer(self) -> Any:
+        """Return a transformer of scikit-learn from a list of N descriptions to a matrix [N, D].
+
+        Rows have lengths of about 1, so that one strength of regularisation suits every modality.
         """
         ...

@@ -11,12 +11,12 @@ from pydantic import AfterValidator, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from components.common.errors import InputError, nearest
-from components.common.plugins import load_part
+from components.common.plugins import has_part, load_part
 
 if TYPE_CHECKING:
     from components.modalities.corruption import Corruption
     from components.modalities.encoding import Encoders, Transcripts
-    from components.modalities.modality import Inspection, Modality, Processing
+    from components.modalities.modality import Inspection, Modality, PlainFeatures, Processing
 
 MODALITIES: tuple[str, ...] = ("image", "text", "audio", "tabular")
 
@@ -51,6 +51,13 @@ def encoders_of(name: str) -> "Encoders":
 def transcripts_of(name: str) -> "Transcripts":
     """Return how encoders of a modality learn what is said."""
     return load_part("components.modalities", name, "transcripts")
+
+
+def plain_features_of(name: str) -> "PlainFeatures | None":
+    """Return what baselines see of a modality; None if they see nothing of it."""
+    if not has_part("components.modalities", name, "plain_features"):
+        return None
+    return load_part("components.modalities", name, "plain_features")
 
 
 def corruptions_of(name: str) -> "Mapping[str, Corruption]":

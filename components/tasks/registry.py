@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field
 
-from components.common.plugins import load_part
+from components.common.plugins import has_part, load_part
 from components.stage.settings import OneOf
 from components.tasks.settings import RESERVED_NAMES, HeadTaskSettings, TaskSettings
 
 if TYPE_CHECKING:
+    from components.tasks.baseline import Baseline
     from components.tasks.labels import Labels
     from components.tasks.metrics import TaskMetrics
     from components.tasks.task import Task
@@ -40,6 +41,13 @@ def head_of(kind: str) -> "type[Task]":
 def metrics_of(kind: str) -> "type[TaskMetrics]":
     """Return the metrics of predictions of a kind."""
     return load_part("components.tasks", kind, "metrics").METRICS
+
+
+def baseline_of(kind: str) -> "type[Baseline] | None":
+    """Return the baseline of a kind; None if it has none."""
+    if not has_part("components.tasks", kind, "baseline"):
+        return None
+    return load_part("components.tasks", kind, "baseline").BASELINE
 
 
 def plot_of(kind: str) -> ModuleType:

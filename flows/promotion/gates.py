@@ -66,17 +66,19 @@ def _minimum(
     settings: PromoteSettings, challenger: Evaluation, champion: Evaluation | None
 ) -> Iterator[Gate]:
     ours, theirs = _figures(challenger), _figures(champion) if champion else {}
-    for name, bound in (settings.minimum or {}).items():
-        found, title = ours.get(name), f"minimum {name}"
-        if not _is_known("minimum", name, ours | theirs, challenger):
-            yield Gate(title, None, f"{bound:g}", False)
-            continue
-        source = challenger if name in ours or champion is None else champion
-        if source.figures.metric(name).higher_is_better:
-            passed = found is not None and found >= bound
-            yield Gate(title, found, f"≥ {bound:g}", passed, theirs.get(name))
-        else:
-            yield _at_most(title, found, bound, theirs.get(name))
+    valid = ours | theirs
+    for key, bound in (settings.minimum or {}).items():
+        names = [name for name in valid if f"{name}/".startswith(f"{key}/")]
+        if not names and not _is_known("minimum", key, valid, challenger):
+            yield Gate(f"minimum {key}", None, f"{bound:g}", False)
+        for name in names:
+            source = challenger if name in ours or champion is None else champion
+            found, title = ours.get(name), f"minimum {name}"
+            if source.figures.metric(name).higher_is_better:
+                passed = found is not None and found >= bound
+                yield Gate(title, found, f"≥ {bound:g}", passed, theirs.get(name))
+            else:
+                yield _at_most(title, found, bound, theirs.get(name))
 
 
 def _costs(

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TEST_SET = ("--samples", "data/samples.parquet", "--media", "data/media")
+TEST_SET = (
+    *("--samples", "data/samples.parquet", "--media", "data/media"),
+    *("--baselines", "data/baselines.parquet"),
+)
 EVALUATIONS = Path("evaluations")  # of model versions; may be deleted at any time
 
 

@@ -47,7 +47,7 @@ def test_stages_are_told_from_those_after_them(effects):
     align = effects["components/align/contrastive.py"]
     assert align.stages == align.learning == ["align"]
     assert align.later == ["train", "evaluate", "register"]
-    assert len(effects["components/common/files.py"].stages) == 14
+    assert len(effects["components/common/files.py"].stages) == 15
 
 
 def test_table_has_a_row_per_edit(effects):

@@ -3,12 +3,14 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
 from components.common.figures import page, save
 from components.common.metrics import DEFINITIONS, EVALUATED_SPLIT, SLICES, Figures, definitions
+from components.evaluate.baselines import ABOVE, BASELINES_KEY, BesideBaseline
 from components.evaluate.measure import CEILING, figures, metrics_by_task, retrieval
 from components.evaluate.report import TEMPLATE, Results, context, draw, mistakes, write_report
 from components.evaluate.settings import PromptSettings
@@ -47,14 +49,27 @@ PREDICTIONS = pd.DataFrame(
 RANKS = pd.DataFrame({"task": "find", "asset_id": list("abcd"), "rank": [1, 3, 3, 20]})
 RANKS = RANKS.assign(targets=40)
 FIND = RetrievalSettings(column="c", query="text", target="image")
+BESIDE = BesideBaseline(
+    task="answer",
+    subset="image",
+    baseline="majority",
+    metric=ClassificationMetrics.primary(),
+    sample_ids=PREDICTIONS["sample_id"],
+    model=np.array([[1.0, 0.0], [1.0, 1.0]]),
+    strongest=np.array([[0.625, 0.0], [1.0, 1.0]]),
+)
 CONTENT = {
     "accuracy": {"answer": {"image": 0.25, "image+text": 0.75}, "shape": {"image": 1.0}},
     **retrieval(RANKS, {"find": FIND}),
     ACCURACY.name: {"shape": {"image": 0.375}},
     MAJORITY: {"shape": {"image": 0.0625}},
+    ABOVE.name: {"answer": {"image": 0.1875}},
+    BASELINES_KEY: {"answer": {"majority": 0.3125, "image": 0.28125}},
     CEILING: {"answer": {"image": 0.5, "image+text": 0.8}, "shape": {"image": 1.0}},
     SLICES: {"answer": {"accent": {"us": {"image": 0.125}, "<b>uk</b>": {"image+text": 1.0}}}},
-    DEFINITIONS: definitions([*ClassificationMetrics.DEFINITIONS, *RETRIEVAL_METRICS, ACCURACY]),
+    DEFINITIONS: definitions(
+        [*ClassificationMetrics.DEFINITIONS, *RETRIEVAL_METRICS, ACCURACY, ABOVE]
+    ),
     EVALUATED_SPLIT: "test",
 }
 
@@ -76,6 +91,9 @@ def results() -> Results:
         histories={"train": HISTORY},
         steps=STEPS,
         prompts={"shape": PromptSettings(templates=("a {}", "one {}"))},
+        beside=[BESIDE],
+        p_values=[0.03125],
+        fits={"answer": {"image": {"examples": 4000, "of": 12345, "strength": 1.0}}},
     )
 
 
@@ -98,7 +116,8 @@ def without_results(results: Results, **changes) -> Results:
     empty = {"accuracy": {}, CEILING: {}, SLICES: {}, **{key: CONTENT[key] for key in kept}}
     nothing = {"predictions": PREDICTIONS[:0], "ranks": RANKS[:0], "steps": STEPS[:0]}
     others = {"histories": {"features_audio": HISTORY[:0]}, "prompts": {}, "alignment": {}}
-    return replace(results, figures=Figures(empty), **(nothing | others | changes))
+    simple = {"beside": [], "p_values": [], "fits": {}}
+    return replace(results, figures=Figures(empty), **(nothing | others | simple | changes))
 
 
 def test_everything_has_its_plot(written):
@@ -142,6 +161,8 @@ def test_report_has_every_figure(results, html):
         ("text→image", "5.25%", "50.00%"),
         ("find", "text→image", "4", "40", "25.00%", "75.00%", "75.00%", "3"),
         ("shape", "image", "37.50%", "6.25%", "a {}; one {}"),
+        ("answer", "image", "2", "50.00%", "31.25%", "majority", "18.75%", "0.031"),
+        ("31.25%", "28.12%"),  # of every baseline
     ):
         assert "".join(f"<td>{cell}</td>" for cell in cells) in html
 
@@ -150,6 +171,16 @@ def test_report_without_prompts_has_no_zero_shot(results):
     content = {key: value for key, value in CONTENT.items() if key not in (ACCURACY.name, MAJORITY)}
     changed = replace(results, figures=Figures(content), prompts={})
     assert "Zero-shot" not in page(TEMPLATE, context(changed), {})
+
+
+def test_report_says_what_baselines_left_out(results, html):
+    assert "a part of the training examples: answer, image: 4,000 of 12,345." in html
+    whole = {"answer": {"image": {"examples": 40, "of": 40, "strength": 1.0}}}
+    assert "a part of" not in page(TEMPLATE, context(replace(results, fits=whole)), {})
+
+
+def test_report_without_baselines_says_nothing_of_them(results):
+    assert "baseline" not in page(TEMPLATE, context(without_results(results)), {})
 
 
 def test_report_needs_no_other_file(html):

@@ -14,11 +14,13 @@ from components.common.metrics import DEFINITIONS, EVALUATED_SPLIT, SLICES, Figu
 from components.data.samples import asset_column, read_samples, samples_schema
 from components.data.tables import read_table, write_table
 from components.evaluate.__main__ import STAGE, EvaluateArguments
+from components.evaluate.baselines import ABOVE, BASELINES_KEY
 from components.evaluate.measure import CEILING
 from components.evaluate.zero_shot import ACCURACY, MAJORITY
 from components.modalities.registry import MODALITIES
 from components.model.folder import save_model
 from components.stage.arguments import option_name
+from components.tasks.baseline import BASELINES
 from components.tasks.metrics import PREDICTIONS
 from components.tasks.retrieval.metrics import RANKS
 from components.tasks.retrieval.settings import RetrievalSettings
@@ -49,6 +51,14 @@ def embeddings_of(model) -> dict[str, Tensor]:
         return {m: model.projections.embed(m, assets[m].tensors["pooled"]) for m in PRESENT}
 
 
+def baselines(table: pd.DataFrame) -> pd.DataFrame:
+    """Return what a baseline of two tasks would get right that is always wrong, off by 100."""
+    rows = table[table["split"] != "train"][["sample_id", "split"]]
+    always = rows.assign(task="answer", baseline="majority", numerator=0.0, denominator=1.0)
+    far = rows.assign(task="size", baseline="mean", numerator=100.0, denominator=1.0)
+    return pd.concat([always, far])
+
+
 def write_inputs(folder: Path, split: str = "test") -> None:
     """Write what the stage reads: each file and folder has the name of its option."""
     tasks = {
@@ -73,6 +83,8 @@ def write_inputs(folder: Path, split: str = "test") -> None:
     write_json(folder / "retrieval", {"recall_at_1": {}, "recall_at_5": {}})
     ranks = {"task": "find", "asset_id": ids_of("text", ASSETS), "rank": [1] * 4 + [6] * 6}
     write_table(folder / "ranks", pd.DataFrame(ranks).assign(targets=ASSETS), RANKS)
+    write_table(folder / "baselines", baselines(table), BASELINES)
+    write_json(folder / "fits", {})
     for m in PRESENT:
         write_assets(folder / "tensors" / m, folder / "media" / m, m, make_inputs(ASSETS)[m])
 
@@ -120,6 +132,17 @@ def test_every_task_has_a_primary_metric(metrics):
         **{"reply": "vqa_accuracy", "caption": "rouge_l", "find": "recall_at_1"},
     }
     assert not figures.metric("slices/size/place/sea/image").higher_is_better
+
+
+def test_model_is_compared_with_baselines(folder, metrics):
+    assert metrics[BASELINES_KEY] == {"answer": {"majority": 0.0}, "size": {"mean": 100.0}}
+    assert metrics[ABOVE.name]["answer"] == metrics["accuracy"]["answer"]
+    errors = metrics["mean_absolute_error"]["size"]
+    assert metrics[ABOVE.name]["size"] == {
+        subset: pytest.approx(100 - error) for subset, error in errors.items()
+    }
+    assert Figures(metrics).metric(f"{ABOVE.name}/answer/image").higher_is_better
+    assert "<h2>The model beside simple baselines</h2>" in (folder / "report").read_text()
 
 
 def test_prompts_classify_every_modality(folder, metrics):

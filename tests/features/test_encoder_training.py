@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from components.common.errors import InputError
 from components.common.hashing import content_id
 from components.common.metrics import Metric
 from components.data.assets import AssetTensors

@@ -33,6 +33,7 @@ def project(entered, template, store, prefect_api, monkeypatch) -> Toy:
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     (RegisteredModel()._home("1") / "model").mkdir(parents=True)  # so that nothing is downloaded
     Path("data/media").mkdir(parents=True)
+    Path("data/baselines.parquet").touch()
     os.mkfifo("data/samples.parquet")
     return toy
 

@@ -61,7 +61,11 @@ def test_wrong_value_of_operate_is_named(key, value, expected):
             {"accuracy/anwser/image": 0.9},
             "promote refers to unknown tasks: 'anwser'. Did you mean 'answer'? Valid here: answer,",
         ),
-        ("minimum", {"accuracy": 0.9}, "promote refers to unknown tasks: ''. Valid here: answer"),
+        (
+            "maximum_drop",
+            {"accuracy": 0.9},
+            "promote refers to unknown tasks: ''. Valid here: answer",
+        ),
         (
             "minimum",
             {"accuracy/b/image": 0.9, "accuracy/a/image": 0.9, "slices/c/accent/us/image": 0.9},
@@ -79,6 +83,10 @@ def test_wrong_value_of_operate_is_named(key, value, expected):
 def test_wrong_gate_is_named(key, value, expected):
     (line,) = settings_problems(FlowSettings, {f"promote.{key}": value})
     assert line.startswith(expected)
+
+
+def test_minimum_may_name_a_metric_alone():
+    assert settings_problems(FlowSettings, {"promote.minimum": {"above_baseline": 0.02}}) == []
 
 
 def test_every_gate_can_be_left_out():

@@ -265,6 +265,16 @@ def test_every_stage_knows_the_toy(extended):
     assert accuracy["sign"][TOY] == 1.0
 
 
+def test_toy_has_no_baseline_of_its_own(extended):
+    """Where it is given, the model is compared with what the others or a constant can do."""
+    figures = extended.read_json("reports/metrics.json")
+    assert set(figures["baselines"]["colour"]) == {"majority", "image", "text", "image+text"}
+    assert set(figures["baselines"]["sign"]) == {"majority"}
+    assert set(figures["above_baseline"]["colour"]) == set(figures["accuracy"]["colour"])
+    majority = figures["baselines"]["sign"]["majority"]
+    assert figures["above_baseline"]["sign"][TOY] == pytest.approx(1 - majority, abs=0.2)
+
+
 def test_images_are_neither_converted_nor_encoded_again(before, extended):
     """The labels that their encoder learns are the same."""
     assert before.shards == extended.shards()

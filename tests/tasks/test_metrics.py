@@ -5,7 +5,9 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.metrics import f1_score
 
+from components.tasks.classification.metrics import macro_f1
 from components.tasks.metrics import TaskMetrics
 from components.tasks.multilabel.metrics import average_precision
 from components.tasks.registry import labels_of, metrics_of
@@ -27,9 +29,21 @@ def rows(targets: list, predictions: list) -> pd.DataFrame:
 def test_classification():
     table = rows(["a", "b", "b", "a"], ["a", "b", "a", "a"])
     found = metrics("classification", ["a", "b"])
-    assert found.compute(table) == {"accuracy": 0.75}
+    macro_f1 = (2 * 2 / (2 + 3) + 2 * 1 / (2 + 1)) / 2
+    assert found.compute(table) == {"accuracy": 0.75, "macro_f1": pytest.approx(macro_f1)}
     assert found.is_wrong(table).tolist() == [False, False, True, False]
     assert found.HAS_CEILING
+
+
+@pytest.mark.parametrize(
+    ("targets", "predictions"),
+    [("aabbc", "abbca"), ("aaaa", "aaab"), ("ab", "ba"), ("aaab", "aaaa"), ("a", "a")],
+)
+def test_macro_f1_is_that_of_scikit_learn(targets, predictions):
+    """Over the classes that are true or predicted."""
+    found = macro_f1(pd.Series([*targets]), pd.Series([*predictions]))
+    expected = f1_score([*targets], [*predictions], average="macro", zero_division=0)
+    assert found == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

@@ -84,16 +84,26 @@ def p_values(pairs: Pairs, margin: float, seed: int) -> tuple[float, float]:
     They are the probability of results at least this good if the challenger were worse by the
     margin, and if it were no better.
     """
-    bounded = pairs.metric.unit == "fraction"
-    drops = resampled_drops(pairs.with_pseudo_observations() if bounded else pairs, seed)
+    drops = _drops(pairs, seed)
+    return p_value(drops >= margin), p_better(pairs, seed, drops)
+
+
+def p_better(pairs: Pairs, seed: int, drops: np.ndarray | None = None) -> float:
+    """Return the p-value of the challenger being better; `drops` are resampled, if they are known.
+
+    Its accuracy needs none.
+    """
     if drop(pairs.metric, *pairs.challenger, *pairs.champion) >= 0:
-        better = 1.0
-    elif pairs.metric == ClassificationMetrics.primary():  # each prediction is right or wrong
+        return 1.0
+    if pairs.metric == ClassificationMetrics.primary():  # each prediction is right or wrong
         right, before = pairs.challenger[0], pairs.champion[0]
-        better = mcnemar(int((right > before).sum()), int((right < before).sum()))
-    else:
-        better = p_value(drops >= 0)
-    return p_value(drops >= margin), better
+        return mcnemar(int((right > before).sum()), int((right < before).sum()))
+    return p_value((_drops(pairs, seed) if drops is None else drops) >= 0)
+
+
+def _drops(pairs: Pairs, seed: int) -> np.ndarray:
+    bounded = pairs.metric.unit == "fraction"
+    return resampled_drops(pairs.with_pseudo_observations() if bounded else pairs, seed)
 
 
 def holm(values: Sequence[float]) -> list[float]:

@@ -16,6 +16,8 @@ from components.common.hashing import file_hash, fingerprint
 from components.common.metrics import EVALUATED_SPLIT
 from components.common.source_code import code_hash
 from components.data.samples import held_out, read_samples
+from components.data.tables import read_table
+from components.evaluate.baselines import ABOVE, baseline_figures, beside_baselines
 from components.evaluate.evaluation.latency import SINGLE_ROWS, measure_latency
 from components.evaluate.evaluation.results import Evaluation
 from components.evaluate.evaluation.settings import EvaluationSettings
@@ -27,13 +29,14 @@ from components.evaluate.evaluation.test_set import (
     predict_test_set,
     raw_rows,
 )
-from components.evaluate.measure import figures, metrics_by_task
+from components.evaluate.measure import contributions, figures, metrics_by_task
 from components.evaluate.robustness.corruptions import CORRUPTIONS, SUITES
 from components.evaluate.robustness.measure import Corrupt, measure_robustness, summary
 from components.modalities.registry import MODALITIES
 from components.model.predictor import Predictor
 from components.stage.arguments import Arguments, input_path, option, output_path
 from components.stage.stage import Stage
+from components.tasks.baseline import BASELINES
 from components.tasks.registry import with_heads
 from components.training.determinism import make_deterministic
 
@@ -47,6 +50,7 @@ class EvaluationArguments(Arguments):
     model: Path = input_path("folder, the model")
     samples: Path = input_path("Parquet, the samples, of which the held-out ones are predicted")
     media: Path = input_path("folder, one media shard set per modality")
+    baselines: Path | None = input_path("Parquet, as the stage baselines writes it", optional=True)
     evaluation: Path = output_path("folder of the results; kept as it is if they are up to date")
     suite: Literal["none", "quick", "full"] = option("of corruptions", "none")
 
@@ -76,8 +80,15 @@ def main(arguments: EvaluationArguments, settings: EvaluationSettings) -> None:
 
     suite = [(n, s) for n, s in SUITES[arguments.suite] if CORRUPTIONS[n].modality in modalities]
     robustness = measure_robustness(metrics, predictions, predict_corrupted, suite)
-    found = figures(predictions, test_set.table, settings.ingest.slices, metrics)
     files = [path for path in arguments.model.rglob("*") if path.is_file()]
+    above = {}
+    if arguments.baselines is not None:
+        baselines = read_table(arguments.baselines, BASELINES)
+        added = contributions(predictions, metrics)
+        beside = beside_baselines(added, baselines, samples, metrics)
+        above = baseline_figures(baselines, beside, settings.evaluate.split)
+    slices = settings.ingest.slices
+    found = figures(predictions, test_set.table, slices, metrics, above, [ABOVE])
     content = {
         "fingerprint": key,
         "figures": found | {EVALUATED_SPLIT: settings.evaluate.split},
@@ -95,7 +106,8 @@ def main(arguments: EvaluationArguments, settings: EvaluationSettings) -> None:
 def fingerprint_of(arguments: EvaluationArguments, settings: EvaluationSettings) -> str:
     """Return a fingerprint of all that decides the results: model, test set, settings and code."""
     indices = [arguments.media / m / "index.parquet" for m in MODALITIES]  # name shards by content
-    files = file_hash(arguments.model, arguments.samples, *indices)
+    given = [arguments.baselines] if arguments.baselines else []
+    files = file_hash(arguments.model, arguments.samples, *indices, *given)
     code = code_hash("components.evaluate.evaluation.__main__")
     return fingerprint(files, code, arguments.suite, settings.model_dump(mode="json"))
 

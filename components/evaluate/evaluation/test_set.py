@@ -13,12 +13,13 @@ from components.data.assets import MISSING
 from components.data.batches import Samples
 from components.data.samples import SAMPLE_ID, asset_column
 from components.data.shards import read_assets
+from components.evaluate.clusters import clusters
 from components.evaluate.measure import KEY, TasksMetrics, contributions
 from components.evaluate.predict import predict_encoded
 from components.evaluate.robustness.measure import Corrupt
 from components.evaluate.tables import CONTRIBUTIONS
 from components.layers.features import Features
-from components.modalities.registry import MODALITIES, modality
+from components.modalities.registry import modality
 from components.model.multimodal import MultimodalModel
 from components.model.predictor import Predictor
 from components.tasks.registry import with_heads
@@ -114,20 +115,6 @@ def raw_rows(predictor: Predictor, test_set: TestSet, count: int) -> pd.DataFram
         inline = modality(m).is_inline
         result[m] = values.map(bytes.decode, na_action="ignore") if inline else values
     return pd.DataFrame(result).reset_index(drop=True)
-
-
-def clusters(table: pd.DataFrame, subset: str, group: str) -> pd.Series:
-    """Return the cluster of each sample if a subset such as `image+text` is given, by sample id.
-
-    Predictions of a cluster are right or wrong together. Clusters are the groups that splits keep
-    together; where the subset or the table has no such group, samples with the same assets.
-    """
-    by_id, given = table.set_index(SAMPLE_ID), subset.split("+")
-    parts = by_id[[asset_column(m) for m in given]].fillna("")
-    assets = parts.iloc[:, 0].str.cat(parts.iloc[:, 1:], sep="+")
-    if group in MODALITIES:
-        return by_id[asset_column(group)] if group in given else assets
-    return by_id[group].astype("str").fillna(assets) if group in by_id else assets
 
 
 def cluster_contributions(

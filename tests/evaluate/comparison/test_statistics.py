@@ -13,6 +13,7 @@ from components.evaluate.comparison.statistics import (
     drop,
     holm,
     mcnemar,
+    p_better,
     p_values,
     resampled_drops,
 )
@@ -146,3 +147,12 @@ def test_resamples_have_the_spread_of_theory():
 def test_holm_matches_his_example():
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
+
+
+def test_p_value_of_being_better_is_the_same_alone(quick):
+    rng = np.random.default_rng(0)
+    theirs = np.abs(rng.normal(size=200))
+    found = [errors(theirs + rng.normal(-0.05, 0.3, 200), theirs), next(worlds(1, 300, 0.01, 0.04))]
+    assert [p_better(pairs, 0) for pairs in found] == [
+        p_values(pairs, 0.1, 0)[1] for pairs in found
+    ]

@@ -23,6 +23,7 @@ from components.model.config import ModelConfig
 from components.model.folder import load_model, save_model
 from components.model.multimodal import MultimodalModel
 from components.model.predictor import Predictor
+from components.tasks.baseline import BASELINES
 from components.tasks.metrics import PREDICTIONS, quotient
 from tests.support.media import png, wav
 from tests.support.params import small_params, write_params
@@ -72,11 +73,11 @@ def world(tmp_path_factory) -> Path:
     return folder
 
 
-def evaluate(world: Path, model: str = "model", suite: str = "none") -> Evaluation:
-    """Evaluate a model of the world with the command line."""
-    found = Evaluation(world / f"evaluation-{model}-{suite}")
+def evaluate(world: Path, model: str = "model", suite: str = "none", **more: Path) -> Evaluation:
+    """Evaluate a model of the world with the command line, which may have more options."""
+    found = Evaluation(world / "-".join(["evaluation", model, suite, *more]))
     paths = {name: world / name for name in ("params", "samples", "media")}
-    options = paths | {"model": world / model, "evaluation": found.folder, "suite": suite}
+    options = paths | more | {"model": world / model, "evaluation": found.folder, "suite": suite}
     STAGE.main([word for name, value in options.items() for word in (f"--{name}", str(value))])
     return found
 
@@ -182,6 +183,19 @@ def test_every_corruption_has_its_figures(world):
     assert {*zip(rows["corruption"], rows["severity"], strict=True)} == set(SUITES["quick"])
     assert list(found.content["robustness"]) == [*MODALITIES, "missing"]
     assert set(found.content["robustness"]["missing"]["answer"]) == {"everything"}
+
+
+def test_model_is_compared_with_baselines(world, evaluation):
+    """So that gates can ask for more than the strongest of them has."""
+    samples = read_samples(world / "samples", MODALITIES)
+    rows = samples.loc[samples["split"] == "test", ["sample_id", "split"]]
+    wrong = rows.assign(task="answer", baseline="majority", numerator=0.0, denominator=1.0)
+    write_table(world / "baselines", wrong, BASELINES)
+    found = evaluate(world, suite="none", baselines=world / "baselines")
+    figures = found.figures.content
+    assert figures["above_baseline"] == {"answer": figures["accuracy"]["answer"]}
+    assert figures["baselines"] == {"answer": {"majority": 0.0}}
+    assert found.content["fingerprint"] != evaluation.content["fingerprint"]
 
 
 def test_missing_asset_is_named(world, tmp_path, capsys):

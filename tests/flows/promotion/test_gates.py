@@ -16,6 +16,7 @@ from flows.settings import PromoteSettings
 
 ACCURACY = Metric("accuracy", primary=True)
 ERROR = Metric("mean_absolute_error", higher_is_better=False, unit="label", primary=True)
+ABOVE = Metric("above_baseline", unit="score")
 FIT = Metric("r2", unit="score")
 ROW = {
     **{"metric": "accuracy/answer/image+text", "clusters": 100, "challenger": 0.9, "champion": 0.8},
@@ -30,12 +31,13 @@ def figures(*metrics: Metric) -> dict[str, Any]:
         accuracy.name: {"answer": {"image": 0.5, "image+text": 0.9}},
         error.name: {"size": {"image": 2.0}},
         FIT.name: {"size": {"image": 0.3}},
+        ABOVE.name: {"answer": {"image": 0.02, "image+text": 0.1}, "size": {"image": -0.5}},
         "ceiling": {"answer": {"image": 1.0}},
         "slices": {
             "answer": {"accent": {"en": {"image": 0.4}}},
             "size": {"accent": {"en": {"image": 3.0}}},
         },
-        DEFINITIONS: [asdict(metric) for metric in (accuracy, error, FIT)],
+        DEFINITIONS: [asdict(metric) for metric in (accuracy, error, FIT, ABOVE)],
         EVALUATED_SPLIT: "test",
     }
 
@@ -78,6 +80,8 @@ GATES = [
     ({"minimum": {"mean_absolute_error/size/image": 1.9}}, "≤ 1.9", False),
     ({"minimum": {"r2/size/image": 0.3}}, "≥ 0.3", True),
     ({"minimum": {"r2/size/image": 0.31}}, "≥ 0.31", False),
+    ({"minimum": {"above_baseline/answer/image": 0.02}}, "≥ 0.02", True),
+    ({"minimum": {"above_baseline/answer/image": 0.03}}, "≥ 0.03", False),
     ({"minimum": {"slices/answer/accent/en/image": 0.4}}, "≥ 0.4", True),
     ({"minimum": {"slices/answer/accent/en/image": 0.41}}, "≥ 0.41", False),
     ({"minimum": {"slices/size/accent/en/image": 3.0}}, "≤ 3", True),
@@ -115,6 +119,18 @@ def test_direction_comes_from_the_definition(tmp_path, gate, bound, passed):
         value = {f"{names.get(metric, metric)}/{rest}": limit}
     (found,) = judge(settings(**{key: value}), renamed)
     assert (found.bound, found.passed) == (bound, passed)
+
+
+def test_beginning_of_a_name_stands_for_every_figure_below_it(evaluation):
+    """And for no other that it begins like."""
+    found = judge(settings(minimum={"above_baseline": 0.0}), evaluation)
+    assert {gate.name: gate.passed for gate in found} == {
+        "minimum above_baseline/answer/image": True,
+        "minimum above_baseline/answer/image+text": True,
+        "minimum above_baseline/size/image": False,
+    }
+    (found,) = judge(settings(minimum={"accuracy/answer/image": 0.1}), evaluation)
+    assert found.name == "minimum accuracy/answer/image"
 
 
 @pytest.mark.parametrize(("corrupted", "drop"), [(1.5, -0.5), (2.0, 0.0), (2.5, 0.5)])
@@ -157,7 +173,9 @@ def test_first_champion_has_none_to_beat(evaluation):
     ("key", "name", "nearest"),
     [
         ("minimum", "accuracy/answer/imag", "accuracy/answer/image"),
-        ("minimum", "ceiling/answer/image", "slices/answer/accent/en/image"),
+        ("minimum", "ceiling/answer/image", "above_baseline/answer/image"),
+        ("minimum", "above_baseline/answr", "above_baseline/answer/image"),
+        ("minimum", "accuracy/answer/ima", "accuracy/answer/image"),
         ("maximum_robustness_drop", "imge/answer/image", "image/answer/image"),
         ("maximum_drop", "accuracy/answer/imag", "accuracy/answer/image"),
     ],

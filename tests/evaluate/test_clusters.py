@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from components.evaluate.evaluation.test_set import clusters
+from components.evaluate.clusters import clusters
 
 TABLE = pd.DataFrame(
     {

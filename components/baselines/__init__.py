@@ -1,0 +1,1 @@
+"""Simple models of each task, which the trained model is compared with."""
