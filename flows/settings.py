@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from components.common.errors import nearest
 from components.evaluate.comparison.settings import Margins
 from components.register.settings import Alias, RegisterSettings
+from components.registry import names
 from components.stage.settings import Positive, Section, Settings, load_settings, matching
 
 PARAMS = Path("params.yaml")
@@ -84,7 +85,7 @@ class OperateSettings(Section):
 class PromoteSettings(Section):
     """What makes a model the champion (docs/promotion.md); null: no such gate."""
 
-    alias: Alias = "champion"
+    alias: Alias = names.IN_USE
     """Alias of the promoted version."""
     suite: Suite = "quick"
     """Corruptions that models are tested with: none, quick (15, half a minute) or full."""
