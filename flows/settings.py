@@ -88,7 +88,8 @@ class PromoteSettings(Section):
     alias: Alias = names.IN_USE
     """Alias of the promoted version."""
     suite: Suite = "quick"
-    """Corruptions that models are tested with: none, quick (15, half a minute) or full."""
+    """Corruptions that models are tested with: none, quick (12, and each modality
+    missing) or full."""
     minimum: Mapping[str, float] | None = None
     """Lowest values that pass, by name in reports/metrics.json, slices included; of a metric that
     is better lower, the highest."""
