@@ -13,6 +13,7 @@ from components.common.errors import nearest
 from components.common.metrics import task_of
 from components.evaluate.comparison.settings import Margins
 from components.register.settings import Alias, RegisterSettings
+from components.registry import names
 from components.stage.settings import Positive, Section, Settings, load_settings, matching
 
 PARAMS = Path("params.yaml")
@@ -85,10 +86,11 @@ class OperateSettings(Section):
 class PromoteSettings(Section):
     """What makes a model the champion (docs/promotion.md); null: no such gate."""
 
-    alias: Alias = "champion"
+    alias: Alias = names.IN_USE
     """Alias of the promoted version."""
     suite: Suite = "quick"
-    """Corruptions that models are tested with: none, quick (15, half a minute) or full."""
+    """Corruptions that models are tested with: none, quick (12, and each modality
+    missing) or full."""
     minimum: Mapping[str, float] | None = None
     """Lowest values that pass, by name in reports/metrics.json, slices included, or by what several
     names begin with; of a metric that is better lower, the highest."""

@@ -1,9 +1,12 @@
 """Predictions of the model on a split, for every subset of modalities."""
 
 from collections.abc import Mapping
+from math import nan
 
+import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from components.data.assets import AssetTensors
 from components.data.batches import Samples, asset_rows
@@ -43,8 +46,12 @@ def predict_encoded(
     features: Mapping[str, Features],
     samples: Samples,
     tasks: Mapping[str, TaskSettings],
+    containing: str | None = None,
 ) -> pd.DataFrame:
-    """Predict as `predict` does, once assets are encoded; `samples` have rows into `features`."""
+    """Predict as `predict` does, once assets are encoded; `samples` have rows into `features`.
+
+    With `containing`, only for the subsets that contain that modality.
+    """
     known, texts = {}, {}  # by task, whether a label is known and its text, [n]
     for name, task in tasks.items():
         labels = table[task.column]
@@ -54,21 +61,52 @@ def predict_encoded(
     parts = [pd.DataFrame(columns=list(PREDICTIONS.columns))]
     for subset in subsets(modalities):
         wanted = torch.tensor([m in subset for m in modalities])
-        complete = (samples.presence | ~wanted).all(1).nonzero().squeeze(1)  # [n]
-        for index in complete.split(BATCH_SIZE) if len(complete) else ():
-            batch = samples[index].keep(wanted.expand(len(index), -1))
-            distinct, batch = batch.compact()
-            logits = model({m: features[m][rows] for m, rows in distinct.items()}, batch.rows)
-            for task in tasks:
-                asked = known[task][index] & model.config.answerable(task, batch.presence)
-                made = model.tasks[task].record(logits[task][asked])
-                columns = {
-                    "sample_id": ids[index[asked]],
-                    "subset": "+".join(subset),
-                    "task": task,
-                    "target": texts[task][index[asked]],
-                    "prediction": made.values,
-                    "confidence": made.confidence or float("nan"),
-                }
-                parts.append(pd.DataFrame(columns))
+        if containing is not None and containing not in subset:
+            continue
+        complete = (samples.presence | ~wanted).all(1)  # [n]
+        able = (task for task in tasks if model.config.answerable(task, wanted[None]).item())
+        asked = {task: (complete & known[task]).nonzero().squeeze(1) for task in able}
+        given = samples.keep(wanted.expand(len(table), -1))
+        for task, columns in _predict_each_once(model, features, given, asked).items():
+            index = asked[task].numpy()
+            labels = {"sample_id": ids[index], "subset": "+".join(subset), "task": task}
+            parts.append(pd.DataFrame({**labels, "target": texts[task][index], **columns}))
     return pd.concat([part for part in parts if len(part)] or parts[:1])
+
+
+def _predict_each_once(
+    model: MultimodalModel,
+    features: Mapping[str, Features],
+    samples: Samples,
+    asked: Mapping[str, Tensor],
+) -> dict[str, dict[str, np.ndarray]]:
+    """Return the columns `prediction` and `confidence` per task, of the samples `asked`, int64 [k].
+
+    Samples with the same assets have the same predictions, so that each combination is predicted
+    once.
+    """
+    assets = torch.stack(list(samples.rows.values()), 1)  # [n, M]
+    used = torch.cat([torch.empty(0, dtype=torch.int64), *asked.values()]).unique()  # [u]
+    distinct, place = assets[used].unique(dim=0, return_inverse=True)  # [d, M], [u]
+    places = {task: place[torch.searchsorted(used, index)] for task, index in asked.items()}
+    columns = {
+        task: {
+            "prediction": np.full(len(distinct), None),
+            "confidence": np.full(len(distinct), nan),
+        }
+        for task in asked
+    }
+    for index in torch.arange(len(distinct)).split(BATCH_SIZE) if len(distinct) else ():
+        rows = dict(zip(samples.rows, distinct[index].unbind(1), strict=True))
+        encoded, batch = Samples(rows, {}).compact()
+        logits = model({m: features[m][kept] for m, kept in encoded.items()}, batch.rows)
+        for task, made in columns.items():
+            wanted = torch.isin(index, places[task])
+            predictions = model.tasks[task].record(logits[task][wanted])
+            row = index[wanted].numpy()
+            made["prediction"][row] = predictions.values
+            made["confidence"][row] = predictions.confidence or nan
+    return {
+        task: {name: values[places[task].numpy()] for name, values in made.items()}
+        for task, made in columns.items()
+    }

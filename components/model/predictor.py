@@ -8,17 +8,29 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from components.common.errors import InputError
+from components.common.errors import InputError, Problem
 from components.data.assets import MISSING
 from components.layers.features import Features
-from components.modalities.registry import MODALITIES, processing_of
+from components.modalities.modality import UnusableAsset
+from components.modalities.registry import MODALITIES, inspection_of, processing_of
 from components.model.folder import load_model, load_processor_states
 
 UNDECODABLE = (OSError, RuntimeError, SyntaxError, ValueError)
 
 
+class UnusableRow(InputError):
+    """A row that the model does not predict; `reason` is a code, ingest's own where it has one."""
+
+    def __init__(self, row: int, reason: str, detail: str):
+        super().__init__(f"row {row} {detail} ({reason})")
+        self.row, self.reason = row, reason
+
+
 class Predictor:
-    """Predicts every task for rows of media, any modality missing, with the model in a folder."""
+    """Predicts every task for rows of media, any modality missing, with the model in a folder.
+
+    Media pass the checks of ingest first: what no model learns from, none predicts from.
+    """
 
     def __init__(self, folder: Path):
         self.model = load_model(folder)
@@ -35,8 +47,8 @@ class Predictor:
 
         Return for each task a column with the prediction and, if it has one, a column
         `<task>_confidence`; null where the modalities given cannot decide the task. Raise
-        `InputError` if a row has no modality, or one that the model was not trained on, or if a
-        file cannot be decoded.
+        `UnusableRow` if a row has no modality, or one that the model was not trained on, or media
+        that ingest refuses.
         """
         self._check_columns(table)
         encoded = {m: self._encode(m, table) for m in self.model.config.modalities}
@@ -44,9 +56,8 @@ class Predictor:
         rows = {m: places for m, (_, places) in encoded.items()}
         presence = torch.stack([places != MISSING for places in rows.values()], 1)  # [B, M]
         if len(empty := (~presence.any(1)).nonzero()):
-            raise InputError(
-                f"row {int(empty[0])} has none of {', '.join(rows)}; give at least one"
-            )
+            detail = f"has none of {', '.join(rows)}; give at least one"
+            raise UnusableRow(int(empty[0]), "row_empty", detail)
         logits = self.model(features, rows)
         columns = {}
         for task, found in logits.items():
@@ -58,9 +69,11 @@ class Predictor:
         known = self.model.config.modalities
         for m in MODALITIES:
             if m in table and m not in known and (given := table[m].notna()).any():
-                raise InputError(
-                    f"row {int(given.to_numpy().argmax())} has {m}, but no sample that the model "
-                    f"was trained on had any. Give it {', '.join(known)} only"
+                raise UnusableRow(
+                    int(given.to_numpy().argmax()),
+                    "modality_unknown",
+                    f"has {m}, but no sample that the model was trained on had any. Give it "
+                    f"{', '.join(known)} only",
                 )
 
     def _encode(self, modality: str, table: pd.DataFrame) -> tuple[Features | None, Tensor]:
@@ -70,9 +83,9 @@ class Predictor:
         if not given.any():
             return None, places
         rows = torch.tensor(given.to_numpy()).nonzero().squeeze(1)
-        contents = [v.encode() if isinstance(v, str) else v for v in table.loc[given, modality]]
-        inputs = self._process(modality, dict(zip(rows.tolist(), contents, strict=True)))
-        places[rows] = torch.arange(len(contents))
+        cells = zip(rows.tolist(), table.loc[given, modality], strict=True)
+        inputs = self._process(modality, {row: content(row, modality, v) for row, v in cells})
+        places[rows] = torch.arange(len(rows))
         tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
         return self.model.encoder(modality)(**tensors), places
 
@@ -82,13 +95,14 @@ class Predictor:
         try:
             return process(list(contents.values()))
         except UNDECODABLE:
-            for row, content in contents.items():
+            for row, each in contents.items():
                 try:
-                    process([content])
+                    process([each])
+                except UnusableAsset as error:
+                    raise unusable(row, modality, error.problem) from error
                 except UNDECODABLE as error:
-                    raise InputError(
-                        f"row {row} has {modality} that cannot be used: {error}"
-                    ) from error
+                    problem = Problem("media_unusable", str(error))
+                    raise unusable(row, modality, problem) from error
             raise
 
     def _columns(self, task: str, logits: Any, presence: Tensor) -> dict[str, list]:
@@ -100,3 +114,22 @@ class Predictor:
             for name, values in columns.items()
             if values is not None
         }
+
+
+def content(row: int, modality: str, value: Any) -> bytes:
+    """Return what a cell holds as the bytes of a file; raise `UnusableRow` if ingest refuses it."""
+    if isinstance(value, str):
+        value = value.encode(errors="surrogatepass")  # the check refuses half of a surrogate pair
+    if not isinstance(value, bytes):
+        problem = Problem("row_malformed", f"found {type(value).__name__}, expected text or bytes")
+        raise unusable(row, modality, problem)
+    found = inspection_of(modality).inspect(value)
+    if isinstance(found, Problem):
+        raise unusable(row, modality, found)
+    return value
+
+
+def unusable(row: int, modality: str, problem: Problem) -> UnusableRow:
+    """Return the error about a row whose medium has a problem."""
+    detail = f"has {modality} that cannot be used: {problem.detail}"
+    return UnusableRow(row, problem.reason, detail)

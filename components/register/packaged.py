@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pandas as pd
 
@@ -19,21 +20,42 @@ REQUIREMENTS = (
     *("pillow", "simplejpeg", "cykooz-resizer", "pydantic", "pandas", "pandera", "pyarrow"),
     *("tqdm", "PyYAML", "psutil"),
 )
+NAME = "model"  # of the logged model
 PYFUNC = "components.serving.pyfunc"  # MLflow reads the file
 
 
 def log_model(mlflow: ModuleType, folder: Path, predictor: Predictor, example: pd.DataFrame) -> str:
     """Upload a model folder to the active run; return the id of the logged model."""
-    logged = mlflow.pyfunc.log_model(
-        name="model",
-        python_model=str(ROOT / f"{PYFUNC.replace('.', '/')}.py"),
-        artifacts={"model": str(folder)},
-        code_paths=[str(ROOT / "components")],
-        signature=signature(predictor),
-        input_example=example,
-        pip_requirements=[f"{name}=={version(name)}" for name in requirements(predictor)],
-    )
-    return logged.model_id
+    content = pyfunc_content(folder, predictor, example)
+    return mlflow.models.Model.log(None, PortablePyfunc, name=NAME, **content).model_id
+
+
+def pyfunc_content(folder: Path, predictor: Predictor, example: pd.DataFrame) -> dict[str, Any]:
+    """Return what a model folder is as a pyfunc: arguments of `PortablePyfunc.save_model`."""
+    return {
+        "python_model": str(ROOT / f"{PYFUNC.replace('.', '/')}.py"),
+        "artifacts": {"model": str(folder)},
+        "code_paths": [str(ROOT / "components")],
+        "signature": signature(predictor),
+        "input_example": example,
+        "pip_requirements": [f"{name}=={version(name)}" for name in requirements(predictor)],
+    }
+
+
+class PortablePyfunc:
+    """MLflow's flavor pyfunc, without the paths of this machine that it writes to `MLmodel`."""
+
+    @staticmethod
+    def save_model(path: str, mlflow_model: Any, **options) -> None:
+        """See `mlflow.pyfunc.save_model`."""
+        from mlflow import pyfunc
+        from mlflow.models.model import MLMODEL_FILE_NAME, MODEL_CODE_PATH
+
+        pyfunc.save_model(path, mlflow_model=mlflow_model, **options)
+        flavor = mlflow_model.flavors[pyfunc.FLAVOR_NAME]
+        flavor[MODEL_CODE_PATH] = Path(flavor[MODEL_CODE_PATH]).name
+        mlflow_model.artifact_path = NAME
+        mlflow_model.save(str(Path(path) / MLMODEL_FILE_NAME))
 
 
 def requirements(predictor: Predictor) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from components.registry import names
 from components.stage.arguments import Arguments, input_path, option, output_path
 from components.stage.settings import Section, Settings
 
@@ -39,9 +40,9 @@ class RegisterSettings(Section):
 
     experiment: Annotated[str, Field(min_length=1)] = "synesthesia"
     """Name of MLflow's experiment."""
-    model: ModelName = "synesthesia"
+    model: ModelName = names.MODEL
     """Name of the model in MLflow's registry."""
-    alias: Alias = "challenger"
+    alias: Alias = names.NEWEST
     """Alias of the new version."""
 
 

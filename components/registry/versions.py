@@ -1,18 +1,22 @@
 """Versions of a registered model, and their aliases and tags."""
 
+import logging
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from components.common.errors import InputError
+from components.common.errors import InputError, listed
 from components.registry.tracking import without_password
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
+
+log = logging.getLogger(__name__)
 
 ABSENT, INVALID = "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
@@ -143,7 +147,11 @@ def load_pyfunc(mlflow: ModuleType, uri: str) -> Any:
     project.
     """
     try:
-        return mlflow.pyfunc.load_model(uri)
+        folder = mlflow.artifacts.download_artifacts(artifact_uri=uri)
+        if others := other_versions(Path(folder)):
+            log.warning("%s was made with other versions: %s", uri, listed(others))
+        # MLflow's own warning looks through every installed file, a second of processor time.
+        return mlflow.pyfunc.load_model(folder, suppress_warnings=True)
     except (mlflow.MlflowException, OSError) as error:
         if isinstance(error.__cause__, ImportError):
             raise InputError(
@@ -157,3 +165,17 @@ def load_pyfunc(mlflow: ModuleType, uri: str) -> Any:
             f"{uri} cannot be loaded from {without_password(mlflow.get_tracking_uri())}: {error}. "
             "Make a model first: make run"
         ) from error
+
+
+def other_versions(folder: Path) -> list[str]:
+    """Return each package that a logged model pins to a version that is not installed, and both."""
+    result = []
+    for line in (folder / "requirements.txt").read_text().split():
+        name, _, pinned = line.partition("==")
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found = "none"
+        if found != pinned:
+            result.append(f"{name} {pinned} (here {found})")
+    return result

@@ -1,5 +1,6 @@
 """Predicts the rows of a Parquet file, a few in memory at a time."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from components.common.files import replacing
 from components.modalities.registry import MODALITIES, modality
 
 BATCH_ROWS = 256
+UNUSABLE = "INVALID_PARAMETER_VALUE"  # MLflow's code of an error that is about the rows
 ERROR = "error"  # column: why a row has no predictions
 TEXTS, BYTES = (pa.string(), pa.large_string()), (pa.binary(), pa.large_binary())
 
@@ -105,9 +107,16 @@ def raw_media(batch: pa.RecordBatch, folder: Path) -> Iterator[Row | str]:
         files = {m: v for m, v in row.items() if not modality(m).is_inline}
         paths = {m: v for m, v in files.items() if isinstance(v, str)}
         try:
-            yield row | {m: (folder / path).read_bytes() for m, path in paths.items()}
+            yield row | {m: read_file(folder / path) for m, path in paths.items()}
         except OSError as error:
-            yield f"{error.filename} cannot be read: {error.strerror}"
+            yield f"{error.filename} cannot be read: {error.strerror} (file_unreadable)"
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a regular file; others, such as pipes, may never end. Raise OSError."""
+    if "\0" in str(path) or (path.exists() and not path.is_file()):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return path.read_bytes()
 
 
 def predict_rows(model: Any, rows: list[Row | str]) -> list[Row]:
@@ -126,6 +135,8 @@ def _predict(model: Any, rows: list[Row]) -> list[Row]:
     try:
         predictions = model.predict(pd.DataFrame(rows, dtype=object))
     except MlflowException as error:
+        if error.error_code != UNUSABLE:
+            raise
         if len(rows) == 1:
             return [{ERROR: error.message.removeprefix("row 0 ")}]
         half = len(rows) // 2

@@ -15,27 +15,28 @@ from pydantic import Field
 from components.common import command_line
 from components.common.errors import InputError
 from components.modalities.registry import MODALITIES, modality
+from components.registry import names
 from components.registry.tracking import DEFAULT_URI, connect, mlflow_errors
 from components.registry.versions import ModelVersions, load_pyfunc
-from components.serving.batch import predict_table
+from components.serving.batch import UNUSABLE, predict_table
 from components.stage.settings import Settings, load_settings
 from components.stage.stage import exit_codes
 
 
 class _Register(Settings):
-    model: str
-    alias: str
+    model: str = names.MODEL
+    alias: str = names.NEWEST
 
 
 class _Promote(Settings):
-    alias: str
+    alias: str = names.IN_USE
 
 
 class RegisteredModelSettings(Settings):
     """Name and aliases of the registered model."""
 
-    register_: _Register = Field(alias="register")
-    promote: _Promote
+    register_: _Register = Field(_Register(), alias="register")
+    promote: _Promote = _Promote()
 
 
 def main() -> None:
@@ -94,7 +95,7 @@ def read_row(given: Mapping[str, Path | str | None]) -> pd.DataFrame:
     if not row:
         options = ", ".join(f"--{m}" for m in MODALITIES)
         raise InputError(f"nothing to predict from: give at least one of {options}")
-    return pd.DataFrame({m: [value] for m, value in row.items()})
+    return pd.DataFrame([row], dtype=object)  # as pandas' texts cannot hold what is not UTF-8
 
 
 def _content(m: str, value: Path | str) -> bytes | str:
@@ -111,6 +112,8 @@ def predict(model: Any, row: pd.DataFrame) -> pd.Series:
     try:
         return model.predict(row).iloc[0]
     except MlflowException as error:
+        if error.error_code != UNUSABLE:
+            raise
         raise InputError(error.message.removeprefix("row 0 has ")) from error
 
 

@@ -1,5 +1,6 @@
 """The model as MLflow loads it: a model from code, so that nothing is pickled."""
 
+import logging
 from pathlib import Path
 
 import pandas as pd
@@ -7,8 +8,9 @@ from mlflow import MlflowException
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-from components.common.errors import InputError
-from components.model.predictor import Predictor
+from components.model.predictor import Predictor, UnusableRow
+
+log = logging.getLogger(__name__)
 
 
 class PredictorModel(PythonModel):
@@ -20,12 +22,18 @@ class PredictorModel(PythonModel):
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
         """See `Predictor.__call__`; missing values are None, which JSON has, unlike NaN.
 
-        For rows that cannot be used raise `MlflowException`, whose message a server returns.
+        Raise `MlflowException`, which a server returns as JSON: with `row` and `reason` for a row
+        that cannot be used, and without a traceback, which MLflow adds to any other exception.
         """
         try:
             predictions = self.predictor(model_input)
-        except InputError as error:
-            raise MlflowException.invalid_parameter_value(str(error)) from error
+        except UnusableRow as error:
+            raise MlflowException.invalid_parameter_value(
+                str(error), row=error.row, reason=error.reason
+            ) from error
+        except Exception as error:
+            log.exception("the model does not predict")
+            raise MlflowException("the model does not predict; the log has the reason") from error
         return predictions.astype(object).where(predictions.notna(), None)
 
 

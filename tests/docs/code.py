@@ -19,7 +19,9 @@ from flows.settings import FlowSettings
 from tests.docs.pages import Command
 from tests.support.params import ROOT
 
-REASONS = {"BadRow": 2, "Problem": 0, "RowError": 1, "UnusableAsset": 0}  # place of the argument
+REASONS = {  # place of the argument
+    **{"BadRow": 2, "Problem": 0, "RowError": 1, "UnusableAsset": 0, "UnusableRow": 1},
+}
 CUT = "…"  # stands for arguments that are left out
 
 Schema = dict[str, Any]

@@ -99,6 +99,31 @@ def test_batch_size_changes_no_prediction(model, predictions, table, monkeypatch
     pd.testing.assert_frame_equal(one, other, rtol=1e-4)
 
 
+def test_samples_with_the_same_assets_are_predicted_once(model, table, monkeypatch):
+    """And all of them get the prediction, each beside its own label."""
+    seen = []
+    monkeypatch.setattr(model, "forward", lambda f, rows: seen.append(rows) or forward(f, rows))
+    twice = pd.concat([table, table.assign(sample_id=table["sample_id"] + "-again")])
+    twice["answer"] = ["a", "b"] * len(table)
+    forward = type(model).forward.__get__(model)
+    found = predict(model, twice.reset_index(drop=True), make_assets(ASSETS), TASKS).reset_index()
+    for rows in seen:
+        given = torch.stack(list(rows.values()), 1)
+        assert len(given.unique(dim=0)) == len(given)
+    again = found["sample_id"].str.endswith("-again")
+    one, other = (
+        found[side].assign(sample_id=found["sample_id"].str.removesuffix("-again"))
+        for side in (~again, again)
+    )
+    key = ["task", "subset", "sample_id"]
+    both = one.merge(other, on=key, suffixes=("", "_again"))
+    both = both[both["task"] != "answer"]
+    assert len(both) and (both["prediction"] == both["prediction_again"]).all()
+    answers = found[found["task"] == "answer"]
+    labels = twice.set_index("sample_id")["answer"]
+    assert (answers["target"] == answers["sample_id"].map(labels)).all()
+
+
 def test_prediction_from_the_most_modalities_uses_all_of_a_sample(predictions, table):
     best = most_modalities(predictions)
     assert not best.duplicated(["sample_id", "task"]).any()

@@ -8,9 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from components.common.errors import InputError
+from components.common.errors import InputError, Problem
+from components.modalities.registry import MODALITIES, inspection_of
 from components.model.folder import save_model
-from components.model.predictor import Predictor
+from components.model.predictor import Predictor, UnusableRow
 from tests.support.media import png, wav
 from tests.support.tiny_model import (
     CLASSES,
@@ -26,7 +27,7 @@ ROWS = {
     "text": (None, QUESTION, None),
     "audio": (None, None, wav(1)),
     "image+text": (png(2), "привет", None),
-    "text+audio": (None, "", wav(2)),
+    "text+audio": (None, "why?", wav(2)),
 }
 
 
@@ -38,6 +39,13 @@ def make_predictor(folder, **options) -> Predictor:
 @pytest.fixture(scope="module")
 def predictor(tmp_path_factory) -> Predictor:
     return make_predictor(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def every_modality(tmp_path_factory) -> Predictor:
+    folder = tmp_path_factory.mktemp("model")
+    save_model(folder, make_model(modalities=MODALITIES), make_processors(MODALITIES))
+    return Predictor(folder)
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +88,8 @@ def test_index_of_the_table_does_not_matter(predictor, table):
     "nothing", [{"text": [None]}, {"image": [None], "audio": [float("nan")]}, {"other": ["x"]}]
 )
 def test_row_without_modality_is_named(predictor, nothing):
-    with pytest.raises(InputError, match="row 0 has none of image, text, audio; give at least one"):
+    message = r"row 0 has none of image, text, audio; give at least one \(row_empty\)"
+    with pytest.raises(InputError, match=message):
         predictor(pd.DataFrame(nothing))
 
 
@@ -135,6 +144,64 @@ def test_undecodable_file_is_named(predictor, modality, content):
     with pytest.raises(InputError, match=f"row 2 has {modality} that cannot be used") as error:
         predictor(pd.DataFrame({modality: [valid, None, content, content], "text": "why?"}))
     assert str(error.value).count("cannot be decoded") <= 1
+
+
+REFUSED = {  # modality → what a cell may hold that no model should answer
+    "image": [b"", b"<html>404</html>", png()[:60], huge()],
+    "text": [
+        *("", " \t\r\n", "\u3000\u00a0\u2028", "\ufeff", "\u200b\u200d\u2060\u202e", "\x07"),
+        *("what\0", "a" * 20_001, "\ud800", b"caf\xe9"),
+    ],
+    "audio": [b"", b"no sound", wav(np.zeros(0)), wav(rate=4_000)],
+    "tabular": [
+        "",
+        "[1]",
+        "{}",
+        '{"age": null, "breed": " "}',
+        '{"age": [3]}',
+        '{"age": "\ud800"}',
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("modality", "cell"), [(m, cell) for m, cells in REFUSED.items() for cell in cells]
+)
+def test_what_ingest_refuses_is_refused_with_the_same_reason(every_modality, modality, cell):
+    content = cell.encode(errors="surrogatepass") if isinstance(cell, str) else cell
+    problem = inspection_of(modality).inspect(content)
+    assert isinstance(problem, Problem)
+    with pytest.raises(UnusableRow) as refused:
+        every_modality(pd.DataFrame({"image": [png(), None], modality: [None, cell]}, dtype=object))
+    assert (refused.value.row, refused.value.reason) == (1, problem.reason)
+    assert str(refused.value) == (
+        f"row 1 has {modality} that cannot be used: {problem.detail} ({problem.reason})"
+    )
+
+
+def test_sound_that_is_cut_is_checked_to_its_end(every_modality):
+    """As at ingest: a model reads the first seconds only."""
+    samples = np.zeros(10 * 16_000, dtype="float32")
+    samples[-1] = np.nan
+    with pytest.raises(UnusableRow, match="audio_not_finite"):
+        every_modality(pd.DataFrame({"audio": [wav(samples, subtype="FLOAT")]}))
+
+
+@pytest.mark.parametrize("modality", MODALITIES)
+@pytest.mark.parametrize("cell", [3, 1.5, True, ["why?"], {"age": 3}])
+def test_cell_of_another_type_is_named(every_modality, modality, cell):
+    """As JSON can hold it."""
+    table = pd.DataFrame({modality: pd.Series([cell], dtype=object)})
+    with pytest.raises(UnusableRow) as refused:
+        every_modality(table)
+    assert refused.value.reason == "row_malformed"
+    assert f"found {type(cell).__name__}, expected text or bytes" in str(refused.value)
+
+
+def test_column_that_the_model_lacks_has_a_reason(every_modality):
+    with pytest.raises(UnusableRow, match="unknown column 'agee'. Did you mean 'age'") as refused:
+        every_modality(pd.DataFrame({"tabular": ['{"agee": 3}']}))
+    assert refused.value.reason == "tabular_unknown_column"
 
 
 def test_tasks_of_every_kind_are_predicted(tmp_path, table):

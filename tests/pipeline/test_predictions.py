@@ -46,6 +46,8 @@ def test_command_predicts_from_any_modalities(again, rows, tmp_path):
         assert "no version of synesthesia has the alias champion yet" in process.stderr
     message = "error: image that cannot be used: the image cannot be decoded"
     again.refused(message, PREDICT, "--image", str(tmp_path / "broken"))
+    message = "error: text that cannot be used: the text is empty (text_empty)"
+    again.refused(message, PREDICT, *image, "--text", "")
 
     again.mlflow("client.set_registered_model_alias('synesthesia', 'champion', '1')")
     process = again.try_(PREDICT, *text)
@@ -155,8 +157,11 @@ def test_server_predicts_from_parquet(done, rows, server):
         assert_same(row, expected)
 
 
-def test_server_says_what_is_wrong(server):
-    answer = requests.post(server, json={"dataframe_records": [{"image": "bm8gaW1hZ2U="}]})
-    assert answer.status_code == 400
-    assert "the image cannot be decoded" in answer.json()["message"]
-    assert "Traceback" not in answer.text
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [({"image": "bm8gaW1hZ2U="}, "image_undecodable"), ({"text": " "}, "text_empty")],
+)
+def test_server_says_what_is_wrong(done, server, row, reason):
+    answer = requests.post(server, json={"dataframe_records": [row]})
+    assert answer.status_code == 400 and answer.json()["reason"] == reason
+    assert "Traceback" not in answer.text and str(done.path) not in answer.text

@@ -203,6 +203,12 @@ def test_model_has_signature_and_predicts_its_example(done, loaded):
     assert all(0 < row[f"{task}_confidence"] <= 1 for task in tasks)
 
 
+def test_logged_model_names_no_path_of_this_machine(done):
+    (described,) = (done.path / "mlartifacts").rglob("MLmodel")
+    for path in described.parent.iterdir():
+        assert path.is_dir() or str(done.path) not in path.read_text(), path
+
+
 def test_nothing_is_pickled(done):
     folder = done.path / "mlartifacts"
     names = [path.name for path in folder.rglob("*") if path.is_file()]

@@ -1,7 +1,11 @@
 """The model as MLflow stores it: its input example and its signature."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
+import yaml
+from mlflow.models import Model
 
 from components.common.errors import InputError
 from components.common.hashing import content_id
@@ -10,12 +14,15 @@ from components.model.folder import save_model
 from components.model.predictor import Predictor
 from components.register.packaged import (
     REQUIREMENTS,
+    PortablePyfunc,
     input_example,
+    pyfunc_content,
     read_asset,
     requirements,
     signature,
 )
 from tests.support.media import png, wav
+from tests.support.params import ROOT
 from tests.support.tiny_model import PRESENT, make_model, make_processors
 
 
@@ -58,11 +65,16 @@ def test_missing_asset_is_named(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory) -> Predictor:
+def folder(tmp_path_factory) -> Path:
     """A model of images and texts with a task of every kind."""
     folder, modalities = tmp_path_factory.mktemp("model"), ("image", "text")
     model = make_model(every=True, modalities=modalities)
     save_model(folder, model, make_processors(modalities))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predictor(folder) -> Predictor:
     return Predictor(folder)
 
 
@@ -88,3 +100,16 @@ def test_signature_has_all_modalities_and_the_tasks_of_the_model(predictor):
 
 def test_transformers_is_required_by_pretrained_models_only(predictor):
     assert requirements(predictor) == REQUIREMENTS
+
+
+def test_saved_model_names_no_path_of_this_machine(folder, predictor, tmp_path, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    content = pyfunc_content(Path(folder.name), predictor, pd.DataFrame({"text": ["why?"]}))
+    model = Model(artifact_path=f"file://{tmp_path}/artifacts")  # as `Model.log` gives it
+    PortablePyfunc.save_model(str(tmp_path / "saved"), model, **content)
+    found = yaml.safe_load((tmp_path / "saved/MLmodel").read_text())
+    assert found["artifact_path"] == "model"
+    assert found["flavors"]["python_function"]["model_code_path"] == "pyfunc.py"
+    for path in (tmp_path / "saved").glob("*.*"):
+        text = path.read_text()
+        assert str(ROOT) not in text and str(tmp_path.parent) not in text, path

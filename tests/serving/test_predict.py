@@ -9,8 +9,18 @@ import pytest
 from components.common.errors import InputError
 from components.modalities.registry import MODALITIES
 from components.registry.tracking import connect
-from components.serving.predict import lines, main, parser, read_row, run
-from tests.support.params import shipped, write_params
+from components.serving.predict import (
+    RegisteredModelSettings,
+    lines,
+    main,
+    parser,
+    predict,
+    read_row,
+    run,
+)
+from components.stage.settings import load_settings
+from flows.settings import FlowSettings
+from tests.support.params import ROOT, shipped, write_params
 from tests.support.process import assert_refused, run_python
 
 
@@ -63,10 +73,29 @@ def test_without_a_model_it_says_how_to_make_one(folder, store, monkeypatch):
     assert "Make a model first: make run" in process.stderr
 
 
+@pytest.mark.parametrize("name", ["params.yaml", "examples/digits.yaml", "examples/minilm.yaml"])
+def test_shipped_settings_name_the_model(name):
+    """Those that they leave out have the defaults of the stage and the flows."""
+    found, flows = (load_settings(ROOT / name, c) for c in (RegisteredModelSettings, FlowSettings))
+    assert (found.register_.model, found.register_.alias, found.promote.alias) == (
+        *(flows.register_.model, flows.register_.alias, flows.promote.alias),
+    )
+
+
 def test_row_has_texts_and_bytes(folder):
     (folder / "cat.png").write_bytes(b"png")
     row = read_row({"image": folder / "cat.png", "text": "hello?", "audio": None})
     assert row.to_dict("records") == [{"image": b"png", "text": "hello?"}]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [("", "text_empty"), (" \u200b", "text_empty"), ("caf\udce9", "text_not_utf8")],
+)
+def test_text_that_ingest_refuses_is_refused(served, text, reason):
+    """The last as Python gives a command line in Latin-1."""
+    with pytest.raises(InputError, match=rf"^text that cannot be used: .*\({reason}\)$"):
+        predict(served, read_row({"text": text}))
 
 
 def test_predictions_are_printed_one_per_line():

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import pandas as pd
-
 from components.common.hashing import file_hash, fingerprint
 from components.common.metrics import EVALUATED_SPLIT
 from components.common.source_code import code_hash
@@ -22,6 +20,7 @@ from components.evaluate.evaluation.latency import SINGLE_ROWS, measure_latency
 from components.evaluate.evaluation.results import Evaluation
 from components.evaluate.evaluation.settings import EvaluationSettings
 from components.evaluate.evaluation.test_set import (
+    CorruptedPredictions,
     TestSet,
     cluster_contributions,
     encode_assets,
@@ -31,7 +30,7 @@ from components.evaluate.evaluation.test_set import (
 )
 from components.evaluate.measure import contributions, figures, metrics_by_task
 from components.evaluate.robustness.corruptions import CORRUPTIONS, SUITES
-from components.evaluate.robustness.measure import Corrupt, measure_robustness, summary
+from components.evaluate.robustness.measure import measure_robustness, summary
 from components.modalities.registry import MODALITIES
 from components.model.predictor import Predictor
 from components.stage.arguments import Arguments, input_path, option, output_path
@@ -73,13 +72,9 @@ def main(arguments: EvaluationArguments, settings: EvaluationSettings) -> None:
     )
     encoded = {m: encode_assets(predictor, m, test_set) for m in modalities}
     predictions, metrics = predict_test_set(model, test_set, encoded), metrics_by_task(model)
-
-    def predict_corrupted(m: str, corrupt: Corrupt) -> pd.DataFrame:
-        again = encode_assets(predictor, m, test_set, corrupt)
-        return predict_test_set(model, test_set, {**encoded, m: again})
-
     suite = [(n, s) for n, s in SUITES[arguments.suite] if CORRUPTIONS[n].modality in modalities]
-    robustness = measure_robustness(metrics, predictions, predict_corrupted, suite)
+    corrupted = CorruptedPredictions(predictor, test_set, encoded, predictions)
+    robustness = measure_robustness(metrics, predictions, corrupted, suite)
     files = [path for path in arguments.model.rglob("*") if path.is_file()]
     above = {}
     if arguments.baselines is not None:

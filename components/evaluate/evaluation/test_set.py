@@ -1,7 +1,7 @@
 """Held-out samples as raw media, predictions of any model for it, and clusters of those."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
@@ -54,41 +54,42 @@ def known_tasks(
     return {n: task for n, task in wanted.items() if n in heads and heads[n].kind == task.kind}
 
 
-@torch.no_grad()
-def encode_assets(
-    predictor: Predictor, m: str, test_set: TestSet, corrupt: Corrupt | None = None
-) -> EncodedAssets | None:
+def encode_assets(predictor: Predictor, m: str, test_set: TestSet) -> EncodedAssets | None:
     """Read, process and encode each asset of a modality once; None if there is none.
-
-    Args:
-        corrupt: gives each asset other content, or none: then it is missing.
 
     Raises:
         InputError: an asset is not in the shard set.
     """
-    encoder, processor = predictor.model.encoder(m), predictor.processors[m]
     wanted = set(test_set.table[asset_column(m)].dropna())
-    assets = read_assets(test_set.media / m, wanted)
-    if corrupt is not None:
-        changed = ((asset, corrupt(asset, content)) for asset, content in assets)
-        assets = ((asset, content) for asset, content in changed if content is not None)
+    found = _encode(predictor, m, read_assets(test_set.media / m, wanted))
+    if lost := wanted.difference(found.ids if found else ()):
+        raise InputError(
+            f"{test_set.media / m} lacks {len(lost)} assets of its samples, the first is "
+            f"{min(lost)}. Samples and media are from different runs; run: dvc repro"
+        )
+    return found
+
+
+@torch.no_grad()
+def _encode(
+    predictor: Predictor, m: str, assets: Iterator[tuple[str, bytes]]
+) -> EncodedAssets | None:
+    encoder, processor = predictor.model.encoder(m), predictor.processors[m]
     ids, parts = [], []
     while batch := list(islice(assets, encoder.max_batch_size)):
         inputs = processor([content for _, content in batch])
         ids += [asset for asset, _ in batch]
         parts.append(encoder(**{name: torch.as_tensor(v) for name, v in inputs.items()}))
-    if corrupt is None and (lost := wanted.difference(ids)):
-        raise InputError(
-            f"{test_set.media / m} lacks {len(lost)} assets of its samples, the first is "
-            f"{min(lost)}. Samples and media are from different runs; run: dvc repro"
-        )
     return EncodedAssets(tuple(ids), Features.cat(parts)) if parts else None
 
 
 def predict_test_set(
-    model: MultimodalModel, test_set: TestSet, encoded: Mapping[str, EncodedAssets | None]
+    model: MultimodalModel,
+    test_set: TestSet,
+    encoded: Mapping[str, EncodedAssets | None],
+    containing: str | None = None,
 ) -> pd.DataFrame:
-    """Return the predictions from encoded assets, a table as `PREDICTIONS`."""
+    """Return the predictions from encoded assets, a table as `PREDICTIONS`; see `predict`."""
     rows = {}
     for m in model.config.modalities:
         found = encoded.get(m)
@@ -96,7 +97,43 @@ def predict_test_set(
         column = test_set.table[asset_column(m)].map(places).fillna(MISSING)
         rows[m] = torch.tensor(column.astype("int64").to_numpy())
     features = {m: found.features for m, found in encoded.items() if found is not None}
-    return predict_encoded(model, test_set.table, features, Samples(rows, {}), test_set.tasks)
+    samples = Samples(rows, {})
+    return predict_encoded(model, test_set.table, features, samples, test_set.tasks, containing)
+
+
+@dataclass(frozen=True)
+class CorruptedPredictions:
+    """Predicts the test set after assets of a modality have changed; see `PredictCorrupted`.
+
+    Only what changes is encoded and predicted again: predictions from other assets, and those that
+    do not use the modality, are taken from the `clean` ones.
+    """
+
+    predictor: Predictor
+    test_set: TestSet
+    encoded: Mapping[str, EncodedAssets | None]
+    clean: pd.DataFrame
+
+    def __call__(self, m: str, corrupt: Corrupt) -> pd.DataFrame:
+        assets, changed = self.test_set.table[asset_column(m)], {}
+
+        def others() -> Iterator[tuple[str, bytes]]:
+            for asset, content in read_assets(self.test_set.media / m, set(assets.dropna())):
+                found = corrupt(asset, content)
+                if found != content:
+                    changed[asset] = found is not None
+                    if found is not None:
+                        yield asset, found
+
+        again = _encode(self.predictor, m, others())
+        left = assets.isin([asset for asset, is_left in changed.items() if is_left])
+        test_set = replace(self.test_set, table=self.test_set.table[left])
+        encoded = {**self.encoded, m: again}
+        predicted = predict_test_set(self.predictor.model, test_set, encoded, containing=m)
+        touched = set(self.test_set.table[SAMPLE_ID][assets.isin(changed)])
+        uses = {subset: m in subset.split("+") for subset in self.clean["subset"].unique()}
+        outdated = self.clean["subset"].map(uses) & self.clean["sample_id"].isin(touched)
+        return pd.concat([self.clean[~outdated.astype(bool)], predicted])  # most modalities last
 
 
 def raw_rows(predictor: Predictor, test_set: TestSet, count: int) -> pd.DataFrame:

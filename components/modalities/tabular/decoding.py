@@ -18,7 +18,7 @@ def decode(content: bytes) -> Cells:
             missing.
     """
     try:
-        row = json.loads(content)
+        row = json.loads(content.decode())
     except (ValueError, RecursionError) as error:
         raise UnusableAsset("tabular_malformed", f"the row is not JSON: {error}") from error
     if not isinstance(row, dict):

@@ -1,6 +1,8 @@
 """Evaluation of any model on the same raw media, with the model's own processors."""
 
+import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -15,9 +17,16 @@ from components.data.tables import read_table, write_table
 from components.evaluate.comparison.compare import contributions_to
 from components.evaluate.evaluation.__main__ import STAGE
 from components.evaluate.evaluation.results import PREDICTED, RESULTS, Evaluation
-from components.evaluate.measure import by_task, metrics_by_task
+from components.evaluate.evaluation.test_set import (
+    CorruptedPredictions,
+    EncodedAssets,
+    TestSet,
+    encode_assets,
+    predict_test_set,
+)
+from components.evaluate.measure import by_task, metrics_by_task, most_modalities
 from components.evaluate.predict import predict
-from components.evaluate.robustness.corruptions import SUITES
+from components.evaluate.robustness.corruptions import CORRUPTIONS, SUITES
 from components.modalities.registry import MODALITIES
 from components.model.config import ModelConfig
 from components.model.folder import load_model, save_model
@@ -196,6 +205,41 @@ def test_model_is_compared_with_baselines(world, evaluation):
     assert figures["above_baseline"] == {"answer": figures["accuracy"]["answer"]}
     assert figures["baselines"] == {"answer": {"majority": 0.0}}
     assert found.content["fingerprint"] != evaluation.content["fingerprint"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["jpeg", "typos", "fast", "missing_cells", "missing_text"])
+def test_only_what_a_corruption_changes_is_predicted_again(world, name):
+    """With the results of predicting everything again."""
+    predictor, m = Predictor(world / "model"), CORRUPTIONS[name].modality
+    samples = read_samples(world / "samples", MODALITIES)
+    table = samples[samples["split"] == "test"]
+    test_set = TestSet(table, world / "media", EVERY_TASK, "image")
+    encoded = {m: encode_assets(predictor, m, test_set) for m in MODALITIES}
+    clean = predict_test_set(predictor.model, test_set, encoded)
+    corrupt = partial(CORRUPTIONS[name], 3)
+    found = CorruptedPredictions(predictor, test_set, encoded, clean)(m, corrupt)
+
+    changed = {content_id(c): corrupt(content_id(c), c) for c in MEDIA[m]}
+    left = {asset: content for asset, content in changed.items() if content is not None}
+    assert name != "missing_text" or 0 < len(left) < len(changed)
+    tensors = predictor.processors[m](left.values())
+    features = predictor.model.encoder(m)(**{k: torch.as_tensor(v) for k, v in tensors.items()})
+    again = {**encoded, m: EncodedAssets(tuple(left), features)}
+    expected = predict_test_set(predictor.model, test_set, again)
+    for select in (pd.DataFrame, most_modalities):
+        assert_same_predictions(select(found), select(expected))
+
+
+def assert_same_predictions(found: pd.DataFrame, expected: pd.DataFrame) -> None:
+    """Assert equal predictions in any order; batches of other samples round numbers differently."""
+    key = ["task", "subset", "sample_id"]
+    found, expected = (table.sort_values(key).set_index(key) for table in (found, expected))
+    assert found.index.equals(expected.index)
+    numbers = found.index.get_level_values("task").isin(["size", "tags"])
+    assert found["prediction"][~numbers].tolist() == expected["prediction"][~numbers].tolist()
+    for one, other in zip(*(t["prediction"][numbers] for t in (found, expected)), strict=True):
+        assert json.loads(one) == pytest.approx(json.loads(other), abs=1e-4)
 
 
 def test_missing_asset_is_named(world, tmp_path, capsys):

@@ -1,0 +1,48 @@
+"""Prediction of a table: rows that cannot be used are set aside with the reason of ingest."""
+
+import os
+
+import pandas as pd
+import pytest
+from mlflow import MlflowException
+from pyarrow import parquet
+
+from components.serving.batch import predict_rows, predict_table
+from tests.support.media import png
+
+REFUSED = {  # text and image of a row → reason
+    ("", None): "text_empty",
+    (" \u200b\n", None): "text_empty",
+    ("a" * 20_001, None): "text_too_long",
+    ("", "cat.png"): "text_empty",
+    ("why?", "none.png"): "file_unreadable",
+    ("why?", ""): "file_unreadable",
+    ("why?", "pipe"): "file_unreadable",
+    ("why?", "cat\0.png"): "file_unreadable",
+    ("why?", "text.txt"): "image_undecodable",
+    (None, None): "row_empty",
+}
+
+
+def test_rows_that_ingest_refuses_are_set_aside(served, tmp_path):
+    (tmp_path / "cat.png").write_bytes(png())
+    (tmp_path / "text.txt").write_text("no image")
+    os.mkfifo(tmp_path / "pipe")
+    rows = [("why?", "cat.png"), *REFUSED, ("what?", None)]
+    pd.DataFrame(rows, columns=["text", "image"]).to_parquet(tmp_path / "in.parquet")
+    said = predict_table(served, tmp_path / "in.parquet", tmp_path / "out.parquet")
+    assert said.startswith("2 of 12 rows predicted")
+    first, *others, last = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    for row in (first, last):
+        assert row["error"] is None and row["answer"]
+    for (case, reason), row in zip(REFUSED.items(), others, strict=True):
+        assert row["answer"] is None and row["error"].endswith(f"({reason})"), case
+
+
+def test_fault_of_the_model_is_no_fault_of_the_rows():
+    class Broken:
+        def predict(self, table):
+            raise MlflowException("the model does not predict; the log has the reason")
+
+    with pytest.raises(MlflowException, match="does not predict"):
+        predict_rows(Broken(), [{"text": "why?"}])
