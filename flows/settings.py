@@ -48,6 +48,31 @@ Slug = Annotated[
 ]
 Suite = Literal["none", "quick", "full"]
 
+LEARNING = ("seed", "threads", "workers", "preprocess", "features", "align", "model", "train")
+SETTABLE = (*LEARNING, "tasks", "evaluate")  # sections that operate.settable may open to runs
+RESERVED = ("ingest", "register", "promote", "operate")  # and those that it may not
+
+
+def _settable(key: str) -> str:
+    """Check that runs may be allowed to set a key, which is a section or lies in one."""
+    section = key.partition(".")[0]
+    if section in RESERVED:
+        raise ValueError(
+            f"found {key!r}, but no run may set {', '.join(RESERVED)}: they decide which files are "
+            "read and moved, which model is the champion and who is told. Remove it, and edit "
+            "params.yaml where such a key has to change"
+        )
+    if section not in SETTABLE:
+        raise ValueError(f"found {key!r}. {nearest(section, SETTABLE)}")
+    return key
+
+
+Key = Annotated[
+    str,
+    matching(r"\w+(\.[\w-]+)*", "a section or a dotted key, as in train.epochs"),
+    AfterValidator(_settable),
+]
+
 
 class OperateSettings(Section):
     """What flows do by themselves."""
@@ -79,6 +104,8 @@ class OperateSettings(Section):
     """Branch that retraining commits what it changed to; null: none."""
     push: bool = False
     """Whether outputs are pushed to DVC's default remote after a run."""
+    settable: Annotated[tuple[Key, ...], Field(strict=False)] = LEARNING
+    """Sections, or dotted keys, that whoever starts a run may set: docs/operation.md."""
 
 
 class PromoteSettings(Section):
