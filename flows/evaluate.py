@@ -19,7 +19,7 @@ from components.common.nested import flatten
 from components.registry.tracking import connect, metric_name, mlflow_errors
 from flows.dvc.run_lock import run_lock
 from flows.prefect import artifacts
-from flows.prefect.exit_codes import INVALID, exit_code
+from flows.prefect.exit_codes import INVALID, UNAVAILABLE, exit_code
 from flows.prefect.notify import report
 from flows.prefect.runs import CANCELLED, label_process, watch_cancellation
 from flows.processes.command import Stopped
@@ -44,7 +44,7 @@ def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
 
     Returns:
         A completed state with the figures by alias, or a failed one, named "Invalid" after a
-        mistake in configuration or data.
+        mistake in configuration or data, "Unavailable" where a service did not answer.
     """
     label_process()
     with watch_cancellation() as cancelled:
@@ -64,7 +64,7 @@ def _evaluate(suite: Suite, cancelled: Event) -> State:
     except InputError as error:
         return Failed(name=INVALID, message=str(error))
     except Unavailable as error:
-        return Failed(message=str(error))
+        return Failed(name=UNAVAILABLE, message=str(error))
     if cancelled.is_set():
         return Cancelled(message=CANCELLED)
     figures = {alias: made for alias, made in found.items() if not isinstance(made, State)}

@@ -26,7 +26,7 @@ from flows.dvc.plan import PlannedStage
 from flows.dvc.run_lock import run_lock
 from flows.dvc.stages import Outcome, StageFailed, Stages
 from flows.prefect.artifacts import Progress, show
-from flows.prefect.exit_codes import INVALID, exit_code
+from flows.prefect.exit_codes import INVALID, UNAVAILABLE, exit_code
 from flows.prefect.notify import report
 from flows.prefect.runs import label_process, pause, watch_cancellation
 from flows.processes.command import Stopped
@@ -103,7 +103,8 @@ def pipeline(
 
     Returns:
         A state with the outcomes in the plan's order: Completed, Failed, a failed one named
-        "Invalid" after a mistake in configuration or data, or Cancelled.
+        "Invalid" after a mistake in configuration or data and "Unavailable" where a retry may
+        succeed, or Cancelled.
     """
     label_process()
     try:
@@ -189,8 +190,9 @@ def _conclude(outcomes: list[Outcome], changes: Sequence[Change]) -> State[list[
     message = ", ".join(f"{found.count(what)} {what}" for what in dict.fromkeys(found))
     if "invalid" in found:
         return Failed(name=INVALID, message=message, data=outcomes)
-    if "failed" in found:
-        return Failed(message=message, data=outcomes)
+    if failed := [outcome for outcome in outcomes if outcome.what == "failed"]:
+        name = UNAVAILABLE if all(outcome.may_pass for outcome in failed) else None
+        return Failed(name=name, message=message, data=outcomes)
     return Completed(message=message, data=outcomes)
 
 
@@ -200,7 +202,7 @@ def _pushed(state: State[list[Outcome]], cancelled: Event) -> State[list[Outcome
     except Stopped:
         return state
     except remote.DvcFailed as error:
-        return Failed(message=f"{state.message}; {error}", data=state.data)
+        return Failed(name=UNAVAILABLE, message=f"{state.message}; {error}", data=state.data)
     return Completed(message=message, data=state.data)
 
 

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-from components.registry.tracking import DEFAULT_URI
+from components.registry.tracking import store_uri
 from flows.services.servers import HOST, answers, mlflow_command, mlflow_environment
 
 PORT = 5000
@@ -13,7 +13,7 @@ PREFECT = f"http://{HOST}:4200"
 
 def main() -> int:
     """Serve MLflow on loopback until Ctrl-C."""
-    store = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+    store = store_uri()
     if store.startswith("http"):
         print(f"MLflow's server is {store}; open it in a browser")
         return 0

@@ -7,6 +7,7 @@ import pytest
 from tests.support.clone import again, done, pair  # noqa: F401
 from tests.support.preloaded import preloaded  # noqa: F401
 from tests.support.servers import (  # noqa: F401
+    answering,
     database,
     empty_store,
     prefect_api,

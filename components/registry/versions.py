@@ -9,14 +9,13 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from components.common.errors import InputError
-from components.registry.tracking import without_password
+from components.registry.tracking import explain, without_password
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
 
 ABSENT, INVALID = "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
-
 
 class ModelVersions:
     """The versions of one registered model, which may not exist yet."""
@@ -112,6 +111,8 @@ class ModelVersions:
                     artifact_uri=f"{uri}/{place}", dst_path=temporary
                 )
             except (self.mlflow.MlflowException, OSError, KeyError, TypeError) as error:
+                if explained := explain(self.mlflow, error):
+                    raise explained from error
                 raise InputError(
                     f"version {number} of {self.model}: MLflow does not have its files: {error}. "
                     "Restore them, or register the model again: dvc repro -f -s register"
@@ -151,6 +152,8 @@ def load_pyfunc(mlflow: ModuleType, uri: str) -> Any:
                 f"here: {error.__cause__}. Check out the commit in its tag git_commit, or train it "
                 "again"
             ) from error
+        if explained := explain(mlflow, error):
+            raise explained from error
         if getattr(error, "error_code", ABSENT) not in (ABSENT, INVALID):
             raise
         raise InputError(

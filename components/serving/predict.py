@@ -14,7 +14,7 @@ from pydantic import Field
 
 from components.common.errors import InputError
 from components.modalities.registry import MODALITIES, modality
-from components.registry.tracking import DEFAULT_URI, connect, mlflow_errors
+from components.registry.tracking import DATABASE, connect, mlflow_errors
 from components.registry.versions import ModelVersions, load_pyfunc
 from components.serving.batch import predict_table
 from components.stage.settings import Settings, load_settings
@@ -50,7 +50,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Predict with a registered model from any of the modalities, or for each row "
         "of a table.",
-        epilog=f"Models come from MLFLOW_TRACKING_URI, or from {DEFAULT_URI}.",
+        epilog=f"Models come from MLFLOW_TRACKING_URI, or from {DATABASE} here.",
     )
     for m in MODALITIES:
         if modality(m).is_inline:

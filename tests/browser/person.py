@@ -22,7 +22,8 @@ PATIENCE = 60_000  # milliseconds that a page may take on a busy machine
 RUN_PATIENCE = 600_000  # and a run of the pipeline
 # Prefect draws the graph of a run sixty times a second, without a GPU on the processor.
 FEW_FRAMES = "window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 500)"
-ENDED = re.compile("^(Completed|Failed|Invalid|Crashed|Cancelled)$")  # names of Prefect's states
+# Names of states, Prefect's and ours.
+ENDED = re.compile("^(Completed|Failed|Invalid|Unavailable|Crashed|Cancelled)$")
 
 
 @contextmanager
