@@ -17,6 +17,7 @@ from prefect.states import Cancelled, Completed, Failed
 from components.common.errors import InputError, Unavailable
 from components.common.nested import flatten
 from components.registry.tracking import connect, metric_name, mlflow_errors
+from components.registry.versions import MAKE_MODEL
 from flows.dvc.run_lock import run_lock
 from flows.prefect import artifacts
 from flows.prefect.exit_codes import INVALID, UNAVAILABLE, exit_code
@@ -87,8 +88,7 @@ def candidates() -> dict[str, str]:
             found[alias] = known[alias]
     if not found:
         raise InputError(
-            f"no version of {model.name} has the alias {' or '.join(aliases)}. Make a model first: "
-            "make run"
+            f"no version of {model.name} has the alias {' or '.join(aliases)}. {MAKE_MODEL}"
         )
     return found
 

@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
-from components.common.errors import nearest
+from components.common.errors import InputError, nearest
 from components.evaluate.comparison.settings import Margins
 from components.register.settings import Alias, RegisterSettings
 from components.stage.settings import Positive, Section, Settings, load_settings, matching
@@ -203,4 +203,9 @@ class FlowSettings(Settings):
 
 def flow_settings() -> FlowSettings:
     """Read the settings of flows from the working directory."""
+    if not PARAMS.exists():
+        raise InputError(
+            f"{Path.cwd()} has no {PARAMS}. Change to the project's folder, or write one for your "
+            "data: python -m components.start DATA"
+        )
     return load_settings(PARAMS, FlowSettings)

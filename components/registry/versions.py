@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 
 ABSENT, INVALID = "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
+# Registering looks at DVC's outputs only, so that a version deleted in MLflow changes nothing.
+MAKE_MODEL = (
+    "Make a model: make run. If that finds nothing to do, register the one that is here: make "
+    "register"
+)
+
 
 class ModelVersions:
     """The versions of one registered model, which may not exist yet."""
@@ -115,7 +121,8 @@ class ModelVersions:
                     raise explained from error
                 raise InputError(
                     f"version {number} of {self.model}: MLflow does not have its files: {error}. "
-                    "Restore them, or register the model again: dvc repro -f -s register"
+                    "Restore them; or delete the version and its run in MLflow (make ui), then "
+                    "register the model that is here: make register"
                 ) from error
             try:
                 os.rename(got, folder)
@@ -158,5 +165,5 @@ def load_pyfunc(mlflow: ModuleType, uri: str) -> Any:
             raise
         raise InputError(
             f"{uri} cannot be loaded from {without_password(mlflow.get_tracking_uri())}: {error}. "
-            "Make a model first: make run"
+            f"{MAKE_MODEL}"
         ) from error
