@@ -23,7 +23,7 @@ def main() -> None:
         try:
             check_text(path.read_bytes(), path)
         except FileNotFoundError as error:
-            raise InputError(f"{path} is missing. Name another file: flows.check FILE") from error
+            raise InputError(f"{path} is missing. Name one: python -m flows.check FILE") from error
     print(f"{path}: every key and value is valid")
 
 

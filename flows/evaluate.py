@@ -17,9 +17,10 @@ from components.common import command_line
 from components.common.errors import InputError, Unavailable
 from components.common.nested import flatten
 from components.registry.tracking import connect, metric_name, mlflow_errors
+from components.registry.versions import MAKE_MODEL
 from flows.dvc.run_lock import run_lock
 from flows.prefect import artifacts
-from flows.prefect.exit_codes import INVALID, exit_code
+from flows.prefect.exit_codes import INVALID, UNAVAILABLE, exit_code
 from flows.prefect.notify import report
 from flows.prefect.runs import CANCELLED, label_process, watch_cancellation
 from flows.processes.command import Stopped
@@ -44,7 +45,7 @@ def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
 
     Returns:
         A completed state with the figures by alias, or a failed one, named "Invalid" after a
-        mistake in configuration or data.
+        mistake in configuration or data, "Unavailable" where a service did not answer.
     """
     label_process()
     with watch_cancellation() as cancelled:
@@ -64,7 +65,7 @@ def _evaluate(suite: Suite, cancelled: Event) -> State:
     except InputError as error:
         return Failed(name=INVALID, message=str(error))
     except Unavailable as error:
-        return Failed(message=str(error))
+        return Failed(name=UNAVAILABLE, message=str(error))
     if cancelled.is_set():
         return Cancelled(message=CANCELLED)
     figures = {alias: made for alias, made in found.items() if not isinstance(made, State)}
@@ -87,8 +88,7 @@ def candidates() -> dict[str, str]:
             found[alias] = known[alias]
     if not found:
         raise InputError(
-            f"no version of {model.name} has the alias {' or '.join(aliases)}. Make a model first: "
-            "make run"
+            f"no version of {model.name} has the alias {' or '.join(aliases)}. {MAKE_MODEL}"
         )
     return found
 

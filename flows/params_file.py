@@ -1,7 +1,7 @@
 """Edits params.yaml: values change, comments stay."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -43,18 +43,30 @@ def edited(path: Path, values: Mapping[str, Any]) -> str:
     return stream.getvalue()
 
 
-def parse_assignments(words: list[str]) -> dict[str, Any]:
-    """Parse `KEY=VALUE` of the command line, the value as YAML; return dotted key → value."""
-    values = {}
+def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
+    """Parse `KEY=VALUE`, the value as YAML; return dotted key → value.
+
+    Raises InputError for other words, a key that is there twice, and values that are not YAML or
+    refer to themselves, which can stand for more than fits in memory.
+    """
+    values: dict[str, Any] = {}
     for word in words:
-        key, equals, value = word.partition("=")
+        key, equals, value = (part.strip() for part in word.partition("="))
         if not (key and equals):
-            raise InputError(f"--set {word}: expected KEY=VALUE, as train.epochs=3")
-        try:
-            values[key] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
-            raise InputError(f"--set {word}: the value is not YAML: {error}") from error
+            raise InputError(f"{word}: expected KEY=VALUE, as train.epochs=3")
+        if key in values:
+            raise InputError(f"{word}: {key} is set twice. Keep one of them")
+        values[key] = _parse(key, value)
     return values
+
+
+def _parse(key: str, value: str) -> Any:
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(value, yaml.SafeLoader)):
+            raise InputError(f"{key}: the value refers to a part of itself. Spell it out")
+        return yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
+        raise InputError(f"{key}: the value is not YAML: {error}") from error
 
 
 class _Representer(RoundTripRepresenter):
@@ -80,7 +92,7 @@ def _set(content: Any, key: str, value: Any) -> None:
     section = content
     for depth, part in enumerate(parts):
         if not isinstance(section, dict):
-            raise InputError(f"--set {key}: {parts[depth - 1]} has no keys. Set it as a whole")
+            raise InputError(f"{key}: {parts[depth - 1]} has no keys. Set it as a whole")
         if depth < len(parts) - 1:
             if isinstance(section.get(part), str):  # a kind without options
                 section[part] = _flow_style({"kind": section[part]})

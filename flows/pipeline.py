@@ -5,7 +5,7 @@ python -m flows.pipeline --target train --retries 1
 
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from threading import Event
 from typing import Annotated, Any, cast
@@ -25,12 +25,12 @@ from flows.dvc.pages import run_page, stage_page
 from flows.dvc.plan import PlannedStage
 from flows.dvc.run_lock import run_lock
 from flows.dvc.stages import Outcome, StageFailed, Stages
-from flows.params_file import edit, edited, parse_assignments
 from flows.prefect.artifacts import Progress, show
-from flows.prefect.exit_codes import INVALID, exit_code
+from flows.prefect.exit_codes import INVALID, UNAVAILABLE, exit_code
 from flows.prefect.notify import report
 from flows.prefect.runs import label_process, pause, watch_cancellation
 from flows.processes.command import Stopped
+from flows.run_settings import Change, check_for_run, set_for_run
 from flows.settings import PARAMS
 
 RETRY_SECONDS = 10.0
@@ -66,6 +66,7 @@ def run_stage(stages: Stages, planned: PlannedStage, options: RunOptions) -> Sta
     return Completed(name=outcome.what.capitalize(), message=outcome.why, data=outcome)
 
 
+# Prefect's form shows a field for a list only if it cannot be null.
 # One thread per stage, since a stage that waits for others holds one; Stages enforces `workers`.
 @flow(
     name="pipeline",
@@ -74,14 +75,14 @@ def run_stage(stages: Stages, planned: PlannedStage, options: RunOptions) -> Sta
     on_crashed=[report],
 )
 def pipeline(
-    targets: list[str] | None = None,
+    targets: Sequence[str] = (),
     force: bool = False,
     retries: Annotated[int, Field(ge=0)] = 0,
     retry_seconds: Annotated[float, Field(gt=0)] = RETRY_SECONDS,
     stage_timeout_seconds: Annotated[float, Field(gt=0)] | None = None,
     workers: Annotated[int, Field(gt=0)] | None = None,
     push: bool = False,
-    settings: dict[str, Any] | None = None,
+    settings: Sequence[str] = (),
 ) -> State[list[Outcome]]:
     """Bring `targets` (default: every stage) and what they need up to date.
 
@@ -97,11 +98,13 @@ def pipeline(
         stage_timeout_seconds: time limit of each stage's command.
         workers: stages that run side by side, by default the number of CPUs.
         push: push outputs to DVC's default remote afterwards.
-        settings: values that are written to params.yaml first, by dotted key: {"train.epochs": 3}.
+        settings: KEY=VALUE, as train.epochs=3, written to params.yaml first; keys that
+            operate.settable lists there.
 
     Returns:
         A state with the outcomes in the plan's order: Completed, Failed, a failed one named
-        "Invalid" after a mistake in configuration or data, or Cancelled.
+        "Invalid" after a mistake in configuration or data and "Unavailable" where a retry may
+        succeed, or Cancelled.
     """
     label_process()
     try:
@@ -110,12 +113,11 @@ def pipeline(
             remote.check_remote()
         with watch_cancellation(stages.stop) as cancelled:
             with run_lock(stages.stopping):
-                if settings:
-                    edit(PARAMS, settings)
-                plan = stages.plan(targets or [])
+                plan = stages.plan(targets)  # first: an unknown stage changes no setting
+                changes = _set(settings, stages)
                 options = RunOptions(force, stage_timeout_seconds, retries, retry_seconds)
                 outcomes = _run(stages, plan, options)
-            state = _conclude(outcomes)
+            state = _conclude(outcomes, changes)
             if push and state.is_completed():
                 state = _pushed(state, cancelled)
     except InputError as error:
@@ -123,6 +125,11 @@ def pipeline(
     if cancelled.is_set():  # the server accepts no other state then
         return Cancelled(message=state.message, data=outcomes)
     return state
+
+
+def _set(settings: Sequence[str], stages: Stages) -> list[Change]:
+    """Write settings to params.yaml, unless the run was cancelled; return what changed."""
+    return set_for_run(PARAMS, settings) if settings and not stages.stopping.is_set() else []
 
 
 def _run(stages: Stages, plan: list[PlannedStage], options: RunOptions) -> list[Outcome]:
@@ -176,15 +183,16 @@ def _outcome(planned: PlannedStage, futures: dict[str, PrefectFuture]) -> Outcom
     return Outcome(planned.name, "failed", state.message or repr(result))  # a fault of this project
 
 
-def _conclude(outcomes: list[Outcome]) -> State[list[Outcome]]:
+def _conclude(outcomes: list[Outcome], changes: Sequence[Change]) -> State[list[Outcome]]:
     get_run_logger().info("Stages:\n%s", table(outcomes))
-    show(run_page(outcomes), "stages")
+    show(run_page(outcomes, changes), "stages")
     found = [outcome.what for outcome in outcomes]
     message = ", ".join(f"{found.count(what)} {what}" for what in dict.fromkeys(found))
     if "invalid" in found:
         return Failed(name=INVALID, message=message, data=outcomes)
-    if "failed" in found:
-        return Failed(message=message, data=outcomes)
+    if failed := [outcome for outcome in outcomes if outcome.what == "failed"]:
+        name = UNAVAILABLE if all(outcome.may_pass for outcome in failed) else None
+        return Failed(name=name, message=message, data=outcomes)
     return Completed(message=message, data=outcomes)
 
 
@@ -194,7 +202,7 @@ def _pushed(state: State[list[Outcome]], cancelled: Event) -> State[list[Outcome
     except Stopped:
         return state
     except remote.DvcFailed as error:
-        return Failed(message=f"{state.message}; {error}", data=state.data)
+        return Failed(name=UNAVAILABLE, message=f"{state.message}; {error}", data=state.data)
     return Completed(message=message, data=state.data)
 
 
@@ -211,7 +219,12 @@ def main(argv: list[str] | None = None) -> int:
     """Run the pipeline from the shell; see `exit_code`."""
     parser = command_line.parser(__doc__)
     parser.add_argument(
-        "--target", action="append", dest="targets", metavar="STAGE", help="may be repeated"
+        "--target",
+        action="append",
+        default=[],
+        dest="targets",
+        metavar="STAGE",
+        help="may be repeated",
     )
     parser.add_argument("--force", action="store_true", help="run even if nothing changed")
     parser.add_argument("--retries", type=int, default=0, help="after failures that may pass (0)")
@@ -239,7 +252,8 @@ def main(argv: list[str] | None = None) -> int:
         default=[],
         dest="settings",
         metavar="KEY=VALUE",
-        help="set a value in params.yaml, as train.epochs=3; may be repeated",
+        help="set a value in params.yaml that operate.settable lists there, as train.epochs=3; "
+        "may be repeated",
     )
     args = parser.parse_args(argv)
     if args.retries < 0 or any(
@@ -248,10 +262,9 @@ def main(argv: list[str] | None = None) -> int:
     ):
         parser.error("--retries must not be negative; all other numbers must be positive")
     try:  # report mistakes before a server starts
-        args.settings = parse_assignments(args.settings)
         if args.settings:
-            edited(PARAMS, args.settings)
-        Stages().plan(args.targets or [])
+            check_for_run(PARAMS, args.settings)
+        Stages().plan(args.targets)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -22,7 +22,7 @@ from flows.dvc.run_lock import run_lock
 from flows.dvc.stages import Stages
 from flows.pipeline import pipeline
 from flows.prefect import artifacts
-from flows.prefect.exit_codes import INVALID, exit_code
+from flows.prefect.exit_codes import INVALID, UNAVAILABLE, exit_code
 from flows.prefect.notify import report
 from flows.prefect.runs import CANCELLED, label_process, retry_on, watch_cancellation
 from flows.processes.command import Stopped
@@ -45,7 +45,8 @@ def retrain() -> State[Decision | None]:
 
     Returns:
         A completed state, named "Promoted", "Passed" (a person is to decide), "Refused" or
-        "Nothing new"; or a failed one, named "Invalid" after a mistake in configuration or data.
+        "Nothing new"; or a failed one, named "Invalid" after a mistake in configuration or
+        data, "Unavailable" where a service did not answer.
     """
     label_process()
     with watch_cancellation() as cancelled:
@@ -64,7 +65,7 @@ def _retrain(cancelled: Event) -> State:
     except InputError as error:
         return Failed(name=INVALID, message=str(error))
     except (Unavailable, remote.DvcFailed) as error:
-        return Failed(message=str(error))
+        return Failed(name=UNAVAILABLE, message=str(error))
 
 
 def _steps(settings: FlowSettings, cancelled: Event) -> State:
@@ -77,6 +78,7 @@ def _steps(settings: FlowSettings, cancelled: Event) -> State:
         branch.check()
     if options.push:
         remote.check_remote()
+    RegisteredModel().versions.exists()  # before hours of work: does MLflow let us in?
     fetch(settings, cancelled)
     if new := has_changes():
         if options.warm_start:

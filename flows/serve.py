@@ -5,11 +5,12 @@ python -m flows.serve
 
 import asyncio
 import contextlib
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import httpx
+from httpx import HTTPError
 from prefect import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
@@ -19,12 +20,13 @@ from prefect.settings import get_current_settings
 from prefect.types.entrypoint import EntrypointType
 
 from components.common import command_line
-from components.common.errors import InputError
+from components.common.errors import InputError, Unavailable
 from flows.evaluate import evaluate
 from flows.pipeline import pipeline
 from flows.prefect import heartbeats
 from flows.prefect.notify import load
 from flows.prefect.runs import end_lost_runs
+from flows.prefect.server import check_server, explain
 from flows.retrain import patience, retrain
 from flows.settings import FlowSettings, OperateSettings, flow_settings
 
@@ -106,14 +108,8 @@ def check(options: OperateSettings) -> None:
     if not url:
         raise InputError(f"PREFECT_API_URL is not set: schedules need a permanent server. {hint}")
     try:
-        with get_client(sync_client=True) as client:
-            client.read_work_pools(limit=1)
-    except httpx.HTTPStatusError as error:
-        raise InputError(
-            f"Prefect's server at {url} refuses: {error.response.status_code}. If it wants a "
-            "password, set PREFECT_API_AUTH_STRING to user:password"
-        ) from error
-    except httpx.HTTPError as error:
+        check_server()
+    except Unavailable as error:
         raise InputError(f"no Prefect server answers at {url}. {hint}") from error
     if options.notify is not None:
         load(options.notify)
@@ -131,7 +127,7 @@ def serve(served: Iterable[RunnerDeployment]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until stopped; exit code 2 for a mistake in configuration."""
+    """Serve until stopped; exit code 2 for a mistake in configuration, 75 if Prefect went away."""
     parser = command_line.parser(__doc__)
     parser.parse_args(argv)
     try:
@@ -144,6 +140,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except HTTPError as error:  # it went away since
+        print(f"error: {explain(error)}", file=sys.stderr)
+        return os.EX_TEMPFAIL
     return 0
 
 

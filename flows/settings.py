@@ -9,7 +9,7 @@ from zoneinfo import available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, model_validator
 
-from components.common.errors import nearest
+from components.common.errors import InputError, nearest
 from components.common.metrics import task_of
 from components.evaluate.comparison.settings import Margins
 from components.register.settings import Alias, RegisterSettings
@@ -50,6 +50,31 @@ Slug = Annotated[
 ]
 Suite = Literal["none", "quick", "full"]
 
+LEARNING = ("seed", "threads", "workers", "preprocess", "features", "align", "model", "train")
+SETTABLE = (*LEARNING, "tasks", "evaluate")  # sections that operate.settable may open to runs
+RESERVED = ("ingest", "register", "promote", "operate")  # and those that it may not
+
+
+def _settable(key: str) -> str:
+    """Check that runs may be allowed to set a key, which is a section or lies in one."""
+    section = key.partition(".")[0]
+    if section in RESERVED:
+        raise ValueError(
+            f"found {key!r}, but no run may set {', '.join(RESERVED)}: they decide which files are "
+            "read and moved, which model is the champion and who is told. Remove it, and edit "
+            "params.yaml where such a key has to change"
+        )
+    if section not in SETTABLE:
+        raise ValueError(f"found {key!r}. {nearest(section, SETTABLE)}")
+    return key
+
+
+Key = Annotated[
+    str,
+    matching(r"\w+(\.[\w-]+)*", "a section or a dotted key, as in train.epochs"),
+    AfterValidator(_settable),
+]
+
 
 class OperateSettings(Section):
     """What flows do by themselves."""
@@ -81,6 +106,8 @@ class OperateSettings(Section):
     """Branch that retraining commits what it changed to; null: none."""
     push: bool = False
     """Whether outputs are pushed to DVC's default remote after a run."""
+    settable: Annotated[tuple[Key, ...], Field(strict=False)] = LEARNING
+    """Sections, or dotted keys, that whoever starts a run may set: docs/operation.md."""
 
 
 class PromoteSettings(Section):
@@ -180,4 +207,9 @@ class FlowSettings(Settings):
 
 def flow_settings() -> FlowSettings:
     """Read the settings of flows from the working directory."""
+    if not PARAMS.exists():
+        raise InputError(
+            f"{Path.cwd()} has no {PARAMS}. Change to the project's folder, or write one for your "
+            "data: python -m components.start DATA"
+        )
     return load_settings(PARAMS, FlowSettings)

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from components.common import command_line
-from components.registry.tracking import DEFAULT_URI
+from components.registry.tracking import store_uri
 from flows.services.servers import HOST, answers, mlflow_command, mlflow_environment
 
 PORT = 5000
@@ -16,7 +16,7 @@ PREFECT = f"http://{HOST}:4200"
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve MLflow on loopback until Ctrl-C."""
     command_line.parser(__doc__).parse_args(argv)
-    store = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+    store = store_uri()
     if store.startswith("http"):
         print(f"MLflow's server is {store}; open it in a browser")
         return 0

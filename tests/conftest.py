@@ -8,6 +8,7 @@ from tests.support.clone import again, done, pair  # noqa: F401
 from tests.support.disks import mount  # noqa: F401
 from tests.support.preloaded import preloaded  # noqa: F401
 from tests.support.servers import (  # noqa: F401
+    answering,
     database,
     empty_store,
     prefect_api,

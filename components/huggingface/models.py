@@ -53,7 +53,7 @@ def library() -> ModuleType:
     except ImportError as error:
         raise InputError(
             "an encoder is a model of Hugging Face Transformers, which cannot be imported: "
-            f"{error}. Install it: pip install 'synesthesia[huggingface]'"
+            f"{error}. Install it: pip install -e '.[huggingface]'"
         ) from error
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

@@ -10,6 +10,8 @@ from components.training.settings import LoopSettings, OptimizerSettings
 Mixup = Annotated[float, Field(ge=0, le=10)]
 COMMIT = r"[0-9a-f]{40}"
 WORD = r"\w[\w.-]*"
+HUB = rf"({WORD}/)?{WORD}@{COMMIT}"  # a repository on the Hugging Face Hub
+ELSEWHERE = rf"{HUB}|package:[\w.]+(/{WORD})*"  # what does not lie in pretrained/
 
 EncoderFile = Annotated[
     str,
@@ -22,7 +24,7 @@ EncoderFile = Annotated[
 EncoderName = Annotated[
     str,
     matching(
-        rf"{WORD}|({WORD}/)?{WORD}@{COMMIT}|package:[\w.]+(/{WORD})*",
+        rf"{WORD}|{ELSEWHERE}",
         "the name of an encoder or of a folder that lies in the modality's folder of pretrained/, "
         "package:<module>/<folder>, or name@revision on the Hugging Face Hub, the revision as the "
         "40 hexadecimal digits of a commit, since any other can change unseen",

@@ -6,12 +6,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 from urllib.parse import urlsplit
 
 from components.common.errors import InputError, Unavailable
 
-DEFAULT_URI = "sqlite:///mlflow.db"
-ARTIFACTS = Path("mlartifacts")  # of the default store; a server has its own place
+DATABASE = "mlflow.db"  # the default store, in the project's folder
+ARTIFACTS = "mlartifacts"  # folder of the default store; a server has its own place
+DATABASES = ("postgresql", "mysql", "mssql")  # how addresses of databases that are servers begin
 # Of a request to a server that does not answer: 14 s in all; MLflow's own 7 take 4 minutes.
 RETRIES = "3"
 
@@ -19,7 +21,8 @@ RETRIES = "3"
 def connect() -> ModuleType:
     """Return MLflow with its tracking store set and its telemetry off.
 
-    The store is `MLFLOW_TRACKING_URI`, or `mlflow.db` in the working folder.
+    The store is `MLFLOW_TRACKING_URI`, or `mlflow.db` in the project's folder. Raise `InputError`
+    or `Unavailable` if a database cannot be opened.
     """
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -29,11 +32,50 @@ def connect() -> ModuleType:
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
 
-    uri = os.environ.get("MLFLOW_TRACKING_URI", DEFAULT_URI)
+    uri = store_uri()
     if uri.startswith("sqlite:///"):
         _create_database(mlflow, Path(uri.removeprefix("sqlite:///")))
+    elif uri.startswith(DATABASES):
+        _reach_database(uri)
     mlflow.set_tracking_uri(uri)
     return mlflow
+
+
+def store_uri() -> str:
+    """Return the address of the store: `MLFLOW_TRACKING_URI`, or that of the default one."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or _default_uri()
+
+
+def _default_uri() -> str:
+    return f"sqlite:///{_project() / DATABASE}"
+
+
+def _project() -> Path:
+    """Return the project's folder, relative to the working folder.
+
+    They differ in a stage of `dvc exp run --temp`, whose folder DVC deletes: DVC_ROOT is the
+    project's there.
+    """
+    return Path(os.path.relpath(os.environ.get("DVC_ROOT", ".")))
+
+
+def _reach_database(uri: str) -> None:
+    """Raise `InputError` or `Unavailable` unless a database answers: MLflow tries for minutes."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        engine = create_engine(uri)
+        with engine.connect():
+            pass
+        engine.dispose()
+    except SQLAlchemyError as error:
+        raise _explain_database(uri, error) from error
+    except ImportError as error:
+        raise InputError(
+            f"{without_password(uri)} needs a package that is not installed: {error}. Install it: "
+            "pip install -e '.[servers]'"
+        ) from error
 
 
 def _create_database(mlflow, path: Path) -> None:
@@ -70,6 +112,8 @@ MISTAKES = {  # error code of MLflow → what is wrong, and the way out
     "INVALID_STATE": "has deleted what is needed. Restore it in MLflow's UI",
 }
 TRANSIENT = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "RESOURCE_EXHAUSTED")
+STRANGE = "INTERNAL_ERROR: Response:"  # a body that is JSON, but not MLflow's
+LOGIN = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
 
 
 @contextmanager
@@ -80,40 +124,89 @@ def mlflow_errors(mlflow: ModuleType) -> Iterator[None]:
         InputError: the address, user or password is wrong.
         Unavailable: the store does not answer, or fails.
     """
-    from requests import RequestException
-    from sqlalchemy.exc import OperationalError
-
-    uri = mlflow.get_tracking_uri()
     try:
         yield
-    except mlflow.MlflowException as error:
-        if way_out := MISTAKES.get(error.error_code):
-            raise InputError(f"{without_password(uri)} {way_out}") from error
-        asked = "API request to" in error.message
-        if "unsupported URI" in error.message:
-            raise InputError(
-                f"{without_password(uri)} is not an address of MLflow. Set MLFLOW_TRACKING_URI "
-                "to one that begins with http://, https://, sqlite:/// or postgresql://"
-            ) from error
-        if error.error_code == TRANSIENT[0] or (asked and error.error_code in TRANSIENT):
-            raise Unavailable(_unavailable(uri, error.message)) from error
+    except Exception as error:
+        if explained := explain(mlflow, error):
+            raise explained from error
         raise
-    except (RequestException, OperationalError) as error:
-        raise Unavailable(_unavailable(uri, str(error))) from error
+
+
+def explain(mlflow: ModuleType, error: Exception) -> InputError | Unavailable | None:
+    """Return what an error says about the store and the way out; None if it is another kind."""
+    from requests import RequestException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    uri = mlflow.get_tracking_uri()
+    if isinstance(error, RequestException):
+        return _unavailable(uri, str(error))
+    if isinstance(error, SQLAlchemyError):
+        return _explain_database(uri, error)
+    if not isinstance(error, mlflow.MlflowException):
+        return None
+    if isinstance(error.__cause__, SQLAlchemyError):
+        return _explain_database(uri, error.__cause__)
+    return _explain_server(uri, error)
+
+
+def _explain_server(uri: str, error: Any) -> InputError | Unavailable | None:
+    """Explain an exception of MLflow."""
+    shown, code, message = without_password(uri), error.error_code, error.message
+    if way_out := MISTAKES.get(code):
+        return InputError(f"{shown} {way_out}")
+    if "unsupported URI" in message:
+        return InputError(
+            f"{shown} is not an address of MLflow. Set MLFLOW_TRACKING_URI to one that begins with "
+            "http://, https://, sqlite:/// or postgresql://"
+        )
+    if "out-of-date database schema" in message:
+        return InputError(
+            f"{shown} belongs to another version of MLflow. Back it up, then run: mlflow db "
+            f"upgrade {shown}"
+        )
+    if "not in a valid JSON format" in message or message.startswith(STRANGE):
+        return InputError(f"{shown} {MISTAKES['ENDPOINT_NOT_FOUND']}")
+    if code == TRANSIENT[0] or ("API request to" in message and code in TRANSIENT):
+        return _unavailable(uri, message)
+    return None
+
+
+def _explain_database(uri: str, error: Exception) -> InputError | Unavailable:
+    """Explain an error of a database that is reached without a server of MLflow."""
+    from sqlalchemy.exc import ArgumentError, OperationalError
+
+    shown, detail = without_password(uri), _detail(uri, str(error))
+    if isinstance(error, ArgumentError):
+        return InputError(f"{shown} is not an address of a database. Correct MLFLOW_TRACKING_URI")
+    if isinstance(error, OperationalError):
+        if any(words in detail for words in LOGIN):
+            return InputError(
+                f"{shown} refuses the login: {detail}. Correct the user, password or name of the "
+                "database in MLFLOW_TRACKING_URI"
+            )
+        return _unavailable(uri, str(error))
+    return InputError(
+        f"{shown} is not a database of MLflow: {detail}. Correct MLFLOW_TRACKING_URI, or restore "
+        "the database from a backup"
+    )
+
+
+def _unavailable(uri: str, message: str) -> Unavailable:
+    return Unavailable(
+        f"MLflow's store {without_password(uri)} does not answer: {_detail(uri, message)}. Check "
+        "that it runs and try again, or name another in MLFLOW_TRACKING_URI"
+    )
+
+
+def _detail(uri: str, message: str) -> str:
+    """Return the first line of a message, without a password."""
+    return message.strip().partition("\n")[0].replace(uri, without_password(uri))
 
 
 def without_password(uri: str) -> str:
     """Return an address without its password."""
     password = urlsplit(uri).password
     return uri.replace(f":{password}@", ":…@") if password else uri
-
-
-def _unavailable(uri: str, message: str) -> str:
-    detail = message.strip().splitlines()[0].replace(uri, without_password(uri))
-    return (
-        f"MLflow's store {without_password(uri)} does not answer: {detail}. Check that it runs "
-        "and try again, or name another in MLFLOW_TRACKING_URI"
-    )
 
 
 def metric_name(*parts: str) -> str:
@@ -130,11 +223,10 @@ def experiment_id(mlflow: ModuleType, name: str) -> str:
     """Return the id of an experiment; create it if need be."""
     if experiment := mlflow.get_experiment_by_name(name):
         return experiment.experiment_id
-    default = mlflow.get_tracking_uri() == DEFAULT_URI
+    default = mlflow.get_tracking_uri() == _default_uri()
+    artifacts = (_project() / ARTIFACTS).resolve().as_uri() if default else None
     try:
-        return mlflow.create_experiment(
-            name, artifact_location=ARTIFACTS.resolve().as_uri() if default else None
-        )
+        return mlflow.create_experiment(name, artifact_location=artifacts)
     except mlflow.MlflowException:
         if experiment := mlflow.get_experiment_by_name(name):  # another process was faster
             return experiment.experiment_id

@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from components.common.errors import InputError, listed
-from components.registry.tracking import without_password
+from components.registry.tracking import explain, without_password
 
 if TYPE_CHECKING:
     from mlflow.entities.model_registry import ModelVersion
@@ -20,6 +20,11 @@ log = logging.getLogger(__name__)
 
 ABSENT, INVALID = "RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"
 EXISTS = "RESOURCE_ALREADY_EXISTS"
+# Registering looks at DVC's outputs only, so that a version deleted in MLflow changes nothing.
+MAKE_MODEL = (
+    "Make a model: make run. If that finds nothing to do, register the one that is here: make "
+    "register"
+)
 
 
 class ModelVersions:
@@ -116,9 +121,12 @@ class ModelVersions:
                     artifact_uri=f"{uri}/{place}", dst_path=temporary
                 )
             except (self.mlflow.MlflowException, OSError, KeyError, TypeError) as error:
+                if explained := explain(self.mlflow, error):
+                    raise explained from error
                 raise InputError(
                     f"version {number} of {self.model}: MLflow does not have its files: {error}. "
-                    "Restore them, or register the model again: dvc repro -f -s register"
+                    "Restore them; or delete the version and its run in MLflow (make ui), then "
+                    "register the model that is here: make register"
                 ) from error
             try:
                 os.rename(got, folder)
@@ -159,11 +167,13 @@ def load_pyfunc(mlflow: ModuleType, uri: str) -> Any:
                 f"here: {error.__cause__}. Check out the commit in its tag git_commit, or train it "
                 "again"
             ) from error
+        if explained := explain(mlflow, error):
+            raise explained from error
         if getattr(error, "error_code", ABSENT) not in (ABSENT, INVALID):
             raise
         raise InputError(
             f"{uri} cannot be loaded from {without_password(mlflow.get_tracking_uri())}: {error}. "
-            "Make a model first: make run"
+            f"{MAKE_MODEL}"
         ) from error
 
 

@@ -16,7 +16,7 @@ from components.common import command_line
 from components.common.errors import InputError
 from components.modalities.registry import MODALITIES, modality
 from components.registry import names
-from components.registry.tracking import DEFAULT_URI, connect, mlflow_errors
+from components.registry.tracking import DATABASE, connect, mlflow_errors
 from components.registry.versions import ModelVersions, load_pyfunc
 from components.serving.batch import UNUSABLE, predict_table
 from components.stage.settings import Settings, load_settings
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = command_line.parser(
         "Predict with a registered model from any of the modalities, or for each row of a table.",
-        epilog=f"Models come from MLFLOW_TRACKING_URI, or from {DEFAULT_URI}.",
+        epilog=f"Models come from MLFLOW_TRACKING_URI, or from {DATABASE} here.",
     )
     for m in MODALITIES:
         if modality(m).is_inline:

@@ -81,5 +81,6 @@ def check_inputs(arguments: Arguments) -> None:
         path = getattr(arguments, item.name)
         if item.metadata["role"] == "input" and path is not None and not path.exists():
             raise InputError(
-                f"{option_name(item)}: {path} does not exist. Make it first: dvc repro"
+                f"{option_name(item)}: {path} does not exist. If a stage makes it, run: dvc repro. "
+                "Otherwise put it there, or name another"
             )

@@ -19,6 +19,7 @@ from components.stage.stage import exit_codes
 from components.start.columns import DataSet, read_hugging_face, read_table
 from components.start.proposal import Proposal, propose_for_columns, propose_for_folders
 
+PARAMS = Path("params.yaml")  # which make run reads
 ROOT = Path("source")  # of data that lies in the project's own folder
 HEADER = "# Made by components.start for {data}. docs/params.md lists every setting.\n"
 
@@ -27,7 +28,7 @@ def main(words: list[str] | None = None) -> None:
     """Propose settings for data, and write them."""
     parser = command_line.parser(__doc__)
     parser.add_argument("data", type=Path, help="file or folder")
-    parser.add_argument("--params", type=Path, default=Path("params.yaml"), help="file to write")
+    parser.add_argument("--params", type=Path, default=PARAMS, help="file to write")
     parser.add_argument("--force", action="store_true", help="even if it has settings of yours")
     arguments = parser.parse_args(words)
     with exit_codes():
@@ -40,7 +41,8 @@ def main(words: list[str] | None = None) -> None:
         write_text(arguments.params, HEADER.format(data=arguments.data) + text)
     for reason in proposal.reasons:
         print(f"  {reason}")
-    print(f"{arguments.params} is written. Train with: make run")
+    way = "" if arguments.params.resolve() == PARAMS.resolve() else f"Copy it to {PARAMS}. "
+    print(f"{arguments.params} is written. {way}Train with: make run")
 
 
 def propose(data: Path) -> Proposal:

@@ -5,12 +5,25 @@ from collections.abc import Sequence
 from flows.dvc.plan import Metrics, PlannedStage
 from flows.dvc.stages import Outcome
 from flows.prefect.artifacts import picture, table
+from flows.run_settings import Change
 
 
-def run_page(outcomes: Sequence[Outcome]) -> str:
-    """Return what happened to each stage, how long it took and why, as Markdown."""
+def run_page(outcomes: Sequence[Outcome], changes: Sequence[Change] = ()) -> str:
+    """Return what happened to each stage, how long it took and why, as Markdown.
+
+    Settings that the run changed follow, with their values before and after.
+    """
     rows = [[o.name, o.what, f"{o.seconds:.1f}", o.why] for o in outcomes]
-    return table(("stage", "result", "seconds", "why"), rows)
+    parts = [table(("stage", "result", "seconds", "why"), rows)]
+    if changes:
+        settings = [[c.key, f"{_code(c.before)} → {_code(c.after)}"] for c in changes]
+        parts.append(table(("setting", "old → new, for later runs too"), settings))
+    return "\n\n".join(parts)
+
+
+def _code(value: str) -> str:
+    """Return a value that is shown as it is, whatever Markdown or HTML it holds."""
+    return f"`{value.replace('`', '´')}`"
 
 
 def stage_page(planned: PlannedStage, outcome: Outcome, before: Metrics) -> str:

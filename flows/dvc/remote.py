@@ -30,8 +30,9 @@ def check_remote() -> None:
     """Raise InputError if DVC has no default remote."""
     if not _has_remote():
         raise InputError(
-            "operate.push is true, but DVC has no default remote. Add one: dvc remote add "
-            "--default NAME s3://BUCKET/FOLDER (or a folder), or set operate.push to false"
+            "outputs shall be pushed, but DVC has no default remote. Add one: dvc remote add "
+            "--default NAME s3://BUCKET/FOLDER (or a folder). Or set operate.push to false, and "
+            "push to false where a run is started"
         )
 
 

@@ -5,34 +5,35 @@ import signal
 import sys
 from typing import Any
 
-from httpx import HTTPError, HTTPStatusError
+from httpx import HTTPError
 from prefect import Flow
-from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
-from components.common.errors import InputError
+from components.common.errors import InputError, Unavailable
+from flows.prefect.server import check_server, explain
 
 INVALID = "Invalid"  # name of a state after a mistake in configuration or data
+UNAVAILABLE = "Unavailable"  # and where a service did not answer, so that a retry may succeed
 STOPPED = 130  # exit code of a run that somebody stopped, as of a shell after Ctrl-C
+CODES = {INVALID: 2, UNAVAILABLE: os.EX_TEMPFAIL}
 
 
 def exit_code(flow: Flow, print_state: bool = True, **parameters: Any) -> int:
     """Run a flow if Prefect's server answers; return an exit code.
 
-    0; 2 after a mistake in configuration or data, 75 if the server does not answer, 130 if somebody
+    0; 2 after a mistake in configuration or data, 75 if a service does not answer, 130 if somebody
     stopped the run, 1 after a fault.
     """
     # Background jobs of a shell ignore SIGINT by default.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         if PREFECT_API_URL.value():
-            get_client(sync_client=True).hello()
+            check_server()
         state = flow(**parameters, return_state=True)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    except (InputError, Unavailable) as error:
+        return _report(error)
     except HTTPError as error:
-        return _server_failed(error)
+        return _report(explain(error))
     except KeyboardInterrupt:
         return STOPPED
     if print_state:
@@ -41,18 +42,10 @@ def exit_code(flow: Flow, print_state: bool = True, **parameters: Any) -> int:
         return 0
     if state.is_cancelled():
         return STOPPED
-    return 2 if state.name == INVALID else 1
+    return CODES.get(state.name or "", 1)
 
 
-def _server_failed(error: HTTPError) -> int:
-    """Print what is wrong with Prefect's server; return the exit code."""
-    server = f"Prefect's server {PREFECT_API_URL.value()}"
-    if isinstance(error, HTTPStatusError) and error.response.status_code in (401, 403):
-        print(f"error: {server} refuses the login. Set PREFECT_API_AUTH_STRING", file=sys.stderr)
-        return 2
-    print(
-        f"error: {server} does not answer: {error}. Check that it runs and try again; finished "
-        "stages are kept. PREFECT_API_URL names another server",
-        file=sys.stderr,
-    )
-    return os.EX_TEMPFAIL
+def _report(error: InputError | Unavailable) -> int:
+    """Print a message; return its exit code."""
+    print(f"error: {error}", file=sys.stderr)
+    return CODES[INVALID if isinstance(error, InputError) else UNAVAILABLE]

@@ -19,7 +19,7 @@ from typing import Literal
 
 from components.common.errors import InputError
 from components.registry.journal import Journal
-from components.registry.versions import ModelVersions
+from components.registry.versions import MAKE_MODEL, ModelVersions
 
 Action = Literal["promoted", "forced", "rolled back", "moved by hand"]
 
@@ -87,9 +87,7 @@ class PromotionLog:
     def champion(self) -> str | None:
         """Return the version that has the alias now; raise InputError if there is no model."""
         if not self.versions.exists():
-            raise InputError(
-                f"MLflow has no registered model {self.model!r}. Make one first: make run"
-            )
+            raise InputError(f"MLflow has no registered model {self.model!r}. {MAKE_MODEL}")
         return self.versions.aliases().get(self.alias)
 
     def entries(self) -> list[Entry]:

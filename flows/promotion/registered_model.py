@@ -10,7 +10,7 @@ from components.common.files import read_json
 from components.common.hashing import fingerprint
 from components.evaluate.evaluation.results import Evaluation
 from components.registry.tracking import connect
-from components.registry.versions import ModelVersions
+from components.registry.versions import MAKE_MODEL, ModelVersions
 from flows.processes.command import run_component
 from flows.promotion.gates import Gate, judge
 from flows.promotion.log import PromotionLog
@@ -44,10 +44,10 @@ class RegisteredModel:
         alias = self.settings.register_.alias
         found = self.versions.by_alias(alias) if number is None else self.versions.get(number)
         if found is None:
-            wanted = f"alias {alias}" if number is None else f"version {number}"
-            raise InputError(
-                f"{self.name} has no {wanted} in MLflow. See the versions it has: make ui"
-            )
+            absent, way_out = f"version {number}", "See the versions it has: make ui"
+            if number is None:
+                absent, way_out = f"alias {alias}", MAKE_MODEL
+            raise InputError(f"{self.name} has no {absent} in MLflow. {way_out}")
         return found
 
     def model_folder(self, number: str) -> Path:

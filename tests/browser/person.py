@@ -22,7 +22,8 @@ PATIENCE = 60_000  # milliseconds that a page may take on a busy machine
 RUN_PATIENCE = 600_000  # and a run of the pipeline
 # Prefect draws the graph of a run sixty times a second, without a GPU on the processor.
 FEW_FRAMES = "window.requestAnimationFrame = draw => setTimeout(() => draw(performance.now()), 500)"
-ENDED = re.compile("^(Completed|Failed|Invalid|Crashed|Cancelled)$")  # names of Prefect's states
+# Names of states, Prefect's and ours.
+ENDED = re.compile("^(Completed|Failed|Invalid|Unavailable|Crashed|Cancelled)$")
 
 
 @contextmanager
@@ -62,19 +63,39 @@ class Person:
 
     def start_run(self, deployment: str) -> None:
         """Find a deployment and run it with what it is set to."""
+        page, choice = self._prefect, self._way_to_run(deployment, "Quick run")
+        page.wait_for_load_state("networkidle")  # until then grey bars stand for its past runs
+        self._see(page, "prefect-deployment")
+        choice.click()
+        page.get_by_role("button", name="View run").click()
+        page.wait_for_url("**/runs/flow-run/**")
+
+    def start_run_with(self, deployment: str, settings: list[str]) -> str:
+        """Find a deployment, fill in the settings of its form, and run it; return the run's id."""
+        page = self._prefect
+        self._way_to_run(deployment, "Custom run").click()
+        label = page.get_by_text("settings (Optional)", exact=True)
+        field = page.locator("div.group").filter(has=label)
+        for line in settings:
+            field.get_by_role("button", name="Add item").click()
+            field.get_by_role("textbox").last.fill(line)
+        self._see(page, "prefect-settings")
+        page.get_by_role("button", name="Submit").click()
+        page.get_by_role("button", name="View run").click()
+        page.wait_for_url("**/runs/flow-run/**")
+        return page.url.rpartition("/flow-run/")[2].partition("?")[0]
+
+    def _way_to_run(self, deployment: str, way: str) -> Locator:
+        """Open the menu of a deployment's button; return the choice with these words."""
         page = self._prefect
         page.get_by_text("Deployments", exact=True).click()
         name = page.get_by_role("link", name=deployment, exact=True)
         row = page.get_by_role("row").filter(has=name)
         row.locator("a[href*='/deployments/deployment/']").click()
         page.get_by_role("button", name="Run", exact=True).click()
-        choice = page.get_by_role("menu").get_by_text("Quick run")
+        choice = page.get_by_role("menu").get_by_text(way)
         choice.wait_for()
-        page.wait_for_load_state("networkidle")  # until then grey bars stand for its past runs
-        self._see(page, "prefect-deployment")
-        choice.click()
-        page.get_by_role("button", name="View run").click()
-        page.wait_for_url("**/runs/flow-run/**")
+        return choice
 
     def watch_run(self, stages: list[str]) -> str:
         """Watch a run until it has ended; its state, once the page names every stage."""

@@ -167,7 +167,8 @@ def test_command_names_a_missing_file(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    assert "params.yaml is missing. Name another file: flows.check FILE" in capsys.readouterr().err
+    message = "params.yaml is missing. Name one: python -m flows.check FILE"
+    assert message in capsys.readouterr().err
 
 
 def test_command_refuses_a_named_file(monkeypatch, tmp_path, capsys):

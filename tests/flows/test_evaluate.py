@@ -38,7 +38,7 @@ def test_champion_and_challenger_are_candidates(registered, aliases, found):
 def test_no_candidate_is_refused(registered, prefect_api):
     from flows.evaluate import candidates, evaluate
 
-    message = "has the alias champion or challenger. Make a model first"
+    message = "has the alias champion or challenger. Make a model: make run"
     with pytest.raises(InputError, match=message):
         candidates()
     registered.client.delete_registered_model(registered.name)

@@ -2,8 +2,6 @@
 
 import copy
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +11,7 @@ from dvc.utils.serialize import dumps_yaml
 
 from components.common.errors import InputError
 from flows.params_file import edit, edited, parse_assignments
-from tests.support.params import ROOT, change, shipped, write_params
+from tests.support.params import ROOT, change, shipped
 
 TEXT = (ROOT / "params.yaml").read_text()
 SECTIONS = re.split(r"\n(?=\w)", TEXT.rstrip())  # each is a file, and is edited in no time
@@ -128,7 +126,7 @@ def test_same_value_leaves_the_file_alone(params):
         ({"trian.epochs": 3}, "trian: unknown key. Did you mean 'train'?"),
         (
             {"train.epochs.more": 3},
-            "--set train.epochs.more: epochs has no keys. Set it as a whole",
+            "train.epochs.more: epochs has no keys. Set it as a whole",
         ),
         ({"train.schedule.more": 3}, "train.schedule: found {'more': 3}. Valid here: cosine"),
         ({"train.epochs": "many"}, "train.epochs: input should be a valid integer, found 'many'"),
@@ -167,44 +165,23 @@ def test_assignments_of_the_shell():
     }
 
 
-@pytest.mark.parametrize("word", ["train.epochs", "=3", "train.epochs=[1"])
-def test_odd_assignment_is_refused(word):
-    with pytest.raises(InputError, match=re.escape(f"--set {word}: ")):
-        parse_assignments([word])
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train.epochs"], "train.epochs: expected KEY=VALUE, as train.epochs=3"),
+        (["=3"], "=3: expected KEY=VALUE"),
+        (["train.epochs=[1"], "train.epochs: the value is not YAML: "),
+        (["train.epochs=2026-13-45"], "train.epochs: the value is not YAML: month must be"),
+        (["seed=" + "[" * 10_000], "seed: the value is not YAML: "),
+        (["model={a: &a [1], b: *a}"], "model: the value refers to a part of itself. Spell it out"),
+        (["seed=1", " seed = 2"], "seed is set twice. Keep one of them"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_odd_assignment_is_refused(words, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        parse_assignments(words)
 
 
-@pytest.fixture
-def reader(tmp_path, monkeypatch) -> Path:
-    """A DVC project with the shipped params.yaml, whose one stage copies a setting."""
-    write_params(tmp_path / "params.yaml", shipped())
-    stage = {
-        "cmd": "grep '^  epochs:' params.yaml > read.txt",
-        "params": ["train.epochs"],
-        "outs": ["read.txt"],
-    }
-    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"read": stage}}))
-    for command in (["git", "init", "-q"], [sys.executable, "-m", "dvc", "init", "-q"]):
-        subprocess.run(command, cwd=tmp_path, check=True)
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
-
-
-def test_flow_runs_with_other_settings(reader, prefect_api):
-    from flows.pipeline import pipeline
-
-    state = pipeline(settings={"train.epochs": 5}, return_state=True)
-    assert state.is_completed(), state
-    assert (reader / "read.txt").read_text().splitlines()[-1] == "  epochs: 5"
-    state = pipeline(settings={"train.epoch": 4}, return_state=True)
-    assert state.name == "Invalid" and "Did you mean 'epochs'?" in state.message
-
-
-@pytest.mark.parametrize("word", ["train.epoch=3", "train.epochs=many", "train.epochs"])
-def test_mistake_in_the_shell_is_seen_before_anything_starts(params, monkeypatch, capfd, word):
-    from flows.pipeline import main
-
-    monkeypatch.chdir(params.parent)
-    assert main(["--set", word]) == 2
-    assert word.partition("=")[0] in capfd.readouterr().err
-    assert params.read_text() == TEXT
-    assert list(params.parent.iterdir()) == [params]
+def test_blanks_around_key_and_value_do_not_count():
+    assert parse_assignments([" train.epochs = 3 "]) == {"train.epochs": 3}

@@ -77,4 +77,4 @@ def test_contradicting_options_are_refused(refused, words):
 def test_missing_model_says_how_to_make_one(registered, refused):
     registered.client.delete_registered_model(registered.name)
     found = refused(main, [])
-    assert f"MLflow has no registered model '{registered.name}'. Make one first: make run" in found
+    assert f"MLflow has no registered model '{registered.name}'. Make a model: make run" in found

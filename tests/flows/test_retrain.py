@@ -222,7 +222,7 @@ def test_failed_push_is_retried_by_next_run(toy, run, settings, remote):
     toy.dvc("remote", "add", "-q", "--default", "far", str(remote / "blocked/far"))
     (remote / "blocked").write_text("a file where a folder should be")
     state = run()
-    assert state.name == "Failed" and state.message.startswith("dvc push: ")
+    assert state.name == "Unavailable" and state.message.startswith("dvc push: ")
     (remote / "blocked").unlink()
     toy.ran()
     assert run().name == "Nothing new"

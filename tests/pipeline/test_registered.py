@@ -278,3 +278,29 @@ def test_pulled_clone_registers_with_one_command(recorded, again, tmp_path):
     assert not [name for name in trained["metrics"] if name.startswith(("system/", "duration"))]
     assert second.read("dvc.lock") == before
     assert json.loads(second.run("dvc", "status", "--json")) == {}
+
+
+PREDICT = ("components.serving.predict", "--text", "is there a circle?")
+DELETE_VERSION = "client.delete_model_version('synesthesia', version.version)"
+DELETE_RUN = f"[{DELETE_VERSION}, client.delete_run(run.info.run_id)]"
+
+
+def test_deleted_champion_is_registered_again_as_the_message_says(again):
+    again.mlflow("client.set_registered_model_alias('synesthesia', 'champion', '1')")
+    again.mlflow(DELETE_VERSION)
+    message = "If that finds nothing to do, register the one that is here: make register"
+    again.refused(message, *PREDICT)
+    again.refused(message, "flows.promote")
+    assert "up to date" in again.run("dvc", "repro")
+    again.run(*REGISTER)
+    assert again.mlflow("version.aliases") == ["challenger"]
+    assert "answer" in again.run(*PREDICT)
+
+
+def test_lost_files_of_a_version_are_registered_again_as_the_message_says(again):
+    shutil.rmtree(again.path / "mlartifacts")
+    message = "delete the version and its run in MLflow (make ui), then register the model that is"
+    again.refused(message, "flows.promote")
+    again.mlflow(DELETE_RUN)
+    again.run(*REGISTER)
+    assert "answer" in again.run(*PREDICT)

@@ -1,7 +1,9 @@
 """What a person reads when MLflow's server does not answer, or refuses them."""
 
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+import os
+import shutil
+import sqlite3
+from pathlib import Path
 
 import pytest
 
@@ -10,38 +12,10 @@ from components.registry.tracking import (
     connect,
     experiment_id,
     mlflow_errors,
+    store_uri,
     without_password,
 )
-
-
-@pytest.fixture
-def answering(monkeypatch):
-    """Start a server that gives the same answer to every request; return its address."""
-    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    servers = []
-
-    def start(status: int, body: str) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                self.send_response(status)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body.encode())
-
-            do_POST = do_GET
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+from components.registry.versions import ModelVersions, load_pyfunc
 
 
 @pytest.fixture
@@ -81,6 +55,25 @@ def test_wrong_password_or_address_is_a_mistake(answering, request_experiment, s
         request_experiment(answering(status, "no"))
 
 
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, "<html>a page</html>"), (401, '{"detail": "log in"}')]
+)
+def test_another_service_is_no_server_of_mlflow(answering, request_experiment, status, body):
+    with pytest.raises(InputError, match="is not an MLflow server"):
+        request_experiment(answering(status, body))
+
+
+@pytest.mark.parametrize(("status", "kind"), [(401, InputError), (503, Unavailable)])
+def test_server_that_refuses_has_not_lost_the_model(answering, monkeypatch, tmp_path, status, kind):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", answering(status, "no"))
+    mlflow = connect()
+    with pytest.raises(kind, match="refuses the user|does not answer"):
+        ModelVersions(mlflow, "synesthesia").download("1", tmp_path / "model")
+    with pytest.raises(kind, match="refuses the user|does not answer"):
+        load_pyfunc(mlflow, "models:/synesthesia/1")
+    mlflow.set_tracking_uri(None)
+
+
 def test_address_of_another_kind_is_a_mistake(request_experiment):
     with pytest.raises(InputError, match="ftp://nowhere is not an address of MLflow"):
         request_experiment("ftp://nowhere")
@@ -97,3 +90,48 @@ def test_no_message_has_the_password(answering, request_experiment):
         request_experiment(uri)
     assert "secret" not in str(refused.value)
     assert without_password("postgresql://me:secret@db/mlflow") == "postgresql://me:…@db/mlflow"
+
+
+def test_file_that_is_no_database_is_named(request_experiment, tmp_path):
+    (tmp_path / "mlflow.db").write_text("a letter")
+    with pytest.raises(InputError, match="is not a database of MLflow: .*file is not a database"):
+        request_experiment(f"sqlite:///{tmp_path}/mlflow.db")
+
+
+def test_database_of_another_version_says_how_to_upgrade(request_experiment, tmp_path, empty_store):
+    path = shutil.copy(empty_store, tmp_path / "mlflow.db")
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE alembic_version SET version_num = '97727af70f4d'")
+    with pytest.raises(InputError, match="another version of MLflow. .* mlflow db upgrade sqlite"):
+        request_experiment(f"sqlite:///{path}")
+
+
+def test_silent_database_may_answer_later(request_experiment):
+    pytest.importorskip("psycopg2")
+    with pytest.raises(Unavailable, match="postgresql://me:…@127.0.0.1:9/mlflow does not answer"):
+        request_experiment("postgresql://me:secret@127.0.0.1:9/mlflow")
+
+
+@pytest.mark.parametrize(("user", "database"), [("synesthesia", "mlflow"), ("nobody", "nothing")])
+def test_refused_login_of_a_database_is_a_mistake(servers, request_experiment, user, database):
+    address = f"127.0.0.1:{servers.ports['postgresql']}/{database}"
+    with pytest.raises(InputError, match=f"{address} refuses the login") as refused:
+        request_experiment(f"postgresql://{user}:wrong@{address}")
+    assert "wrong" not in str(refused.value)
+
+
+def test_missing_driver_of_a_database_is_named(request_experiment):
+    with pytest.raises(InputError, match="needs a package that is not installed"):
+        request_experiment("postgresql+pg8000://me@127.0.0.1:9/mlflow")
+
+
+def test_default_store_is_that_of_the_project(tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert store_uri() == "sqlite:///mlflow.db"
+    monkeypatch.setenv("DVC_ROOT", os.getcwd())  # as in any stage
+    assert store_uri() == "sqlite:///mlflow.db"
+    copy = tmp_path / ".dvc" / "tmp" / "exps" / "copy"
+    copy.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    assert Path(store_uri().removeprefix("sqlite:///")).resolve() == tmp_path / "mlflow.db"

@@ -70,7 +70,7 @@ def test_without_a_model_it_says_how_to_make_one(folder, store, monkeypatch):
     assert_refused(
         process, "models:/synesthesia@champion cannot be loaded from sqlite:///mlflow.db"
     )
-    assert "Make a model first: make run" in process.stderr
+    assert "Make a model: make run. If that finds nothing to do, register" in process.stderr
 
 
 @pytest.mark.parametrize("name", ["params.yaml", "examples/digits.yaml", "examples/minilm.yaml"])

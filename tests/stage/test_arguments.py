@@ -84,7 +84,7 @@ def test_roles():
 
 def test_inputs_must_exist(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(InputError, match="--data-set: a does not exist. Make it first: dvc repro"):
+    with pytest.raises(InputError, match="--data-set: a does not exist. If a stage makes it"):
         check_inputs(parse(*WORDS))
     Path("a").touch()
     check_inputs(parse(*WORDS))

@@ -54,7 +54,8 @@ def test_missing_option_is_named(exit_code, capsys, name):
 def test_missing_input_is_named_before_any_work(exit_code, capsys, tmp_path, name):
     assert exit_code(name, *STAGES[name].words, "--params", str(ROOT / "params.yaml")) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: --") and "does not exist. Make it first: dvc repro" in error
+    assert error.startswith("error: --")
+    assert "does not exist. If a stage makes it, run: dvc repro" in error
     assert list(tmp_path.iterdir()) == []
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from components.huggingface.locate import EncoderNames
 from components.modalities.modality import Facts, Limit, Modality, nearly_longest
 from components.modalities.settings import (
-    COMMIT,
+    HUB,
     EncoderName,
     InputSettings,
     TransformerEncoderSettings,
@@ -19,7 +19,7 @@ from components.training.settings import BatchSize
 TokenizerSource = Annotated[
     str,
     matching(
-        rf"[^/\\]+\.json|([\w.-]+/)?[\w.-]+@{COMMIT}",
+        rf"[^/\\]+\.json|{HUB}",
         "the name of a .json file that lies in pretrained/text, or name@revision on the Hugging "
         "Face Hub, the revision as the 40 hexadecimal digits of a commit, since any other can "
         "change unseen, or null",
