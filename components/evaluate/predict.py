@@ -8,7 +8,7 @@ import torch
 
 from components.data.assets import AssetTensors
 from components.data.batches import Samples, asset_rows
-from components.data.samples import SAMPLE_ID
+from components.data.samples import SAMPLE_ID, subset_name
 from components.layers.features import Features, encode
 from components.model.multimodal import MultimodalModel
 from components.tasks.metrics import PREDICTIONS
@@ -70,7 +70,7 @@ def predict_encoded(
                 made = model.tasks[task].record(logits[task][asked])
                 columns = {
                     "sample_id": ids[index[asked]],
-                    "subset": "+".join(subset),
+                    "subset": subset_name(subset),
                     "task": task,
                     "target": texts[task][index[asked]],
                     "prediction": made.values,

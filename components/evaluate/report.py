@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from components.common.figures import page, save
 from components.common.files import write_text
 from components.common.metrics import SLICES, Figures
+from components.data.samples import subset_name
 from components.evaluate import plots
 from components.evaluate.measure import CEILING, TasksMetrics, most_modalities
 from components.evaluate.predict import subsets
@@ -82,7 +83,7 @@ def context(results: Results) -> dict[str, Any]:
         "samples": results.samples,
         "fusion": model.config.model.fusion.kind,
         "weights": f"{sum(p.numel() for p in model.parameters()):,}",
-        "subsets": ["+".join(subset) for subset in subsets(model.config.modalities)],
+        "subsets": list(map(subset_name, subsets(model.config.modalities))),
         "tables": metric_tables(results),
         "slices": slice_tables(results),
         "retrieval_metrics": RETRIEVAL_METRICS,

@@ -32,6 +32,7 @@ class RegisterArguments(Arguments):
     media: Path = input_path("folder, one media shard set per modality")
     registration: Path = output_path("JSON, what was registered, without anything that varies")
     lock: Path = option("dvc.lock, whose hashes and settings the run records", Path("dvc.lock"))
+    gates: Path = option("YAML, the gates, which say what figures decide", Path("params.yaml"))
 
 
 class RegisterSettings(Section):

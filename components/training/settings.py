@@ -27,7 +27,7 @@ class EarlyStoppingSettings(Section):
     """Training ends when a metric of the validation split no longer improves."""
 
     metric: Annotated[str, Field(min_length=1)]
-    """Its name in reports/history/train.csv, as in `accuracy (all)/answer`."""
+    """Its name in reports/history/train.csv, as in `accuracy all/answer`."""
     patience: Count = 3
     """Epochs without improvement after which training ends; the best epoch's weights are kept."""
 

@@ -256,7 +256,7 @@ def test_rows_become_samples_or_go_to_quarantine(extended):
 
 def test_every_stage_knows_the_toy(extended):
     retrieval = extended.read_json("reports/retrieval.json")
-    assert {f"text→{TOY}", f"{TOY}→image"} <= set(retrieval["recall_at_1"])
+    assert {f"text to {TOY}", f"{TOY} to image"} <= set(retrieval["recall_at_1"])
     config = extended.read_json(f"{MODEL}/config.json")
     assert config["modalities"] == ["image", "text", TOY]
     assert extended.read_json(f"{MODEL}/processors/{TOY}.json") == TOY_INPUTS

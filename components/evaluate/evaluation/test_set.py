@@ -11,7 +11,7 @@ import torch
 from components.common.errors import InputError
 from components.data.assets import MISSING
 from components.data.batches import Samples
-from components.data.samples import SAMPLE_ID, asset_column
+from components.data.samples import SAMPLE_ID, asset_column, modalities_named
 from components.data.shards import read_assets
 from components.evaluate.measure import KEY, TasksMetrics, contributions
 from components.evaluate.predict import predict_encoded
@@ -117,12 +117,12 @@ def raw_rows(predictor: Predictor, test_set: TestSet, count: int) -> pd.DataFram
 
 
 def clusters(table: pd.DataFrame, subset: str, group: str) -> pd.Series:
-    """Return the cluster of each sample if a subset such as `image+text` is given, by sample id.
+    """Return the cluster of each sample if a subset such as `image-text` is given, by sample id.
 
     Predictions of a cluster are right or wrong together. Clusters are the groups that splits keep
     together; where the subset or the table has no such group, samples with the same assets.
     """
-    by_id, given = table.set_index(SAMPLE_ID), subset.split("+")
+    by_id, given = table.set_index(SAMPLE_ID), modalities_named(subset)
     parts = by_id[[asset_column(m) for m in given]].fillna("")
     assets = parts.iloc[:, 0].str.cat(parts.iloc[:, 1:], sep="+")
     if group in MODALITIES:
