@@ -5,7 +5,7 @@ python -m flows.evaluate
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from threading import Event
 
 from prefect import flow, task
@@ -16,7 +16,10 @@ from prefect.states import Cancelled, Completed, Failed
 from components.common import command_line
 from components.common.errors import InputError, Unavailable
 from components.common.nested import flatten
-from components.registry.tracking import connect, metric_name, mlflow_errors
+from components.evaluate.evaluation.results import Evaluation
+from components.registry.names import mlflow_name
+from components.registry.shown import decisive, figure_table, named_by_gates
+from components.registry.tracking import connect, mlflow_errors
 from components.registry.versions import MAKE_MODEL
 from flows.dvc.run_lock import run_lock
 from flows.prefect import artifacts
@@ -26,9 +29,11 @@ from flows.prefect.runs import CANCELLED, label_process, watch_cancellation
 from flows.processes.command import Stopped
 from flows.promotion.gates import format_number
 from flows.promotion.registered_model import RegisteredModel
-from flows.settings import Suite
+from flows.settings import PromoteSettings, Suite
 
 ROBUSTNESS = "robustness/"
+SIZE = "size_bytes"
+COSTS = ("latency/single/p95_ms", SIZE)
 
 Figures = Mapping[str, float]  # by name
 
@@ -106,23 +111,47 @@ def evaluate_version(number: str, suite: Suite, cancelled: Event) -> Figures | S
             part: evaluation.content[part] for part in ("robustness", "latency", "size_bytes")
         }
         figures = evaluation.figures.by_name() | dict(flatten(others, "/"))
-        log_figures(model, number, suite, evaluation.content["fingerprint"], figures)
+        shown = [*decisive_figures(model.settings.promote, evaluation), *COSTS]
+        log_figures(model, number, suite, evaluation.content["fingerprint"], figures, shown)
     return figures
 
 
+def decisive_figures(settings: PromoteSettings, evaluation: Evaluation) -> list[str]:
+    """Return the names of the figures that decide, those of corrupted media included."""
+    corrupted = settings.maximum_robustness_drop or ()
+    return [
+        *decisive(evaluation.figures, named_by_gates(settings.model_dump())),
+        *(f"{ROBUSTNESS}{name}/corrupted" for name in corrupted),
+    ]
+
+
 def log_figures(
-    model: RegisteredModel, number: str, suite: Suite, fingerprint: str, figures: Figures
+    model: RegisteredModel,
+    number: str,
+    suite: Suite,
+    fingerprint: str,
+    figures: Figures,
+    shown: Collection[str],
 ) -> None:
-    """Log figures to the version's run, one step per evaluation, and each evaluation once."""
+    """Log figures to the version's run, one step per evaluation, and each evaluation once.
+
+    Those that are `shown` become metrics; all are in a table for each step.
+    """
     from mlflow.entities import Metric
 
     client, tag, version = model.mlflow.MlflowClient(), f"evaluation.{suite}", model.version(number)
     if version.tags.get(tag) == fingerprint:
         return
-    names = {name: metric_name("evaluation", suite, *name.split("/")) for name in figures}
-    step = len(client.get_metric_history(version.run_id, names["size_bytes"]))
+    names = {
+        name: mlflow_name("evaluation", suite, *name.split("/"))
+        for name in shown
+        if name in figures
+    }
+    step = len(client.get_metric_history(version.run_id, names[SIZE]))
     now = int(time.time() * 1000)
-    rows = [Metric(names[name], value, now, step) for name, value in figures.items()]
+    table = f"evaluation/{suite}/{step}.json"
+    client.log_table(version.run_id, figure_table(figures), table)
+    rows = [Metric(metric, figures[name], now, step) for name, metric in names.items()]
     client.log_batch(version.run_id, metrics=rows)
     model.versions.tag(number, tag, fingerprint)
 

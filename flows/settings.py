@@ -13,7 +13,7 @@ from components.common.errors import InputError, nearest
 from components.common.metrics import task_of
 from components.evaluate.comparison.settings import Margins
 from components.register.settings import Alias, RegisterSettings
-from components.registry import names
+from components.registry import defaults
 from components.stage.settings import Positive, Section, Settings, load_settings, matching
 
 PARAMS = Path("params.yaml")
@@ -113,7 +113,7 @@ class OperateSettings(Section):
 class PromoteSettings(Section):
     """What makes a model the champion (docs/promotion.md); null: no such gate."""
 
-    alias: Alias = names.IN_USE
+    alias: Alias = defaults.IN_USE
     """Alias of the promoted version."""
     suite: Suite = "quick"
     """Corruptions that models are tested with: none, quick (12, and each modality

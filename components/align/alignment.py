@@ -134,7 +134,7 @@ class AlignmentTraining(TrainingRun):
         result: dict[Metric, dict[str, float]] = {metric: {} for metric in RECALLS.values()}
         for pair in self.data.pairs.values():
             a, b = pair.modalities
-            for direction, turned in ((f"{a}→{b}", False), (f"{b}→{a}", True)):
+            for direction, turned in ((f"{a} to {b}", False), (f"{b} to {a}", True)):
                 found = self.search(pair, split, turned)
                 if len(found):
                     for k, metric in RECALLS.items():

@@ -107,9 +107,9 @@ Rows = Mapping[str, Tensor]  # by modality the row of each sample's asset, -1 wh
 
 
 def by_sample(samples: pd.DataFrame, rows: Rows, modalities: Sequence[str]) -> Relations:
-    """Return for every two modalities, as `image–text`, the assets that samples have together."""
+    """Return by every two modalities, as `image and text`, the assets that samples share."""
     return {
-        f"{a}–{b}": Relation(
+        f"{a} and {b}": Relation(
             (a, b), 1.0, {s: Pairs(rows[a][of], rows[b][of]) for s, of in _splits(samples)}
         )
         for a, b in combinations(modalities, 2)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from components.baselines.examples import Examples, examples, label_counts
 from components.baselines.features import AssetFeatures, plain_features
-from components.data.samples import SAMPLE_ID, SPLIT, asset_column
+from components.data.samples import SAMPLE_ID, SPLIT, asset_column, subset_name
 from components.data.subsets import subsets
 from components.modalities.registry import MODALITIES, plain_features_of
 from components.tasks.baseline import BASELINES, Baseline, Scores
@@ -152,7 +152,7 @@ def _fused(
         has = task.held_out[list(map(asset_column, subset))].notna().all(axis=1).to_numpy()
         if has.any():
             together = task.baseline.fuse([scores[m][has] for m in subset])
-            yield _table(task, "+".join(subset), task.held_out[has], together)
+            yield _table(task, subset_name(subset), task.held_out[has], together)
 
 
 def _scores(ids: pd.Series, fit: Fit, features: AssetFeatures) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from components.common.nested import flatten
+from components.common.nested import paths
 
 DEFINITIONS = "definitions"
 EVALUATED_SPLIT = "split"
@@ -53,10 +53,19 @@ class Figures:
         return self.content[EVALUATED_SPLIT]
 
     def by_name(self) -> dict[str, float]:
-        """Return figures by name, as `accuracy/answer/image+text`."""
+        """Return figures by name, as `accuracy/answer/image-text`.
+
+        Of two that have one name, since a label or a column has a slash, the second has `:2f:`.
+        """
         others = (DEFINITIONS, EVALUATED_SPLIT)
         figures = {key: value for key, value in self.content.items() if key not in others}
-        return dict(flatten(figures, "/"))
+        named: dict[str, float] = {}
+        for path, value in paths(figures):
+            name = "/".join(path)
+            if name in named:
+                name = "/".join(part.replace("/", ":2f:") for part in path)
+            named[name] = value
+        return named
 
     def primary(self, task: str) -> Metric | None:
         """Return the primary metric of a task; None if there are no figures of it."""

@@ -5,17 +5,22 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def flatten(value: Any, separator: str = ".", prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(value: Any, separator: str = ".") -> Iterator[tuple[str, Any]]:
     """Yield the leaves of nested mappings with names such as `train.batch_size`.
 
     A list is one leaf, as JSON.
     """
+    for path, leaf in paths(value):
+        yield separator.join(path), json.dumps(leaf) if isinstance(leaf, list) else leaf
+
+
+def paths(value: Any, *above: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the leaves of nested mappings with the keys on the way, those `above` first."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            name = f"{prefix}{separator}{key}" if prefix else str(key)
-            yield from flatten(inner, separator, name)
+            yield from paths(inner, *above, str(key))
     else:
-        yield prefix, json.dumps(value) if isinstance(value, list) else value
+        yield above, value
 
 
 def merged(left: Mapping[str, Any], right: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The table of samples: its columns, and the splits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -24,6 +24,19 @@ def asset_column(modality: str) -> str:
 def id_columns(modalities: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of ids that every table of samples has."""
     return (SAMPLE_ID, *map(asset_column, modalities))
+
+
+def subset_name(modalities: Iterable[str]) -> str:
+    """Return a set of modalities as figures name it, `image-text`, everywhere the same.
+
+    The names of modalities are those of packages, which have no hyphens, and MLflow takes it.
+    """
+    return "-".join(modalities)
+
+
+def modalities_named(subset: str) -> list[str]:
+    """Return the modalities of a `subset_name`."""
+    return subset.split("-")
 
 
 def samples_schema(modalities: Sequence[str]) -> pa.DataFrameSchema:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from components.common.metrics import Metric
-from components.data.samples import SAMPLE_ID, asset_column
+from components.data.samples import SAMPLE_ID, asset_column, modalities_named
 from components.evaluate.measure import KEY, TasksMetrics, Values
 from components.modalities.registry import MODALITIES
 from components.tasks.metrics import quotient
@@ -79,7 +79,7 @@ def strongest(
 
     Where there are none, it is that which sees most; None if there is no baseline.
     """
-    given = samples[list(map(asset_column, subset.split("+")))].notna().all(axis=1)
+    given = samples[list(map(asset_column, modalities_named(subset)))].notna().all(axis=1)
     rows = known[
         (known["split"] == "validation") & known[SAMPLE_ID].isin(samples[SAMPLE_ID][given])
     ]
@@ -110,5 +110,5 @@ def baseline_figures(
 
 
 def _sees_no_more(baseline: str, subset: str) -> bool:
-    """Return whether a baseline sees nothing that a subset such as `image+text` lacks."""
-    return set(baseline.split("+")) & set(MODALITIES) <= set(subset.split("+"))
+    """Return whether a baseline sees nothing that a subset such as `image-text` lacks."""
+    return set(modalities_named(baseline)) & set(MODALITIES) <= set(modalities_named(subset))

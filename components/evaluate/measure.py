@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from components.common.metrics import DEFINITIONS, SLICES, Metric, definitions
-from components.data.samples import SAMPLE_ID, asset_column
+from components.data.samples import SAMPLE_ID, asset_column, modalities_named
 from components.modalities.registry import MODALITIES
 from components.model.multimodal import MultimodalModel
 from components.tasks.metrics import TaskMetrics
@@ -38,7 +38,7 @@ def by_task(predictions: pd.DataFrame, metrics: TasksMetrics) -> Values:
 
 
 def retrieval(ranks: pd.DataFrame, tasks: Mapping[str, TaskSettings]) -> Values:
-    """Return every metric of a table as `RANKS` by task and direction, such as `text→image`."""
+    """Return every metric of a table as `RANKS` by task and direction, such as `text to image`."""
     directions = {n: t.direction for n, t in tasks.items() if isinstance(t, RetrievalSettings)}
     result: Values = {}
     for task, rows in ranks.groupby("task", sort=False):
@@ -58,7 +58,7 @@ def ceilings(predictions: pd.DataFrame, samples: pd.DataFrame, metrics: TasksMet
     joined = predictions[predictions["task"].isin(limited)].merge(samples[ids], on=SAMPLE_ID)
     result: dict[str, dict[str, float]] = {}
     for task, subset, rows in _groups(joined):
-        assets = [asset_column(m) for m in subset.split("+")]
+        assets = [asset_column(m) for m in modalities_named(subset)]
         counts = rows.groupby([*assets, "target"]).size()
         best = counts.groupby(level=list(range(len(assets)))).max().sum()
         result.setdefault(task, {})[subset] = float(best / len(rows))

@@ -15,7 +15,7 @@ def training(table: pd.DataFrame, time: str, title: str) -> Figure:
     for axis, name in zip(axes, names, strict=True):
         for task, rows in table[table["series"] == name].groupby("task", sort=False):
             axis.plot(rows[time], rows["value"], marker=".", label=task)
-        axis.set(title=name, xlabel=time, ylabel=name.split(" (")[0])
+        axis.set(title=name, xlabel=time, ylabel=name.split(" ")[0])
         add_grid(axis)
         axis.legend(fontsize="small")
         if name == "loss":

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from components.data.assets import AssetTensors
 from components.data.batches import Samples, asset_rows
-from components.data.samples import SAMPLE_ID
+from components.data.samples import SAMPLE_ID, subset_name
 from components.data.subsets import subsets
 from components.layers.features import Features, encode
 from components.model.multimodal import MultimodalModel
@@ -69,7 +69,7 @@ def predict_encoded(
         given = samples.keep(wanted.expand(len(table), -1))
         for task, columns in _predict_each_once(model, features, given, asked).items():
             index = asked[task].numpy()
-            labels = {"sample_id": ids[index], "subset": "+".join(subset), "task": task}
+            labels = {"sample_id": ids[index], "subset": subset_name(subset), "task": task}
             parts.append(pd.DataFrame({**labels, "target": texts[task][index], **columns}))
     return pd.concat([part for part in parts if len(part)] or parts[:1])
 

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from components.common.figures import page, save
 from components.common.files import write_text
 from components.common.metrics import SLICES, Figures
+from components.data.samples import subset_name
 from components.data.subsets import subsets
 from components.evaluate import plots
 from components.evaluate.baselines import ABOVE, BASELINES_KEY, BesideBaseline
@@ -91,7 +92,7 @@ def context(results: Results) -> dict[str, Any]:
         "samples": results.samples,
         "fusion": model.config.model.fusion.kind,
         "weights": f"{sum(p.numel() for p in model.parameters()):,}",
-        "subsets": ["+".join(subset) for subset in subsets(model.config.modalities)],
+        "subsets": list(map(subset_name, subsets(model.config.modalities))),
         "tables": metric_tables(results),
         "slices": slice_tables(results),
         "retrieval_metrics": RETRIEVAL_METRICS,

@@ -20,7 +20,13 @@ from components.register.settings import (
     RegisterSettings,
     RegisterStageSettings,
 )
-from components.registry.tracking import connect, experiment_id, mlflow_errors
+from components.registry.shown import runs_page
+from components.registry.tracking import (
+    connect,
+    experiment_id,
+    mlflow_errors,
+    without_password,
+)
 from components.registry.versions import ModelVersions
 from components.stage.stage import Stage
 
@@ -36,7 +42,10 @@ def main(arguments: RegisterArguments, settings: RegisterStageSettings) -> None:
     version = register(arguments, options, fingerprint)
     registration = {"model": options.model, "alias": options.alias, "fingerprint": fingerprint}
     write_json(arguments.registration, registration)
-    print(summary(arguments, options, version))
+    mlflow = connect()
+    with mlflow_errors(mlflow):
+        page = runs_page(mlflow.get_tracking_uri(), experiment_id(mlflow, options.experiment))
+    print(summary(arguments, options, version, without_password(page)))
 
 
 def register(
@@ -64,7 +73,7 @@ def register(
 
 
 def summary(
-    arguments: RegisterArguments, options: RegisterSettings, version: "ModelVersion"
+    arguments: RegisterArguments, options: RegisterSettings, version: "ModelVersion", page: str
 ) -> str:
     """Return what a person wants to know when the pipeline has ended."""
     figures = Figures(read_json(arguments.metrics))
@@ -80,7 +89,7 @@ def summary(
             "",
             f"report      {arguments.report}",
             f"MLflow run  {version.run_id}: {registered}",
-            "browse      make ui",
+            f"browse      make ui, and open {page}",
             f"predict     python -m components.serving.predict {media}",
         ]
     )

@@ -18,7 +18,7 @@ from components.modalities.registry import MODALITIES
 from components.model.predictor import Predictor
 from components.register.lineage import Lineage
 from components.register.settings import RegisterArguments
-from components.registry.tracking import metric_name
+from components.registry.names import mlflow_name
 from components.tasks.metrics import PREDICTIONS
 from components.tasks.registry import metrics_of
 
@@ -34,7 +34,7 @@ class Score:
 
     task: str
     metric: Metric
-    subset: str  # as `image+text`; of a retrieval task the direction
+    subset: str  # as `image-text`; of a retrieval task the direction
     value: float
     count: int | None  # of the samples; None of a retrieval task
     is_proportion: bool  # whether the metric is the fraction of predictions that are right
@@ -91,10 +91,7 @@ def tags(arguments: RegisterArguments, lineage: Lineage, predictor: Predictor) -
     split = Figures(read_json(arguments.metrics)).split
     report = read_json(arguments.data_report)
     return {
-        **{
-            metric_name(f"{s.task} {s.metric.name}".replace("_", " ")): f"{s.value:.4f}"
-            for s in best
-        },
+        **{mlflow_name(s.metric.name, s.task): f"{s.value:.4f}" for s in best},
         "evaluated on": split,
         "samples": str(sum(report["samples"].values())),
         "data": lineage.hashes.get(str(arguments.samples), "unknown")[:8],

@@ -13,19 +13,28 @@ import yaml
 from components.common.files import read_json
 from components.common.metrics import Figures
 from components.common.nested import flatten
-from components.data.samples import read_samples
+from components.data.samples import read_samples, subset_name
 from components.data.tables import read_table
 from components.modalities.registry import MODALITIES
+from components.model.config import ModelConfig
 from components.model.predictor import Predictor
 from components.register.lineage import Lineage, datasets, environment
 from components.register.packaged import input_example, log_model
 from components.register.settings import RegisterArguments
-from components.registry.tracking import metric_name
+from components.registry.names import mlflow_name
+from components.registry.shown import (
+    decisive,
+    figure_table,
+    logged,
+    named_by_gates,
+    save_view,
+)
 from components.stage.resource_usage import ResourceUsage, read_resource_usage
 from components.training.downsample import downsample
 from components.training.tables import HISTORY, STEPS
 
 MAX_POINTS = 100  # per series of steps
+FIGURES = "figures.json"  # the table of all figures, an artifact of the run
 
 
 @dataclass(frozen=True)
@@ -71,16 +80,26 @@ def trainings(histories: Path, steps: Path) -> list[Training]:
 def _points(table: pd.DataFrame, when: str, *prefix: str) -> list[Point]:
     columns = (table[name] for name in ("series", "task", "value", when))
     return [
-        Point(metric_name(*prefix, series, task), value, step)
+        Point(mlflow_name(*prefix, series, task), value, step)
         for series, task, value, step in zip(*columns, strict=True)
     ]
 
 
-def test_points(metrics: Path, retrieval: Path) -> list[Point]:
-    """Return every figure of held-out samples; some are in both files."""
+def read_figures(metrics: Path, retrieval: Path) -> dict[str, float]:
+    """Return every figure of held-out samples by name; some are in both files."""
     files = [Figures(read_json(path)) for path in (metrics, retrieval)]
-    rows = {name: value for file in files for name, value in file.by_name().items()}
-    return [Point(metric_name(*name.split("/")), value) for name, value in rows.items()]
+    return {name: value for file in files for name, value in file.by_name().items()}
+
+
+def read_gates(path: Path) -> list[str]:
+    """Return the names of the figures that the gates in a YAML file refer to."""
+    params = yaml.safe_load(path.read_text()) if path.exists() else {}
+    return named_by_gates(params.get("promote") or {})
+
+
+def run_name(config: ModelConfig, fingerprint: str) -> str:
+    """Return what a model is, as `image-text-audio bilinear 1a2b3c4d`."""
+    return f"{subset_name(config.modalities)} {config.model.fusion.kind} {fingerprint[:8]}"
 
 
 @dataclass(frozen=True)
@@ -106,7 +125,7 @@ class RunLog:
         modalities = self.predictor.model.config.modalities
         example = input_example(samples, split, arguments.media, modalities)
         hashes = {f"dvc.{path}": md5 for path, md5 in lineage.outs.items()}
-        name = f"model {tags['fingerprint'][:8]}"
+        name = run_name(self.predictor.model.config, tags["fingerprint"])
         tags = {**tags, **hashes, **self._source("python -m components.register")}
         with self.mlflow.start_run(experiment_id=self.experiment, run_name=name, tags=tags) as run:
             run_id = run.info.run_id
@@ -116,9 +135,16 @@ class RunLog:
             # Log the model first: MLflow attaches metrics already on the run to the model.
             model_id = log_model(self.mlflow, arguments.model, self.predictor, example)
             self._log_trainings(run_id, inputs)
-            points = test_points(arguments.metrics, arguments.retrieval)
+            figures = read_figures(arguments.metrics, arguments.retrieval)
+            self.mlflow.log_table(figure_table(figures), FIGURES)
+            tested_on, gates = Figures(read_json(arguments.metrics)), read_gates(arguments.gates)
+            points = [
+                Point(mlflow_name(*name.split("/")), figures[name])
+                for name in logged(tested_on, gates)
+            ]
             tested = next(i.dataset for i in inputs if i.dataset.name == f"samples, {split}")
             self._log_points(run_id, points, model_id=model_id, dataset=tested)
+        save_view(self.mlflow, self.experiment, decisive(tested_on, gates))
         return run_id
 
     def _source(self, name: str) -> dict[str, str]:
@@ -166,7 +192,7 @@ class RunLog:
         from mlflow.entities import Param
 
         # Keys of gates are names of figures.
-        flat = ((metric_name(*key.split("/")), value) for key, value in flatten(params))
+        flat = ((mlflow_name(*key.split("/")), value) for key, value in flatten(params))
         rows = [Param(name, str(value)) for name, value in flat]
         self._client.log_batch(run_id, params=rows)
 

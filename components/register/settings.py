@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from components.registry import names
+from components.registry import defaults
 from components.stage.arguments import Arguments, input_path, option, output_path
 from components.stage.settings import Section, Settings
 
@@ -33,6 +33,7 @@ class RegisterArguments(Arguments):
     media: Path = input_path("folder, one media shard set per modality")
     registration: Path = output_path("JSON, what was registered, without anything that varies")
     lock: Path = option("dvc.lock, whose hashes and settings the run records", Path("dvc.lock"))
+    gates: Path = option("YAML, the gates, which say what figures decide", Path("params.yaml"))
 
 
 class RegisterSettings(Section):
@@ -40,9 +41,9 @@ class RegisterSettings(Section):
 
     experiment: Annotated[str, Field(min_length=1)] = "synesthesia"
     """Name of MLflow's experiment."""
-    model: ModelName = names.MODEL
+    model: ModelName = defaults.MODEL
     """Name of the model in MLflow's registry."""
-    alias: Alias = names.NEWEST
+    alias: Alias = defaults.NEWEST
     """Alias of the new version."""
 
 

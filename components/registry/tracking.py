@@ -1,4 +1,4 @@
-"""MLflow's tracking store: connection, experiments, names, readable errors."""
+"""MLflow's tracking store: connection, experiments, readable errors."""
 
 import logging
 import os
@@ -209,14 +209,12 @@ def without_password(uri: str) -> str:
     return uri.replace(f":{password}@", ":…@") if password else uri
 
 
-def metric_name(*parts: str) -> str:
-    """Return a name that MLflow accepts: `accuracy/answer/image_text`, `recall_at_1/text_to_audio`.
-
-    A part that consists of dots, or is empty, becomes `_`.
-    """
-    spelt = (part.replace("+", "_").replace("→", "_to_").replace("–", "_") for part in parts)
-    kept = ("".join(c for c in part if c.isalnum() or c in "_-. ") for part in spelt)
-    return "/".join(part if part.strip(".") else "_" for part in kept)
+def _unavailable(uri: str, message: str) -> str:
+    detail = message.strip().splitlines()[0].replace(uri, without_password(uri))
+    return (
+        f"MLflow's store {without_password(uri)} does not answer: {detail}. Check that it runs "
+        "and try again, or name another in MLFLOW_TRACKING_URI"
+    )
 
 
 def experiment_id(mlflow: ModuleType, name: str) -> str:

@@ -15,7 +15,7 @@ from pydantic import Field
 from components.common import command_line
 from components.common.errors import InputError
 from components.modalities.registry import MODALITIES, modality
-from components.registry import names
+from components.registry import defaults
 from components.registry.tracking import DATABASE, connect, mlflow_errors
 from components.registry.versions import ModelVersions, load_pyfunc
 from components.serving.batch import UNUSABLE, predict_table
@@ -24,12 +24,12 @@ from components.stage.stage import exit_codes
 
 
 class _Register(Settings):
-    model: str = names.MODEL
-    alias: str = names.NEWEST
+    model: str = defaults.MODEL
+    alias: str = defaults.NEWEST
 
 
 class _Promote(Settings):
-    alias: str = names.IN_USE
+    alias: str = defaults.IN_USE
 
 
 class RegisteredModelSettings(Settings):

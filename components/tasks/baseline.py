@@ -16,7 +16,7 @@ BASELINES = pa.DataFrameSchema(
         "sample_id": pa.Column(str),
         "split": pa.Column(str, pa.Check.isin(("validation", "test"))),
         "task": pa.Column(str),
-        "baseline": pa.Column(str),  # the modalities that it sees, as image+text, or its constant
+        "baseline": pa.Column(str),  # the modalities that it sees, as image-text, or its constant
         "numerator": pa.Column(float),  # the task's primary metric is the quotient of the sums
         "denominator": pa.Column(float),
     },

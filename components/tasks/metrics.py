@@ -12,7 +12,7 @@ from components.common.metrics import Metric
 PREDICTIONS = pa.DataFrameSchema(
     {
         "sample_id": pa.Column(str),
-        "subset": pa.Column(str),  # of modalities, as image+text
+        "subset": pa.Column(str),  # of modalities, as image-text
         "task": pa.Column(str),
         "target": pa.Column(str),  # as `Labels.to_text` writes labels
         "prediction": pa.Column(str),  # as `Task.record` writes predictions

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from components.common.errors import InputError
 from components.common.metrics import Metric
 from components.data.batches import Samples
+from components.data.samples import subset_name
 from components.model.multimodal import MultimodalModel
 from components.train.data import TrainingData
 from components.training.run import Losses, MicroBatch, StepValues, TrainingRun, Validation
@@ -162,13 +163,13 @@ def validated_subsets(modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:
     subsets: dict[str, tuple[str, ...]] = {ALL: tuple(modalities)}
     if len(modalities) > 1:
         smaller = combinations(modalities, len(modalities) - 1)
-        subsets |= {"+".join(subset): subset for subset in smaller}
+        subsets |= {subset_name(subset): subset for subset in smaller}
     return subsets
 
 
 def validation_metric(metric: Metric, subset: str) -> Metric:
-    """Return a validation metric of a subset of modalities, as `accuracy (image+text)`."""
-    return replace(metric, name=f"{metric.name} ({subset})")
+    """Return a validation metric of a subset of modalities, as `accuracy image-text`."""
+    return replace(metric, name=f"{metric.name} {subset}")
 
 
 def drop_modalities(model: MultimodalModel, samples: Samples, dropout: float) -> Samples:

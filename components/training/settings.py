@@ -28,7 +28,7 @@ class EarlyStoppingSettings(Section):
 
     metric: Annotated[str, Field(min_length=1)]
     """Its name in reports/history/<stage>.csv, as in `accuracy/digit`, or in that of train as in
-    `accuracy (all)/answer`."""
+    `accuracy all/answer`."""
     patience: Count = 3
     """Epochs without improvement after which training ends; the best epoch's weights are kept."""
 

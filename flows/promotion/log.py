@@ -66,9 +66,17 @@ class Entry:
 
 
 def current_user() -> str:
-    """Return who runs this process."""
-    user = os.environ.get("MLFLOW_TRACKING_USERNAME")
-    return user or f"{getpass.getuser()}@{socket.gethostname()}"
+    """Return the account that this process has at MLflow, or its user and machine without one."""
+    from mlflow.utils.credentials import read_mlflow_creds
+
+    return read_mlflow_creds().username or f"{_system_user()}@{socket.gethostname()}"
+
+
+def _system_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, a user need not have a name
+        return f"user {os.getuid()}"
 
 
 def now() -> str:

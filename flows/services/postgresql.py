@@ -10,6 +10,7 @@ from pathlib import Path
 
 from components.common.errors import InputError
 from flows.processes.process import Process, ServiceFailed
+from flows.services.private import private_folder
 
 USER = "synesthesia"
 DEBIAN = Path("/usr/lib/postgresql")  # the package does not put the server's programs on PATH
@@ -36,14 +37,14 @@ class PostgreSQL:
         Raises InputError if PostgreSQL is not installed or its account cannot enter the folder, and
         ServiceFailed if it does not start.
         """
-        identity = _identity()
+        account = identity()
         data = self.folder / "cluster"
-        self._create_cluster(data, identity)
+        self._create_cluster(data, account)
         options = ("-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=")
         argv = [program("postgres"), "-D", data, "-p", str(self.port), *options]
         log, tries = self.folder / "log", 0
         while True:
-            process = Process.start(argv, _plain(), log, data, **identity)
+            process = Process.start(argv, _plain(), log, data, **account)
             tries += 1
             try:
                 process.wait(self.answers, "PostgreSQL", log)
@@ -77,8 +78,8 @@ class PostgreSQL:
                     cursor.execute(f'CREATE DATABASE "{name}"')
         connection.close()
 
-    def _create_cluster(self, data: Path, identity: dict[str, int]) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
+    def _create_cluster(self, data: Path, account: dict[str, int]) -> None:
+        private_folder(self.folder, account.get("group"))
         if (data / "PG_VERSION").exists():
             return
         shutil.rmtree(data, ignore_errors=True)  # of an initdb that was interrupted
@@ -86,9 +87,9 @@ class PostgreSQL:
         password = self.folder / "password"
         password.touch(mode=0o600)
         password.write_text(self.password)
-        if identity:
+        if account:
             for path in (data, password):
-                os.chown(path, identity["user"], identity["group"])
+                os.chown(path, account["user"], account["group"])
         made = subprocess.run(
             [
                 *(program("initdb"), "-D", data, "--username", USER, "--pwfile", password),
@@ -98,8 +99,8 @@ class PostgreSQL:
             text=True,
             env=_plain(),
             cwd="/",
-            user=identity.get("user"),
-            group=identity.get("group"),
+            user=account.get("user"),
+            group=account.get("group"),
         )
         password.unlink()
         if made.returncode:
@@ -123,7 +124,7 @@ def program(name: str) -> str:
     )
 
 
-def _identity() -> dict[str, int]:
+def identity() -> dict[str, int]:
     """Return the user and group to run it as: PostgreSQL refuses root."""
     if os.geteuid():
         return {}

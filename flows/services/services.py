@@ -10,9 +10,11 @@ from functools import cached_property, partial
 from pathlib import Path
 
 from components.common.errors import InputError
-from components.common.files import replacing, write_json
+from components.common.files import write_json
 from flows.processes.process import Process
-from flows.services.postgresql import FAST, PostgreSQL
+from flows.services.accounts import Accounts
+from flows.services.postgresql import FAST, PostgreSQL, identity
+from flows.services.private import private_files, private_folder, write_private
 from flows.services.servers import (
     AUTH,
     HOST,
@@ -27,6 +29,7 @@ PORTS = {"postgresql": 5433, "mlflow": 5000, "prefect": 4200}  # 5432 may be the
 MLFLOW_USER, PREFECT_USER = "admin", "admin"
 DATABASES = ("mlflow", "mlflow_users", "prefect")
 HEALTH = {"mlflow": "/health", "prefect": "/api/health"}
+PAGES = "pages"  # of Prefect, copied from its package: the only files that are no secrets
 SECRETS = ("postgresql", "mlflow", "prefect", "mlflow_forms")
 
 
@@ -40,17 +43,19 @@ class Services:
         """Start services that are not running; an existing cluster keeps its passwords.
 
         Port 0 is any free port; the default is that of the last time, or of `PORTS`. Raises
-        InputError if PostgreSQL is not installed or a port is taken, and ServiceFailed.
+        InputError if PostgreSQL is not installed, a port is taken or the folder holds other files,
+        and ServiceFailed.
         """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._choose(ports or {})
-        self._start_postgresql()
-        processes = {"mlflow": self._start_mlflow(), "prefect": self._start_prefect()}
-        for name, process in processes.items():
-            ready = partial(answers, self.url(name) + HEALTH[name])
-            process.wait(ready, name, self.folder / f"{name}.log")
-        lines = (f"export {name}='{value}'\n" for name, value in self.environment().items())
-        _private(self.folder / "environment", "".join(lines))
+        self._check_folder()
+        private_folder(self.folder, identity().get("group"))
+        with private_files():
+            self._choose(ports or {})
+            self._start_postgresql()
+            processes = {"mlflow": self._start_mlflow(), "prefect": self._start_prefect()}
+            for name, process in processes.items():
+                ready = partial(answers, self.url(name) + HEALTH[name])
+                process.wait(ready, name, self.folder / f"{name}.log")
+        write_private(self.folder / "environment", exports(self.environment()))
 
     def stop(self) -> list[str]:
         """Stop what `start` started, the database last; return the names of running services."""
@@ -84,6 +89,14 @@ class Services:
             "PREFECT_API_URL": f"{self.url('prefect')}/api",
             "PREFECT_API_AUTH_STRING": self.prefect_login,
         }
+
+    def accounts(self) -> Accounts:
+        """Return the accounts of MLflow; raise InputError if it does not run."""
+        if not self.runs("mlflow"):
+            raise InputError(
+                f"MLflow of {self.folder} does not run. Start it: python -m flows.services start"
+            )
+        return Accounts(self.url("mlflow"), MLFLOW_USER, self.secrets["mlflow"])
 
     def url(self, name: str) -> str:
         """Return the address of a service."""
@@ -120,7 +133,7 @@ class Services:
         path = self.folder / "secrets.json"
         if not path.exists():
             made = {name: secrets.token_urlsafe(24) for name in SECRETS}
-            _private(path, json.dumps(made, indent=2))
+            write_private(path, json.dumps(made, indent=2))
         return json.loads(path.read_text())
 
     @property
@@ -133,6 +146,16 @@ class Services:
         """The cluster."""
         folder = self.folder / "postgresql"
         return PostgreSQL(folder, self.ports["postgresql"], self.secrets["postgresql"])
+
+    def _check_folder(self) -> None:
+        """Refuse a folder of something else, which must not be closed to other users."""
+        if self._ports_file.exists() or not self.folder.exists():
+            return
+        if others := sorted(p.name for p in self.folder.iterdir() if not p.name.startswith(".")):
+            raise InputError(
+                f"{self.folder} holds other files, as {others[0]}. Name a folder for the services "
+                "alone: --folder"
+            )
 
     def _choose(self, asked: dict[str, int]) -> None:
         known = self.ports if self._ports_file.exists() else PORTS
@@ -160,7 +183,7 @@ class Services:
     def _start_mlflow(self) -> Process:
         config = self.folder / "mlflow_users.ini"
         users = self.database.uri("mlflow_users").replace("%", "%%")
-        _private(config, AUTH.format(users=users, user=MLFLOW_USER))
+        write_private(config, AUTH.format(users=users, user=MLFLOW_USER))
         environment = mlflow_environment(self.database.uri("mlflow"), self.folder / "artifacts") | {
             "MLFLOW_AUTH_CONFIG_PATH": str(config),
             "MLFLOW_AUTH_ADMIN_PASSWORD": self.secrets["mlflow"],
@@ -178,6 +201,7 @@ class Services:
             "PREFECT_SERVER_API_AUTH_STRING": self.prefect_login,
             "PREFECT_API_AUTH_STRING": self.prefect_login,  # for its own services
             "PREFECT_UI_API_URL": f"{self.url('prefect')}/api",
+            "PREFECT_UI_STATIC_DIRECTORY": str(self.folder / "prefect" / PAGES),
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
         }
         return self._start("prefect", prefect_command(self.ports["prefect"]), environment)
@@ -209,11 +233,9 @@ class Services:
         return self.folder / "ports.json"
 
 
-def _private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read."""
-    with replacing(path) as unfinished:
-        unfinished.touch(mode=0o600)
-        unfinished.write_text(text)
+def exports(environment: dict[str, str]) -> str:
+    """Return an environment as lines of a shell."""
+    return "".join(f"export {name}='{value}'\n" for name, value in environment.items())
 
 
 def _free_port(name: str, port: int) -> int:

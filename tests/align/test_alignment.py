@@ -25,7 +25,7 @@ from tests.support.params import small_settings
 from tests.support.tiny_model import PRESENT, ids_of, make_assets, make_model, make_table
 
 ASSETS = 8
-PAIRS = ("image–text", "image–audio", "text–audio")
+PAIRS = ("image and text", "image and audio", "text and audio")
 NOTHING = Pairs(*torch.zeros(2, 0, dtype=torch.int64))
 BOTH = pytest.mark.parametrize("loss", LOSSES)
 SUBSETS = [subset for size in (2, 3) for subset in combinations(PRESENT, size)]
@@ -89,14 +89,14 @@ def test_modality_without_partner_in_training_is_left_out():
     table = make_table(60, ASSETS)
     table.loc[table["split"] == "train", "audio_id"] = None
     data = data_of(table)
-    assert set(data.pairs) == {"image–text"}
-    assert run_of(data).aligner.loss.relations == ("image–text",)
+    assert set(data.pairs) == {"image and text"}
+    assert run_of(data).aligner.loss.relations == ("image and text",)
     table.loc[table["split"] == "train", "text_id"] = None
     assert data_of(table).pairs == {}
 
 
 def test_modalities_related_through_a_third_are_kept():
-    data = without(data_of(make_table(60, ASSETS)), "image–audio", "train")
+    data = without(data_of(make_table(60, ASSETS)), "image and audio", "train")
     assert set(alignment_data(data.pooled, data.pairs, {}).pairs) == set(PAIRS)
 
 
@@ -107,7 +107,7 @@ def test_modalities_related_by_a_task_alone_are_learnt():
     table.loc[~apart, ["image_id", "text_id"]] = None
     assert data_of(table).pairs == {}
     data = data_of(table, find=TASK)
-    assert set(data.pairs) == {"text–audio"}
+    assert set(data.pairs) == {"text and audio"}
     run = run_of(data)
     assert all(set(part) == {"find"} for part in run.batches())
     assert run.pair_recall("test") == {metric: {} for metric in RECALLS.values()}
@@ -147,7 +147,7 @@ def test_every_subset_of_modalities_is_learnt(loss, present):
     table = make_table(60, ASSETS, missing=0.0)
     table[[f"{m}_id" for m in PRESENT if m not in present]] = None
     run = run_of(data_of(table), loss, batch_size=1000)
-    assert set(run.data.pairs) == {f"{a}–{b}" for a, b in combinations(present, 2)}
+    assert set(run.data.pairs) == {f"{a} and {b}" for a, b in combinations(present, 2)}
     optimizer = torch.optim.AdamW(run.aligner.parameters(), 0.01)
     (batch,) = run.batches()
     values = []
@@ -184,20 +184,20 @@ def test_recall_by_hand():
         for m, degrees in angles.items()
     }
     known = Pairs(torch.tensor([0, 1, 2, 2]), torch.tensor([0, 0, 2, 1]))
-    pairs = {"image–text": Relation(("image", "text"), 1.0, {"test": known})}
+    pairs = {"image and text": Relation(("image", "text"), 1.0, {"test": known})}
     data = AlignmentData(pooled, pairs, {})
     found = AlignmentTraining(None, 0, None, data, Identity()).pair_recall("test")
     # image 0 → text 0 ✓, image 1 (10°) → text 1 (12°) ✗, image 2 → text 2 ✓
-    assert found[RECALLS[1]]["image→text"] == pytest.approx(2 / 3)
+    assert found[RECALLS[1]]["image to text"] == pytest.approx(2 / 3)
     # text 0 (1°) → image 0 ✓, text 1 (12°) → image 1 ✗ (its partner is image 2), text 2 ✓
-    assert found[RECALLS[1]]["text→image"] == pytest.approx(2 / 3)
-    assert found[RECALLS[5]] == {"image→text": 1.0, "text→image": 1.0}
+    assert found[RECALLS[1]]["text to image"] == pytest.approx(2 / 3)
+    assert found[RECALLS[5]] == {"image to text": 1.0, "text to image": 1.0}
 
 
 def test_recall_is_of_pairs_that_occur():
     data = without(data_of(make_table(60, ASSETS)), PAIRS[0], "test")
     found = run_of(data).pair_recall("test")
-    expected = {"image→audio", "audio→image", "text→audio", "audio→text"}
+    expected = {"image to audio", "audio to image", "text to audio", "audio to text"}
     assert set(found[RECALLS[1]]) == expected
 
 

@@ -70,8 +70,8 @@ def test_pairs_are_those_of_a_split():
 def test_modality_without_assets_has_no_pairs():
     table = make_table(60, ASSETS).assign(audio_id=pd.Series([None] * 60, dtype="str"))
     found = pairs_of(table)
-    assert len(found["image–text"].splits["test"].sides()[0])
-    for name in ("image–audio", "text–audio"):
+    assert len(found["image and text"].splits["test"].sides()[0])
+    for name in ("image and audio", "text and audio"):
         assert [len(known.draw()) for known in found[name].splits.values()] == [0, 0, 0]
 
 
@@ -131,7 +131,7 @@ def test_query_and_target_may_lie_in_different_samples():
     table.loc[text.numpy(), "image_id"] = None
     table.loc[~text.numpy(), "text_id"] = None
     rows = rows_of(table)
-    pairs = pairs_of(table)["image–text"].splits
+    pairs = pairs_of(table)["image and text"].splits
     assert not any(len(known.draw()) for known in pairs.values())
     (relation,) = by_task(table, rows, {"t": TASK}).values()
     assert all(len(known.draw()) for known in relation.splits.values())
@@ -144,7 +144,7 @@ def test_asset_ids_can_be_the_shared_value():
     rows = rows_of(table)
     (relation,) = by_task(table, rows, {"t": task}).values()
     every = torch.arange(ASSETS)
-    for split, pairs in pairs_of(table)["image–text"].splits.items():
+    for split, pairs in pairs_of(table)["image and text"].splits.items():
         assert relation.splits[split].matrix(every, every).equal(pairs.matrix(every, every).T)
 
 

@@ -18,7 +18,7 @@ from tests.support.params import small_params, write_params
 from tests.support.tiny_model import PRESENT, make_assets, make_model, make_table, write_assets
 
 ASSETS, EPOCHS = 8, 30
-DIRECTIONS = {f"{a}→{b}" for a in PRESENT for b in PRESENT if a != b}
+DIRECTIONS = {f"{a} to {b}" for a in PRESENT for b in PRESENT if a != b}
 INPUTS = ("samples", "features")
 OUTPUTS = ("projections", "embeddings", "metrics", "ranks", "history")
 
@@ -65,7 +65,7 @@ def test_recall_is_that_of_the_embeddings(done):
     assert set(found["recall_at_1"]) == set(found["recall_at_5"]) == DIRECTIONS
     assert list(Figures(found).metrics) == ["recall_at_1", "recall_at_5"]
     for direction, recall in found["recall_at_1"].items():
-        a, b = direction.split("→")
+        a, b = direction.split(" to ")
         pairs = set(test[[f"{a}_id", f"{b}_id"]].dropna().itertuples(index=False, name=None))
         queries, targets = (sorted(set(side)) for side in zip(*pairs, strict=True))
         rows = [ids[b].index(target) for target in targets]

@@ -166,7 +166,7 @@ def test_samples_without_a_modality_are_left_to_others(tmp_path):
     test = table[(table["split"] == "test") & (table["task"] == "colour")]
     counts = {str(name): count for name, count in test["baseline"].value_counts().items()}
     assert counts["majority"] == counts["text"] == SIZES["test"]
-    assert counts["image"] == counts["image+text"] == SIZES["test"] * 2 // 3
+    assert counts["image"] == counts["image-text"] == SIZES["test"] * 2 // 3
     assert not [name for name in counts if "audio" in name]
     assert set(fits["colour"]) == {"image", "text", "tabular"}
 
@@ -181,7 +181,7 @@ def test_one_class_is_predicted_for_all(tmp_path):
     write_world(tmp_path, one)
     accuracy = values(run(tmp_path)[0], "colour")
     assert accuracy["text"] == pytest.approx(accuracy["majority"])
-    assert accuracy["image+text"] == accuracy["image"] > 0.9
+    assert accuracy["image-text"] == accuracy["image"] > 0.9
 
 
 @pytest.mark.parametrize("split", ["test", "validation"])

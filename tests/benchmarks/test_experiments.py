@@ -16,7 +16,7 @@ from components.training.weighting.registry import WEIGHTINGS
 from flows.params_file import edited
 from tests.support.params import small_example
 
-SUBSETS = ["image", "audio", "image+audio"]
+SUBSETS = ["image", "audio", "image-audio"]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ ACCURACY = Metric("accuracy", primary=True)
 ERROR = Metric("mean_absolute_error", higher_is_better=False, unit="label", primary=True)
 LOSS = Metric("loss", higher_is_better=False, unit="loss")
 CONTENT = {
-    "accuracy": {"answer": {"image": 0.5, "image+text": 0.75}},
+    "accuracy": {"answer": {"image": 0.5, "image-text": 0.75}},
     "loss": {"answer": {"image": 1.5}, "size": {"image": 2.5}},
     "slices": {"answer": {"accent": {"en": {"image": 0.25}}}},
     "definitions": definitions([ACCURACY, LOSS, ERROR]),
@@ -40,10 +40,18 @@ def test_file_without_definitions_is_refused():
 def test_names_of_figures_leave_out_definitions(figures):
     assert figures.by_name() == {
         "accuracy/answer/image": 0.5,
-        "accuracy/answer/image+text": 0.75,
+        "accuracy/answer/image-text": 0.75,
         "loss/answer/image": 1.5,
         "loss/size/image": 2.5,
         "slices/answer/accent/en/image": 0.25,
+    }
+
+
+def test_figures_with_slashes_stay_apart():
+    slices = {"answer": {"kind": {"a/b": {"image": 0.1}}, "kind/a": {"b": {"image": 0.2}}}}
+    assert Figures({"slices": slices, "definitions": []}).by_name() == {
+        "slices/answer/kind/a/b/image": 0.1,
+        "slices/answer/kind:2f:a/b/image": 0.2,
     }
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.common.nested import flatten, merged
+from components.common.nested import flatten, merged, paths
 
 NESTED = {"train": {"batch_size": 16, "encoders": {"image": "frozen"}}, "seed": 0}
 
@@ -15,8 +15,12 @@ def test_leaves_have_dotted_names_in_order():
     ]
 
 
-def test_separator_and_prefix_can_be_chosen():
-    assert dict(flatten({"a": {"b": 1}}, "/", "top")) == {"top/a/b": 1}
+def test_separator_can_be_chosen():
+    assert dict(flatten({"a": {"b": 1}}, "/")) == {"a/b": 1}
+
+
+def test_paths_tell_keys_with_separators_apart():
+    assert dict(paths({"a": {"b/c": 1}, "a/b": {"c": 2}})) == {("a", "b/c"): 1, ("a/b", "c"): 2}
 
 
 @pytest.mark.parametrize(

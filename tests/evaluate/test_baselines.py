@@ -50,34 +50,34 @@ def compare(contributed: pd.DataFrame, *baselines: pd.DataFrame) -> list[BesideB
 def test_strongest_is_chosen_on_the_validation_split():
     """Although another is better on the test split."""
     (found,) = compare(
-        model("image+text", 9),
+        model("image-text", 9),
         baseline("majority", 3, 3),
         baseline("image", 8, 5),
-        baseline("image+text", 6, 7),
+        baseline("image-text", 6, 7),
     )
-    assert (found.baseline, found.values) == ("image+text", (0.9, 0.6))
+    assert (found.baseline, found.values) == ("image-text", (0.9, 0.6))
     assert found.above == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(
     ("subset", "name"),
-    [("text", "majority"), ("image", "image"), ("image+text+audio", "image+text")],
+    [("text", "majority"), ("image", "image"), ("image-text-audio", "image-text")],
 )
 def test_baseline_sees_no_more_than_the_model(subset, name):
     found = compare(
         model(subset, 9),
         baseline("majority", 3, 3),
         baseline("image", 8, 5),
-        baseline("image+text", 6, 7),
+        baseline("image-text", 6, 7),
     )
     assert [row.baseline for row in found] == [name]
 
 
 def test_without_validation_labels_it_is_that_which_sees_most():
-    rows = [baseline("majority", 3, 3), baseline("image", 8, 5), baseline("image+text", 6, 4)]
+    rows = [baseline("majority", 3, 3), baseline("image", 8, 5), baseline("image-text", 6, 4)]
     table = pd.concat(rows)
-    (found,) = compare(model("image+text", 9), table[table["split"] == "test"])
-    assert found.baseline == "image+text"
+    (found,) = compare(model("image-text", 9), table[table["split"] == "test"])
+    assert found.baseline == "image-text"
 
 
 def test_both_are_measured_on_the_same_samples():

@@ -19,11 +19,11 @@ TABLE = pd.DataFrame(
 @pytest.mark.parametrize(
     ("subset", "group", "expected"),
     [
-        ("image+text", "image", ["i", "i"]),
+        ("image-text", "image", ["i", "i"]),
         ("text", "image", ["s", "t", "t"]),
-        ("image+text", "text", ["s", "t", "t"]),
-        ("image+text", "speaker", ["ann", "i+t", "bob"]),
-        ("image+text", "unknown", ["i+s", "i+t"]),
+        ("image-text", "text", ["s", "t", "t"]),
+        ("image-text", "speaker", ["ann", "i+t", "bob"]),
+        ("image-text", "unknown", ["i+s", "i+t"]),
     ],
 )
 def test_clusters_are_groups_or_equal_assets(subset, group, expected):

@@ -42,9 +42,9 @@ PREDICTIONS = pd.DataFrame(
         ("2", "image", "answer", "no", "yes"),
         ("3", "image", "answer", "yes", "yes"),
         ("4", "image", "answer", "no", "yes"),
-        ("1", "image+text", "answer", "yes", "yes"),
-        ("2", "image+text", "answer", "no", "no"),
-        ("3", "image+text", "answer", "yes", "no"),
+        ("1", "image-text", "answer", "yes", "yes"),
+        ("2", "image-text", "answer", "no", "no"),
+        ("3", "image-text", "answer", "yes", "no"),
         ("1", "image", "shape", "x", "x"),
     ],
     columns=COLUMNS,
@@ -57,7 +57,7 @@ SIZES = pd.DataFrame(
 def test_accuracy_by_task_and_subset():
     assert by_task(PREDICTIONS, METRICS) == {
         "accuracy": {
-            "answer": {"image": 2 / 4, "image+text": 2 / 3},
+            "answer": {"image": 2 / 4, "image-text": 2 / 3},
             "shape": {"image": 1.0},
         }
     }
@@ -67,7 +67,7 @@ def test_ceiling_is_the_most_frequent_label_of_equal_assets():
     # image alone: A has yes, no, yes (best 2), B has no (1). With the text: (A, t) has yes and no
     # (best 1), (A, u) has yes (1).
     assert ceilings(PREDICTIONS, SAMPLES, METRICS) == {
-        "answer": {"image": 3 / 4, "image+text": 2 / 3},
+        "answer": {"image": 3 / 4, "image-text": 2 / 3},
         "shape": {"image": 1.0},
     }
 
@@ -81,8 +81,8 @@ def test_slices_leave_out_samples_without_value():
     assert by_slice(PREDICTIONS, SAMPLES, ["accent"], METRICS) == {
         "answer": {
             "accent": {
-                "uk": {"image": 1.0, "image+text": 0.0},
-                "us": {"image": 1 / 2, "image+text": 1.0},
+                "uk": {"image": 1.0, "image-text": 0.0},
+                "us": {"image": 1 / 2, "image-text": 1.0},
             }
         },
         "shape": {"accent": {"us": {"image": 1.0}}},
@@ -101,8 +101,8 @@ def test_columns_of_users_may_have_our_names():
     named = SAMPLES.assign(target="a", prediction="b", subset="c", task=["p", "p", "q", "q"])
     assert ceilings(PREDICTIONS, named, METRICS) == ceilings(PREDICTIONS, SAMPLES, METRICS)
     found = by_slice(PREDICTIONS, named, ["task", "target"], METRICS)
-    assert found["answer"]["task"]["p"] == {"image": 1 / 2, "image+text": 1.0}
-    assert found["answer"]["target"] == {"a": {"image": 2 / 4, "image+text": 2 / 3}}
+    assert found["answer"]["task"]["p"] == {"image": 1 / 2, "image-text": 1.0}
+    assert found["answer"]["target"] == {"a": {"image": 2 / 4, "image-text": 2 / 3}}
 
 
 def test_no_predictions_give_no_figures():
@@ -135,7 +135,7 @@ def test_contributions_make_up_the_metric():
     values = (sums["numerator"] / sums["denominator"]).to_dict()
     assert values == {
         ("answer", "image"): 2 / 4,
-        ("answer", "image+text"): 2 / 3,
+        ("answer", "image-text"): 2 / 3,
         ("shape", "image"): 1.0,
     }
 
@@ -144,8 +144,8 @@ def test_prediction_from_the_most_modalities():
     best = most_modalities(PREDICTIONS)
     rows = zip(best["sample_id"], best["task"], best["subset"], strict=True)
     assert sorted(rows) == [
-        *(("1", "answer", "image+text"), ("1", "shape", "image"), ("2", "answer", "image+text")),
-        *(("3", "answer", "image+text"), ("4", "answer", "image")),
+        *(("1", "answer", "image-text"), ("1", "shape", "image"), ("2", "answer", "image-text")),
+        *(("3", "answer", "image-text"), ("4", "answer", "image")),
     ]
 
 
@@ -154,9 +154,9 @@ def test_retrieval_by_task_and_direction():
     hear = RetrievalSettings(column="c", query="audio", target="text")
     ranks = pd.DataFrame({"task": ["find"] * 4 + ["hear"], "rank": [1, 12, 2, 6, 3]})
     assert retrieval(ranks, {"hear": hear, "find": find, "without_queries": hear}) == {
-        "recall_at_1": {"find": {"text→image": 0.25}, "hear": {"audio→text": 0.0}},
-        "recall_at_5": {"find": {"text→image": 0.5}, "hear": {"audio→text": 1.0}},
-        "recall_at_10": {"find": {"text→image": 0.75}, "hear": {"audio→text": 1.0}},
-        "median_rank": {"find": {"text→image": 4.0}, "hear": {"audio→text": 3.0}},
+        "recall_at_1": {"find": {"text to image": 0.25}, "hear": {"audio to text": 0.0}},
+        "recall_at_5": {"find": {"text to image": 0.5}, "hear": {"audio to text": 1.0}},
+        "recall_at_10": {"find": {"text to image": 0.75}, "hear": {"audio to text": 1.0}},
+        "median_rank": {"find": {"text to image": 4.0}, "hear": {"audio to text": 3.0}},
     }
     assert retrieval(ranks[:0], {"find": find}) == {}

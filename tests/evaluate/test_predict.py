@@ -6,7 +6,13 @@ import pandas as pd
 import pytest
 import torch
 
-from components.data.samples import asset_column, read_samples, samples_schema
+from components.data.samples import (
+    asset_column,
+    modalities_named,
+    read_samples,
+    samples_schema,
+    subset_name,
+)
 from components.data.subsets import subsets
 from components.data.tables import read_table, write_table
 from components.evaluate import predict as module
@@ -61,7 +67,7 @@ def test_every_decidable_prediction_is_made_once(predictions, table):
                 sufficient = options.sufficient_modalities
                 decided = not sufficient or set(sufficient) & set(subset)
                 if set(subset) <= present and decided and pd.notna(getattr(row, options.column)):
-                    expected.add((row.sample_id, "+".join(subset), task))
+                    expected.add((row.sample_id, subset_name(subset), task))
     keys = (predictions[column] for column in ("sample_id", "subset", "task"))
     found = list(zip(*keys, strict=True))
     assert set(found) == expected
@@ -81,7 +87,7 @@ def test_prediction_equals_that_of_the_sample_alone(model, predictions, table):
     samples = table.set_index("sample_id")
     for row in predictions.sample(25, random_state=0).itertuples():
         given = {}
-        for m in row.subset.split("+"):
+        for m in modalities_named(row.subset):
             place = ids_of(m, ASSETS).index(samples.loc[row.sample_id, asset_column(m)])
             given[m] = {name: value[place : place + 1] for name, value in inputs[m].items()}
         rows = {m: torch.tensor([0 if m in given else -1]) for m in PRESENT}
@@ -127,20 +133,20 @@ def test_samples_with_the_same_assets_are_predicted_once(model, table, monkeypat
 def test_prediction_from_the_most_modalities_uses_all_of_a_sample(predictions, table):
     best = most_modalities(predictions)
     assert not best.duplicated(["sample_id", "task"]).any()
-    present = {row.sample_id: "+".join(modalities_of(row)) for row in table.itertuples()}
+    present = {row.sample_id: subset_name(modalities_of(row)) for row in table.itertuples()}
     assert (best["subset"] == best["sample_id"].map(present)).all()
 
 
 def test_samples_may_all_lack_a_modality(model):
     table = make_table(6, ASSETS, missing=0.0).assign(audio_id=pd.Series([None] * 6, dtype="str"))
     found = predict(model, table, make_assets(ASSETS), TASKS)
-    assert set(found["subset"]) == {"image", "text", "image+text"}
+    assert set(found["subset"]) == {"image", "text", "image-text"}
 
 
 def test_model_of_fewer_modalities_ignores_the_others():
     model = make_model(modalities=("image", "text"))
     found = predict(model, make_table(12, ASSETS), make_assets(ASSETS), TASKS)
-    assert set(found["subset"]) == {"image", "text", "image+text"}
+    assert set(found["subset"]) == {"image", "text", "image-text"}
 
 
 def test_no_label_gives_an_empty_table(model):

@@ -28,7 +28,7 @@ HISTORY = pd.DataFrame(
     [
         (epoch, series, task, 1 / (epoch + 2))
         for epoch in range(3)
-        for series in ("loss", "accuracy (all)")
+        for series in ("loss", "accuracy all")
         for task in ("answer", "shape")
     ],
     columns=["epoch", "series", "task", "value"],
@@ -59,14 +59,14 @@ BESIDE = BesideBaseline(
     strongest=np.array([[0.625, 0.0], [1.0, 1.0]]),
 )
 CONTENT = {
-    "accuracy": {"answer": {"image": 0.25, "image+text": 0.75}, "shape": {"image": 1.0}},
+    "accuracy": {"answer": {"image": 0.25, "image-text": 0.75}, "shape": {"image": 1.0}},
     **retrieval(RANKS, {"find": FIND}),
     ACCURACY.name: {"shape": {"image": 0.375}},
     MAJORITY: {"shape": {"image": 0.0625}},
     ABOVE.name: {"answer": {"image": 0.1875}},
     BASELINES_KEY: {"answer": {"majority": 0.3125, "image": 0.28125}},
-    CEILING: {"answer": {"image": 0.5, "image+text": 0.8}, "shape": {"image": 1.0}},
-    SLICES: {"answer": {"accent": {"us": {"image": 0.125}, "<b>uk</b>": {"image+text": 1.0}}}},
+    CEILING: {"answer": {"image": 0.5, "image-text": 0.8}, "shape": {"image": 1.0}},
+    SLICES: {"answer": {"accent": {"us": {"image": 0.125}, "<b>uk</b>": {"image-text": 1.0}}}},
     DEFINITIONS: definitions(
         [*ClassificationMetrics.DEFINITIONS, *RETRIEVAL_METRICS, ACCURACY, ABOVE]
     ),
@@ -87,7 +87,7 @@ def results() -> Results:
         predictions=PREDICTIONS,
         metrics=metrics_by_task(model),
         ranks=RANKS,
-        alignment={"recall_at_1": {"text→image": 0.0525}, "recall_at_5": {"text→image": 0.5}},
+        alignment={"recall_at_1": {"text to image": 0.0525}, "recall_at_5": {"text to image": 0.5}},
         histories={"train": HISTORY},
         steps=STEPS,
         prompts={"shape": PromptSettings(templates=("a {}", "one {}"))},
@@ -158,8 +158,8 @@ def test_report_has_every_figure(results, html):
     assert "12.50%" in html and "0.875" in html  # of a slice, and a confidence
     assert html.count("data:image/png;base64,") == 5
     for cells in (
-        ("text→image", "5.25%", "50.00%"),
-        ("find", "text→image", "4", "40", "25.00%", "75.00%", "75.00%", "3"),
+        ("text to image", "5.25%", "50.00%"),
+        ("find", "text to image", "4", "40", "25.00%", "75.00%", "75.00%", "3"),
         ("shape", "image", "37.50%", "6.25%", "a {}; one {}"),
         ("answer", "image", "2", "50.00%", "31.25%", "majority", "18.75%", "0.031"),
         ("31.25%", "28.12%"),  # of every baseline

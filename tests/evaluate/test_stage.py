@@ -75,7 +75,7 @@ def write_inputs(folder: Path, split: str = "test") -> None:
     save_file(embeddings_of(model), folder / "embeddings")
     table = label_every_task(make_table(60, ASSETS), ASSETS).assign(place=["hill", "sea"] * 30)
     write_table(folder / "samples", table, samples_schema(MODALITIES))
-    rows = [(0, "f1 (all)", "tags", 0.5), (0, "loss", "tags", 0.7)]
+    rows = [(0, "f1 all", "tags", 0.5), (0, "loss", "tags", 0.7)]
     history = pd.DataFrame(rows, columns=list(HISTORY.columns))
     write_table(folder / "histories/train.csv", history, HISTORY)
     rows = [(step, "loss", "tags", 0.7) for step in range(3)]
@@ -113,11 +113,11 @@ def test_every_task_has_metrics_for_every_decidable_subset(folder, metrics):
     last = [CEILING, SLICES, DEFINITIONS, EVALUATED_SPLIT]
     assert next(iter(metrics)) == "accuracy" and list(metrics)[-4:] == last
     assert {t for _, tasks in Figures(metrics).tables() for t in tasks} == {*EVERY_TASK, "find"}
-    assert metrics["recall_at_5"]["find"] == {"text→image": 0.4}
-    assert metrics["median_rank"]["find"] == {"text→image": 6.0}
+    assert metrics["recall_at_5"]["find"] == {"text to image": 0.4}
+    assert metrics["median_rank"]["find"] == {"text to image": 6.0}
     assert len(metrics["vqa_accuracy"]["reply"]) == 7
     assert set(metrics[CEILING]) == set(metrics["accuracy"]) == {"answer"}
-    assert set(metrics["f1"]["tags"]) == {"image", "image+text", "image+audio", "image+text+audio"}
+    assert set(metrics["f1"]["tags"]) == {"image", "image-text", "image-audio", "image-text-audio"}
     assert set(metrics[SLICES]["size"]["place"]) == {"hill", "sea"}
     rows = read_table(folder / "predictions", PREDICTIONS)
     rows = rows[(rows["task"] == "size") & (rows["subset"] == "text")].astype({"target": float})

@@ -174,7 +174,7 @@ def align(space: SharedSpace, images: Tensor, captions: list[str]) -> None:
     tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
     pooled = encode(space.encoder, tensors, torch.arange(len(captions))).pooled
     positive = torch.tensor([[a == b for b in captions] for a in captions])
-    loss = LOSSES["infonce"](["image–text"])
+    loss = LOSSES["infonce"](["image and text"])
     optimizer = torch.optim.AdamW([*space.projections.parameters(), *loss.parameters()], 0.02)
     for _ in range(60):
         left, right = (
@@ -182,7 +182,7 @@ def align(space: SharedSpace, images: Tensor, captions: list[str]) -> None:
             space.projections.embed("text", pooled),
         )
         optimizer.zero_grad()
-        loss("image–text", left, right, positive).backward()
+        loss("image and text", left, right, positive).backward()
         optimizer.step()
 
 

@@ -10,7 +10,7 @@ from flows.promotion.promotion import Decision
 from flows.promotion.registered_model import RegisteredModel
 from tests.flows.registry import EVERY_STORE, Registered
 
-FIGURES = {"accuracy/answer/image+text": 0.5, "size_bytes": 12}
+FIGURES = {"accuracy/answer/image-text": 0.5, "size_bytes": 12}
 
 
 @pytest.fixture
@@ -53,12 +53,17 @@ def test_figures_are_logged_once_per_evaluation(registered):
 
     client, model = registered.client, RegisteredModel()
     run_id = client.get_model_version(registered.name, "1").run_id
+    shown = ["accuracy/answer/image-text", "size_bytes", "measured/nowhere"]
     for fingerprint, size in (("a", 12), ("a", 12), ("b", 13)):
-        log_figures(model, "1", "full", fingerprint, FIGURES | {"size_bytes": size})
+        figures = FIGURES | {"size_bytes": size, "ceiling/answer/image": 1.0}
+        log_figures(model, "1", "full", fingerprint, figures, shown)
     history = client.get_metric_history(run_id, "evaluation/full/size_bytes")
     assert [(metric.step, metric.value) for metric in history] == [(0, 12), (1, 13)]
     metrics = client.get_run(run_id).data.metrics
-    assert metrics["evaluation/full/accuracy/answer/image_text"] == 0.5
+    assert metrics.keys() == {f"evaluation/full/{name}" for name in shown[:2]}
+    assert metrics["evaluation/full/accuracy/answer/image-text"] == 0.5
+    tables = [file.path for file in client.list_artifacts(run_id, "evaluation/full")]
+    assert tables == ["evaluation/full/0.json", "evaluation/full/1.json"]
     assert registered.tags("1")["evaluation.full"] == "b"
 
 
@@ -88,15 +93,15 @@ def test_champion_is_not_undecided(registered):
 def test_pages():
     from flows.evaluate import evaluation_page, robustness_page
 
-    group = "robustness/image/answer/image+text"
+    group = "robustness/image/answer/image-text"
     clean = {f"{group}/clean": 0.9, f"{group}/corrupted": 0.45, f"{group}/relative": 0.5}
     figures = {"champion": {**FIGURES, **clean}, "challenger": {"size_bytes": 14}}
     assert evaluation_page(figures).splitlines() == [
         "| figure | champion | challenger |",
         "| --- | --- | --- |",
-        "| accuracy/answer/image+text | 0.5 | – |",
+        "| accuracy/answer/image-text | 0.5 | – |",
         "| size_bytes | 12 | 14 |",
     ]
     assert robustness_page(figures).splitlines()[2:] == [
-        "| image/answer/image+text | 0.9 | 0.45 | 0.5 | – | – | – |"
+        "| image/answer/image-text | 0.9 | 0.45 | 0.5 | – | – | – |"
     ]

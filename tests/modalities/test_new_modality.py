@@ -256,7 +256,7 @@ def test_rows_become_samples_or_go_to_quarantine(extended):
 
 def test_every_stage_knows_the_toy(extended):
     retrieval = extended.read_json("reports/retrieval.json")
-    assert {f"text→{TOY}", f"{TOY}→image"} <= set(retrieval["recall_at_1"])
+    assert {f"text to {TOY}", f"{TOY} to image"} <= set(retrieval["recall_at_1"])
     config = extended.read_json(f"{MODEL}/config.json")
     assert config["modalities"] == ["image", "text", TOY]
     assert extended.read_json(f"{MODEL}/processors/{TOY}.json") == TOY_INPUTS
@@ -268,7 +268,7 @@ def test_every_stage_knows_the_toy(extended):
 def test_toy_has_no_baseline_of_its_own(extended):
     """Where it is given, the model is compared with what the others or a constant can do."""
     figures = extended.read_json("reports/metrics.json")
-    assert set(figures["baselines"]["colour"]) == {"majority", "image", "text", "image+text"}
+    assert set(figures["baselines"]["colour"]) == {"majority", "image", "text", "image-text"}
     assert set(figures["baselines"]["sign"]) == {"majority"}
     assert set(figures["above_baseline"]["colour"]) == set(figures["accuracy"]["colour"])
     majority = figures["baselines"]["sign"]["majority"]

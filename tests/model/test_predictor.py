@@ -26,8 +26,8 @@ ROWS = {
     "image": (png(1), None, None),
     "text": (None, QUESTION, None),
     "audio": (None, None, wav(1)),
-    "image+text": (png(2), "привет", None),
-    "text+audio": (None, "why?", wav(2)),
+    "image-text": (png(2), "привет", None),
+    "text-audio": (None, "why?", wav(2)),
 }
 
 
@@ -62,7 +62,7 @@ def test_rows_may_have_different_modalities(predictor, table):
         row = predictions.iloc[place]
         assert row["answer"] in CLASSES["answer"]
         assert 1 / 3 <= row["answer_confidence"] <= 1
-        has_image = given in ("all", "image", "image+text")
+        has_image = given in ("all", "image", "image-text")
         assert pd.notna(row["shape"]) == pd.notna(row["shape_confidence"]) == has_image
         assert pd.isna(row["question_type"]) == (given == "image")
 

@@ -40,7 +40,7 @@ def test_example_is_valid_in_full_size(name):
 def test_digits_from_image_and_audio(run):
     run("digits")
     metrics = read_json(Path("reports/metrics.json"))
-    assert list(metrics["accuracy"]["digit"]) == ["image", "audio", "image+audio"]
+    assert list(metrics["accuracy"]["digit"]) == ["image", "audio", "image-audio"]
     assert metrics["slices"]["digit"].keys() == {"voice", "accent"}
 
 

@@ -88,15 +88,19 @@ def test_no_sample_has_sound(run, encoders):
     assert [p.name for p in (done / "data/features/audio").iterdir()] == ["index.parquet"]
     assert history(done, "features_audio").empty
     assert set(history(done, "features_image")["task"]) == {"views"}
-    assert set(history(done, "align")["task"]) == {"image–text", "image→text", "text→image"}
-    assert set(report(done, "retrieval")["recall_at_1"]) == {"image→text", "text→image"}
+    assert set(history(done, "align")["task"]) == {
+        "image and text",
+        "image to text",
+        "text to image",
+    }
+    assert set(report(done, "retrieval")["recall_at_1"]) == {"image to text", "text to image"}
     assert set(load_file(done / "data/embeddings.safetensors")) == {"image", "text"}
     assert set(history(done, "train")["series"]) == {
-        *("loss", "accuracy (all)", "accuracy (image)", "accuracy (text)")
+        *("loss", "accuracy all", "accuracy image", "accuracy text")
     }
-    assert list(report(done, "metrics")["accuracy"]["type"]) == ["image", "text", "image+text"]
+    assert list(report(done, "metrics")["accuracy"]["type"]) == ["image", "text", "image-text"]
     page = (done / "reports/report.html").read_text()
-    assert "image+text" in page and "audio" not in page
+    assert "image-text" in page and "audio" not in page
     model = done / "models/synesthesia"
     assert not [name for name in load_file(model / "model.safetensors") if "audio" in name]
     assert {path.stem for path in (model / "processors").iterdir()} == {"image", "text"}
@@ -125,8 +129,8 @@ def test_single_modality_is_aligned_with_nothing(run, modality):
 def test_test_split_lacks_a_modality(run):
     done = run({"image": SPLITS, "text": SPLITS, "audio": ("train",)})
     assert set(history(done, "features_audio")["task"]) == {"transcript"}
-    assert set(report(done, "retrieval")["recall_at_1"]) == {"image→text", "text→image"}
-    assert list(report(done, "metrics")["accuracy"]["type"]) == ["image", "text", "image+text"]
+    assert set(report(done, "retrieval")["recall_at_1"]) == {"image to text", "text to image"}
+    assert list(report(done, "metrics")["accuracy"]["type"]) == ["image", "text", "image-text"]
     predictor = Predictor(done / "models/synesthesia")
     assert len(predictor(pd.DataFrame({"audio": [wav(0)]}))) == 1
 
@@ -137,15 +141,15 @@ def test_sounds_of_many_texts_teach_words(run, monkeypatch):
     done = run({"text": SPLITS, "audio": SPLITS}, stages)
     learnt = history(done, "features_audio")
     assert set(learnt["task"]) == {"transcript"} and set(learnt["series"]) == {"loss", "f1"}
-    assert set(report(done, "retrieval")["recall_at_1"]) == {"text→audio", "audio→text"}
+    assert set(report(done, "retrieval")["recall_at_1"]) == {"text to audio", "audio to text"}
 
 
 def test_only_the_test_split_has_a_modality(run):
     done = run({"image": SPLITS, "text": SPLITS, "audio": ("test",)})
     assert history(done, "features_audio").empty
     assert len(read_index(done / "data/features/audio")) == 1
-    assert set(report(done, "retrieval")["recall_at_1"]) == {"image→text", "text→image"}
-    assert list(report(done, "metrics")["accuracy"]["type"]) == ["image", "text", "image+text"]
+    assert set(report(done, "retrieval")["recall_at_1"]) == {"image to text", "text to image"}
+    assert list(report(done, "metrics")["accuracy"]["type"]) == ["image", "text", "image-text"]
     with pytest.raises(InputError, match="row 0 has audio"):
         Predictor(done / "models/synesthesia")(pd.DataFrame({"audio": [wav(0)]}))
 

@@ -134,14 +134,14 @@ def test_each_kind_of_task_has_its_metrics(clone):
     assert metrics["mean_absolute_error"].keys() == {"price"}
     for metric in ("bleu_4", "rouge_l", "cider"):
         assert metrics[metric].keys() == {"note", "copy"}
-        assert metrics[metric]["note"].keys() == {"image", "image+text"}
-        assert metrics[metric]["copy"].keys() == {"text", "image+text"}
-    assert metrics["accuracy"]["colour"].keys() == {"image", "image+text"}
+        assert metrics[metric]["note"].keys() == {"image", "image-text"}
+        assert metrics[metric]["copy"].keys() == {"text", "image-text"}
+    assert metrics["accuracy"]["colour"].keys() == {"image", "image-text"}
     assert "shop" in metrics["slices"]["colour"]
     assert metrics["zero_shot_accuracy"].keys() == {"colour"}
     assert metrics["zero_shot_accuracy"]["colour"].keys() == {"image"}  # which is sufficient
     for metric in ("recall_at_1", "recall_at_5", "recall_at_10", "median_rank"):
-        assert metrics[metric]["find_photo"].keys() == {"text→image"}
+        assert metrics[metric]["find_photo"].keys() == {"text to image"}
 
 
 def test_nothing_is_left_to_do_and_model_predicts(clone):

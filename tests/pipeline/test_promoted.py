@@ -129,6 +129,6 @@ def test_retraining(again, tmp_path, prefect_api):
     assert "evaluated with the suite none: version 2 (champion)" in said
     figures = again.mlflow("run.data.metrics")
     metrics = again.read_json("reports/metrics.json")
-    name = "accuracy/answer/image_text"
+    name = "accuracy/answer/image-text-audio"
     assert figures[f"evaluation/none/{name}"] == pytest.approx(figures[name])
-    assert metrics["accuracy"]["answer"]["image+text"] == pytest.approx(figures[name])
+    assert metrics["accuracy"]["answer"]["image-text-audio"] == pytest.approx(figures[name])

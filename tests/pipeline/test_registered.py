@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from components.common.metrics import Figures
+from components.registry.shown import VIEW
 from tests.support.clone import IDENTITY, REGISTER, Clone
 from tests.support.params import small_params
 from tests.support.stages import STAGES
@@ -46,6 +47,9 @@ RECORDED = """(lambda children: {
     "files": [f.path for f in client.list_artifacts(run.info.run_id)]
         + [f.path for f in client.list_artifacts(run.info.run_id, "plots")],
     "environment": mlflow.artifacts.load_text(f"{run.info.artifact_uri}/environment.json"),
+    "figures": mlflow.artifacts.load_text(f"{run.info.artifact_uri}/figures.json"),
+    "name": run.info.run_name,
+    "views": [tag for tag in client.get_experiment(run.info.experiment_id).tags if "View" in tag],
     "card": mlflow.artifacts.load_text(f"{run.info.artifact_uri}/model_card.md"),
 })(client.search_runs([run.info.experiment_id],
     f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"))"""
@@ -146,8 +150,8 @@ def test_version_has_tags_to_compare(done, recorded):
     report, metrics = (done.read_json(f"reports/{name}.json") for name in ("data", "metrics"))
     assert tags.pop("samples") == str(sum(report["samples"].values()))
     best = {t: list(values.values())[-1] for t, values in metrics["accuracy"].items()}
-    assert tags == {f"{t.replace('_', ' ')} accuracy": f"{v:.4f}" for t, v in best.items()}
-    assert recorded["model"]["accuracy/answer/image_text_audio"] == best["answer"]
+    assert tags == {f"accuracy/{t}": f"{v:.4f}" for t, v in best.items()}
+    assert recorded["model"]["accuracy/answer/image-text-audio"] == best["answer"]
 
 
 def test_card_has_figures_and_provenance(done, recorded):
@@ -169,17 +173,25 @@ def test_card_has_figures_and_provenance(done, recorded):
 
 def test_metrics_equal_those_of_json_files(done, recorded):
     metrics = done.read_json("reports/metrics.json")
-    for metric in ("accuracy", "zero_shot_accuracy", "zero_shot_majority"):
-        for task, values in metrics[metric].items():
-            for subset, value in values.items():
-                name = f"{metric}/{task}/{subset.replace('+', '_')}"
-                assert recorded["metrics"][name] == value
-    for name, value in Figures(done.read_json("reports/retrieval.json")).by_name().items():
-        assert recorded["metrics"][name.replace("→", "_to_")] == value
-    flat = pd.json_normalize(metrics["slices"]).size
-    assert len([name for name in recorded["metrics"] if name.startswith("slices/")]) == flat
+    retrieval = Figures(done.read_json("reports/retrieval.json"))
+    figures = Figures(metrics).by_name() | retrieval.by_name()
+    table = pd.DataFrame(**json.loads(recorded["figures"]))
+    found = dict(zip(table["figure"], table["value"], strict=True))
+    assert found == pytest.approx(figures, abs=1e-9)
+    assert list(table["metric"]) == list(table["figure"])  # none here has to be escaped
+    primary = [name for name in figures if name.startswith("accuracy/")]
+    shown = {k: v for k, v in recorded["metrics"].items() if not k.startswith("system/")}
+    assert shown.items() <= figures.items() and len(shown) == min(30, len(primary))
+    assert set(shown) <= set(primary)
     shown = json.loads(done.run("dvc", "metrics", "show", "--json"))[""]["data"]
     assert shown["reports/metrics.json"]["data"]["accuracy"] == metrics["accuracy"]
+
+
+def test_list_of_runs_shows_what_decides(recorded):
+    fingerprint = recorded["tags"]["fingerprint"]
+    assert recorded["name"].startswith("image-text-audio ")
+    assert recorded["name"].endswith(f" {fingerprint[:8]}")
+    assert recorded["views"] == [VIEW]
 
 
 def test_run_has_plots_and_reports(done, recorded):

@@ -14,8 +14,7 @@ from components.data.samples import read_samples
 from components.data.tables import read_table
 from components.ingest.quarantine import QUARANTINE
 from components.modalities.registry import MODALITIES
-from components.register.run_log import test_points as points_of_test_split
-from components.register.run_log import trainings
+from components.register.run_log import read_figures, trainings
 from components.tasks.retrieval.metrics import RANKS
 from components.training.tables import HISTORY
 from tests.support.params import small_params, write_params
@@ -120,16 +119,15 @@ def test_metrics_are_by_task_and_direction(done, ranks):
     expected = {f"recall_at_{k}": float((ranks["rank"] <= k).mean()) for k in (1, 5, 10)}
     expected["median_rank"] = float(ranks["rank"].median())
     for metric, value in expected.items():
-        assert metrics[metric] == {"find_photo": {"text→image": value}}
+        assert metrics[metric] == {"find_photo": {"text to image": value}}
     assert list(metrics["accuracy"]) == ["colour"]
     assert set(expected) < {row["name"] for row in metrics[DEFINITIONS]}
     reports = done / "reports"
-    points = points_of_test_split(reports / "metrics.json", reports / "retrieval.json")
-    logged = {point.name: point.value for point in points}
+    figures = read_figures(reports / "metrics.json", reports / "retrieval.json")
     found = trainings(reports / "history", reports / "steps/train.parquet")
     (align,) = (training for training in found if training.stage == "align")
     for metric, value in expected.items():
-        assert logged[f"{metric}/find_photo/text_to_image"] == value
+        assert figures[f"{metric}/find_photo/text to image"] == value
         assert f"{metric}/find_photo" in {point.name for point in align.points}
 
 
@@ -144,7 +142,9 @@ def test_every_epoch_of_align_is_validated(done):
 
 def test_report_shows_retrieval(done):
     page = (done / "reports/report.html").read_text()
-    assert "<h2>Retrieval tasks</h2>" in page and "<td>find_photo</td><td>text→image</td>" in page
+    assert (
+        "<h2>Retrieval tasks</h2>" in page and "<td>find_photo</td><td>text to image</td>" in page
+    )
     assert (done / "reports/plots/ranks_find_photo.png").exists()
 
 

@@ -23,11 +23,11 @@ from tests.support.tiny_model import build_model, make_processors
 
 FIGURES = Figures(
     {
-        "accuracy": {"breed": {"image": 0.5, "image+text": 0.75}},
+        "accuracy": {"breed": {"image": 0.5, "image-text": 0.75}},
         "mean_absolute_error": {"age": {"image": 3.0}},
         "r2": {"age": {"image": 0.1}},
-        "recall_at_1": {"find": {"text→image": 0.25}},
-        "median_rank": {"find": {"text→image": 4.0}},
+        "recall_at_1": {"find": {"text to image": 0.25}},
+        "median_rank": {"find": {"text to image": 4.0}},
         "zero_shot_accuracy": {"breed": {"image": 0.4}},
         "ceiling": {"breed": {"image": 1.0}},
         "slices": {"breed": {}},
@@ -40,7 +40,7 @@ FIGURES = Figures(
     }
 )
 PREDICTIONS = pd.DataFrame(
-    [("breed", "image")] * 3 + [("breed", "image+text")] * 8 + [("age", "image")] * 5,
+    [("breed", "image")] * 3 + [("breed", "image-text")] * 8 + [("age", "image")] * 5,
     columns=["task", "subset"],
 )
 
@@ -63,9 +63,9 @@ def test_score_is_the_primary_metric_with_its_samples(predictor):
     accuracy, error = ClassificationMetrics.primary(), RegressionMetrics.primary()
     assert found == [
         Score("breed", accuracy, "image", 0.5, 3, True),
-        Score("breed", accuracy, "image+text", 0.75, 8, True),
+        Score("breed", accuracy, "image-text", 0.75, 8, True),
         Score("age", error, "image", 3.0, 5, False),
-        Score("find", RETRIEVAL_METRICS[0], "text→image", 0.25, None, False),
+        Score("find", RETRIEVAL_METRICS[0], "text to image", 0.25, None, False),
     ]
     assert [score.interval for score in found[2:]] == ["–", "–"]
     assert [score.shown for score in found] == ["50.00%", "75.00%", "3", "25.00%"]

@@ -7,13 +7,13 @@ ERROR = Metric("mean_absolute_error", higher_is_better=False, unit="label", prim
 
 
 def test_metric_is_a_table_of_tasks_and_subsets():
-    by_task = {"size": {"image": 12.34567, "image+text": 0.5}, "age": {"image": 3.0}}
+    by_task = {"size": {"image": 12.34567, "image-text": 0.5}, "age": {"image": 3.0}}
     assert [line.split() for line in table_lines(ERROR, by_task, "validation")] == [
         [],
         ["mean", "absolute", "error", "on", "the", "validation", "split"],
         ["size", "age"],
         ["image", "12.35", "3"],
-        ["image+text", "0.5", "–"],
+        ["image-text", "0.5", "–"],
     ]
 
 

@@ -209,7 +209,7 @@ def test_sampler_learns_progress_towards_goals_with_all_modalities():
     for task, value in all_modalities.items():
         metric = data.model.tasks[task].VALIDATION
         validation[validation_metric(metric, "all")] = {task: value}
-        validation[validation_metric(metric, "image+text")] = {task: 0.01}
+        validation[validation_metric(metric, "image-text")] = {task: 0.01}
     run.after_epoch(validation)
     expected = [0.5, 0.25, 0.5, 1.0]
     assert run.sampler.progress[:4].tolist() == pytest.approx(expected)

@@ -21,7 +21,7 @@ def main() -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--evaluation", type=Path, required=True, help="folder of an evaluation")
     parser.add_argument("--task", required=True, help="its name in params.yaml")
-    parser.add_argument("--subset", default=EVERYTHING, help="of modalities, as image+text")
+    parser.add_argument("--subset", default=EVERYTHING, help="of modalities, as image-text")
     parser.add_argument("--plot", type=Path, help="PNG file to draw the curves to")
     arguments = parser.parse_args()
     with exit_codes():

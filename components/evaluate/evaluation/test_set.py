@@ -11,7 +11,7 @@ import torch
 from components.common.errors import InputError
 from components.data.assets import MISSING
 from components.data.batches import Samples
-from components.data.samples import SAMPLE_ID, asset_column
+from components.data.samples import SAMPLE_ID, asset_column, modalities_named
 from components.data.shards import read_assets
 from components.evaluate.clusters import clusters
 from components.evaluate.measure import KEY, TasksMetrics, contributions
@@ -131,7 +131,7 @@ class CorruptedPredictions:
         encoded = {**self.encoded, m: again}
         predicted = predict_test_set(self.predictor.model, test_set, encoded, containing=m)
         touched = set(self.test_set.table[SAMPLE_ID][assets.isin(changed)])
-        uses = {subset: m in subset.split("+") for subset in self.clean["subset"].unique()}
+        uses = {subset: m in modalities_named(subset) for subset in self.clean["subset"].unique()}
         outdated = self.clean["subset"].map(uses) & self.clean["sample_id"].isin(touched)
         return pd.concat([self.clean[~outdated.astype(bool)], predicted])  # most modalities last
 

@@ -6,7 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 
-from components.data.samples import SAMPLE_ID
+from components.data.samples import SAMPLE_ID, modalities_named
 from components.evaluate.measure import KEY, TasksMetrics, contributions, most_modalities
 from components.evaluate.robustness.corruptions import CORRUPTIONS, Suite, group
 from components.evaluate.tables import ROBUSTNESS
@@ -43,7 +43,7 @@ def compare(clean: pd.DataFrame, corrupted: pd.DataFrame, modality: str) -> pd.D
         }
     ).dropna()
     names = found.index.get_level_values("subset")
-    affected = np.array([modality in subset.split("+") for subset in names], dtype=bool)
+    affected = np.array([modality in modalities_named(subset) for subset in names], dtype=bool)
     return found[(affected & (found["answered"] == 1)) | (names == EVERYTHING)]
 
 

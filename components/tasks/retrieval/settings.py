@@ -25,8 +25,8 @@ class RetrievalSettings(TaskSettings):
 
     @property
     def direction(self) -> str:
-        """Query and target as `text→image`."""
-        return f"{self.query}→{self.target}"
+        """Query and target as `text to image`."""
+        return f"{self.query} to {self.target}"
 
 
 SETTINGS = RetrievalSettings

@@ -178,7 +178,7 @@ def test_other_models_are_evaluated_with_their_own_settings(world):
     found = evaluate(world, "other")
     rows = predictions_of(found)
     assert set(rows["task"]) == {"answer", "tags", "size"}
-    assert set(rows["subset"]) == {"image", "text", "image+text"}
+    assert set(rows["subset"]) == {"image", "text", "image-text"}
     answers = rows[rows["task"] == "answer"]
     unknown = answers[answers["target"] == "c"]
     assert len(unknown) and not (unknown["prediction"] == "c").any()

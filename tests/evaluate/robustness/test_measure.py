@@ -33,7 +33,7 @@ CLEAN = table(
     ("3", "text", "answer", "no", "yes"),
     ("4", "text", "answer", "no", "no"),
     ("1", "text", "answer", "yes", "yes"),
-    ("1", "image+text", "answer", "yes", "yes"),
+    ("1", "image-text", "answer", "yes", "yes"),
 )
 
 
@@ -61,7 +61,7 @@ def test_subsets_with_the_corrupted_modality_are_compared():
     found = measure(CLEAN, (("jpeg", 2),))
     assert values(found) == {
         ("answer", "image"): (1.0, 1.0, 1.0),
-        ("answer", "image+text"): (1.0, 1.0, 1.0),
+        ("answer", "image-text"): (1.0, 1.0, 1.0),
         ("answer", EVERYTHING): (0.75, 0.75, 1.0),
     }
     assert set(found["metric"]) == {"accuracy"}
@@ -71,7 +71,7 @@ def test_everything_has_one_prediction_per_sample():
     found = measure(CLEAN.assign(prediction="yes"), (("typos", 1),))
     assert values(found) == {
         ("answer", "text"): (2 / 3, 1 / 3, 1.0),
-        ("answer", "image+text"): (1.0, 1.0, 1.0),
+        ("answer", "image-text"): (1.0, 1.0, 1.0),
         ("answer", EVERYTHING): (0.75, 0.25, 1.0),
     }
 

@@ -19,7 +19,7 @@ ERROR = Metric("mean_absolute_error", higher_is_better=False, unit="label", prim
 ABOVE = Metric("above_baseline", unit="score")
 FIT = Metric("r2", unit="score")
 ROW = {
-    **{"metric": "accuracy/answer/image+text", "clusters": 100, "challenger": 0.9, "champion": 0.8},
+    **{"metric": "accuracy/answer/image-text", "clusters": 100, "challenger": 0.9, "champion": 0.8},
     **{"drop": -0.1, "margin": 0.01, "p_within": 0.001, "p_better": 0.2},
 }
 
@@ -28,10 +28,10 @@ def figures(*metrics: Metric) -> dict[str, Any]:
     """Return figures of a task per kind of metric: higher is better of `answer`, not of `size`."""
     accuracy, error = metrics
     return {
-        accuracy.name: {"answer": {"image": 0.5, "image+text": 0.9}},
+        accuracy.name: {"answer": {"image": 0.5, "image-text": 0.9}},
         error.name: {"size": {"image": 2.0}},
         FIT.name: {"size": {"image": 0.3}},
-        ABOVE.name: {"answer": {"image": 0.02, "image+text": 0.1}, "size": {"image": -0.5}},
+        ABOVE.name: {"answer": {"image": 0.02, "image-text": 0.1}, "size": {"image": -0.5}},
         "ceiling": {"answer": {"image": 1.0}},
         "slices": {
             "answer": {"accent": {"en": {"image": 0.4}}},
@@ -74,8 +74,8 @@ def settings(**changes) -> PromoteSettings:
 
 
 GATES = [
-    ({"minimum": {"accuracy/answer/image+text": 0.9}}, "≥ 0.9", True),
-    ({"minimum": {"accuracy/answer/image+text": 0.91}}, "≥ 0.91", False),
+    ({"minimum": {"accuracy/answer/image-text": 0.9}}, "≥ 0.9", True),
+    ({"minimum": {"accuracy/answer/image-text": 0.91}}, "≥ 0.91", False),
     ({"minimum": {"mean_absolute_error/size/image": 2.0}}, "≤ 2", True),
     ({"minimum": {"mean_absolute_error/size/image": 1.9}}, "≤ 1.9", False),
     ({"minimum": {"r2/size/image": 0.3}}, "≥ 0.3", True),
@@ -126,7 +126,7 @@ def test_beginning_of_a_name_stands_for_every_figure_below_it(evaluation):
     found = judge(settings(minimum={"above_baseline": 0.0}), evaluation)
     assert {gate.name: gate.passed for gate in found} == {
         "minimum above_baseline/answer/image": True,
-        "minimum above_baseline/answer/image+text": True,
+        "minimum above_baseline/answer/image-text": True,
         "minimum above_baseline/size/image": False,
     }
     (found,) = judge(settings(minimum={"accuracy/answer/image": 0.1}), evaluation)

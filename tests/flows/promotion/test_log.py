@@ -1,11 +1,14 @@
 """The log of promotions."""
 
+import getpass
 import json
+import os
+import socket
 
 import pytest
 
 from flows.promotion.gates import Gate
-from flows.promotion.log import MAX_ENTRY, MOVED, NOT_MOVED, Entry, previous_champion
+from flows.promotion.log import MAX_ENTRY, MOVED, NOT_MOVED, Entry, current_user, previous_champion
 from flows.promotion.promotion import promote
 from flows.promotion.registered_model import RegisteredModel
 
@@ -30,6 +33,27 @@ def entry(action: str, target: str | None, outcome: str | None = MOVED) -> Entry
 )
 def test_previous_champion(actions, expected):
     assert previous_champion([entry(*action) for action in actions], set("123")) == expected
+
+
+def test_without_account_user_and_machine_act(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # without MLflow's file of credentials
+    assert current_user() == f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def test_user_without_a_name_is_a_number(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(getpass, "getuser", lambda: {}["uid"])
+    assert current_user() == f"user {os.getuid()}@{socket.gethostname()}"
+
+
+def test_account_in_file_of_credentials_acts(monkeypatch, tmp_path):
+    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".mlflow").mkdir()
+    (tmp_path / ".mlflow/credentials").write_text("[mlflow]\nmlflow_tracking_username = ann\n")
+    assert current_user() == "ann"
 
 
 def test_entry_with_very_many_gates_fits_into_a_parameter(registered, gates):

@@ -13,9 +13,11 @@ import psutil
 import psycopg2
 import pytest
 
+from components.registry.tracking import connect
 from flows.services import postgresql
 from flows.services.__main__ import main
-from flows.services.services import PORTS, Services
+from flows.services.private import OTHERS, private_folder
+from flows.services.services import PAGES, PORTS, Services
 from tests.support.servers import ANY_PORTS
 
 ANY = [word for name in PORTS for word in (f"--{name}-port", "0")]
@@ -65,6 +67,40 @@ def test_secrets_are_private(servers):
         for member in servers.process(name).members():
             lines += member.cmdline()
     assert not [line for line in lines for secret in servers.secrets.values() if secret in line]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_nothing_is_open_to_other_users(store, servers):
+    """Only PostgreSQL's account may pass through, to its cluster, where root started it."""
+    mlflow = connect()
+    experiment = mlflow.MlflowClient().create_experiment(f"private-{store.unique}")
+    with mlflow.start_run(experiment_id=experiment):
+        mlflow.log_text("mine", "folder/file.txt")
+    pages = servers.folder / "prefect" / PAGES
+    through = {servers.folder, servers.folder / "postgresql"} if os.geteuid() == 0 else set()
+    found = {
+        path: stat.S_IMODE(path.lstat().st_mode) & OTHERS
+        for path in (servers.folder, *servers.folder.rglob("*"))
+        if pages not in path.parents
+    }
+    assert servers.folder / "artifacts" in found and servers.folder / "mlflow.log" in found
+    assert [path.name for path in found if path.name == "file.txt"]
+    assert {path: mode for path, mode in found.items() if mode} == dict.fromkeys(through, 0o010)
+
+
+def test_folder_with_other_files_is_refused(tmp_path, capsys):
+    (tmp_path / "mine.txt").touch()
+    before = tmp_path.stat().st_mode
+    assert main(["start", "--folder", str(tmp_path), *ANY]) == 2
+    assert "holds other files, as mine.txt" in capsys.readouterr().err
+    assert tmp_path.stat().st_mode == before
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777])
+def test_open_folder_is_closed(tmp_path, mode):
+    tmp_path.chmod(mode)
+    private_folder(tmp_path)
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o700
 
 
 def test_servers_listen_on_loopback_only(servers):
