@@ -26,4 +26,4 @@ os.environ.update(SAME_CODE)
 
 # A thread of torch that waits for others gives its core away after microseconds. By default it
 # spins for milliseconds, and stages that share cores take longer than one after the other.
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+os.environ.setdefault("GOMP_SPINCOUNT", "100")

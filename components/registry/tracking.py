@@ -209,14 +209,6 @@ def without_password(uri: str) -> str:
     return uri.replace(f":{password}@", ":…@") if password else uri
 
 
-def _unavailable(uri: str, message: str) -> str:
-    detail = message.strip().splitlines()[0].replace(uri, without_password(uri))
-    return (
-        f"MLflow's store {without_password(uri)} does not answer: {detail}. Check that it runs "
-        "and try again, or name another in MLFLOW_TRACKING_URI"
-    )
-
-
 def experiment_id(mlflow: ModuleType, name: str) -> str:
     """Return the id of an experiment; create it if need be."""
     if experiment := mlflow.get_experiment_by_name(name):

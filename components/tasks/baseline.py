@@ -28,6 +28,12 @@ Matrix = np.ndarray | csr_matrix  # plain features of n examples, [n, D]
 Scores = Callable[[Matrix], np.ndarray]  # [n, D] → [n, outputs]
 
 
+def count(features: Matrix) -> int:
+    """Return the number of examples."""
+    shape: Any = features.shape  # which SciPy declares as one that may be missing
+    return shape[0]
+
+
 class Baseline(ABC):
     """What a baseline learns of one task.
 

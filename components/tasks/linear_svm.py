@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from components.tasks.baseline import Matrix, Scores
+from components.tasks.baseline import Matrix, Scores, count
 
 MAX_STEPS = 200  # of the solver; more make no better classifier
 
@@ -29,7 +29,7 @@ def one_vs_rest(
 def _machine(features: Matrix, target: np.ndarray, weights: np.ndarray, strength: float) -> Scores:
     if target.all() or not target.any():
         margin = 1.0 if target.all() else -1.0
-        return lambda found: np.full(found.shape[0], margin)
+        return lambda found: np.full(count(found), margin)
     machine = LinearSVC(C=strength, random_state=0, max_iter=MAX_STEPS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -59,7 +59,11 @@ def test_accuracy_by_task_and_subset():
         "accuracy": {
             "answer": {"image": 2 / 4, "image-text": 2 / 3},
             "shape": {"image": 1.0},
-        }
+        },
+        "macro_f1": {
+            "answer": {"image": 1 / 3, "image-text": 2 / 3},
+            "shape": {"image": 1.0},
+        },
     }
 
 
@@ -121,7 +125,8 @@ def test_figures_carry_their_definitions():
         other_metrics=[other, Metric("median_rank")],
     )
     found = Figures(content)
-    assert list(found.metrics) == ["accuracy", "mean_absolute_error", "r2", "zero_shot_accuracy"]
+    of_heads = ["accuracy", "macro_f1", "mean_absolute_error", "r2"]
+    assert list(found.metrics) == [*of_heads, "zero_shot_accuracy"]
     assert list(content)[-3:] == [CEILING, SLICES, DEFINITIONS]
     assert found.primary("answer") == ClassificationMetrics.primary()
     assert found.primary("size") == RegressionMetrics.primary()

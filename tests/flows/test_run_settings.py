@@ -9,6 +9,7 @@ import yaml
 
 from benchmarks.reference import AllSettings, rows
 from components.common.errors import InputError
+from components.modalities.registry import MODALITIES
 from components.settings.pipeline import PipelineSettings
 from flows.dvc.pages import run_page
 from flows.dvc.stages import Outcome
@@ -27,6 +28,7 @@ FREE_WORDS = {  # learning settings that take any word; none of them can be a pa
     "features.tabular.pretrained": "a file in pretrained/tabular",
     "features.text.encoder": "a folder in pretrained/text",
     "features.text.pretrained": "a file in pretrained/text",
+    **{f"features.{m}.early_stopping.metric": "the name of a metric" for m in MODALITIES},
     "preprocess.tabular.columns": "a file in pretrained/tabular",
     "preprocess.text.tokenizer": "a file in pretrained/text",
     "train.early_stopping.metric": "the name of a metric",

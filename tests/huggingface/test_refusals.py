@@ -141,7 +141,7 @@ def test_too_long_sounds_are_refused(folder, name, longest):
 
 def test_missing_library_names_way_out(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
-    way_out = r"cannot be imported: .*pip install 'synesthesia\[huggingface\]'"
+    way_out = r"cannot be imported: .*pip install -e '\.\[huggingface\]'"
     assert_refused(way_out, folder, "text", "bert")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from components.tasks.baseline import Baseline, Matrix, Scores
+from components.tasks.baseline import Baseline, Matrix, Scores, count
 from components.tasks.linear_svm import one_vs_rest
 
 FAINT = 1e-9  # margin that any other outweighs
@@ -23,7 +23,7 @@ class ClassificationBaseline(Baseline):
     ) -> Scores:
         targets = self._targets(labels)
         if len(set(labels)) == 1:  # which says nothing beside other modalities
-            return lambda found: np.tile(FAINT * targets[0], (np.shape(found)[0], 1))
+            return lambda found: np.tile(FAINT * targets[0], (count(found), 1))
         return one_vs_rest(features, targets, weights, strength)
 
     def predictions(self, scores: np.ndarray) -> list[str]:
