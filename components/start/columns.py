@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError, Problem
+from components.data.samples import Split
 from components.ingest.sources.files import SPLIT_NAMES, lies_below, read_file
 from components.ingest.sources.huggingface import data_set_files
 from components.ingest.sources.table import File, Row, likely_delimiter, open_table
@@ -63,10 +64,12 @@ class Column:
         return sum(len(str(cell).split()) for cell in self.cells) / max(1, len(self.cells))
 
     @cached_property
-    def is_split(self) -> bool:
-        """Whether every cell names a split, and there are at least two of them."""
+    def splits(self) -> frozenset[Split]:
+        """The splits that the cells name; none unless every cell does, and there are two."""
         words = {word.strip().casefold() for word in self.counts}
-        return len(words) > 1 and words <= SPLIT_NAMES.keys()
+        if len(words) < 2 or not words <= SPLIT_NAMES.keys():
+            return frozenset()
+        return frozenset(SPLIT_NAMES[word] for word in words)
 
     @cached_property
     def is_lists(self) -> bool:
@@ -98,7 +101,7 @@ class DataSet:
     options: Mapping[str, Any]
     columns: Sequence[Column]
     rows: int  # at most, in all
-    has_splits: bool = False  # which its folders or files give
+    splits: frozenset[Split] = frozenset()  # which its folders or files give
 
 
 def read_table(path: Path, root: Path) -> DataSet:
@@ -115,13 +118,17 @@ def read_hugging_face(folder: Path, root: Path) -> DataSet:
     """Read the first rows of a data set of Hugging Face's."""
     files = data_set_files(folder.resolve(), root.resolve())
     name = folder.resolve().relative_to(root.resolve()).as_posix()
-    splits = {split for _, split in files}
+    splits: frozenset[Split] = frozenset(split for _, split in files if split)
     shown = [file for file, _ in files]
-    return _data_set("huggingface", {"path": name}, shown, root, len(splits) > 1)
+    return _data_set("huggingface", {"path": name}, shown, root, splits)
 
 
 def _data_set(
-    kind: str, options: Mapping[str, Any], files: Sequence[File], root: Path, splits: bool = False
+    kind: str,
+    options: Mapping[str, Any],
+    files: Sequence[File],
+    root: Path,
+    splits: frozenset[Split] = frozenset(),
 ) -> DataSet:
     names = list(dict.fromkeys(name for file in files for name in file.columns))
     share, cells, count = max(1, ROWS // len(files)), {name: [] for name in names}, 0

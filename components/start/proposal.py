@@ -1,7 +1,7 @@
 """Settings for a data set, and why."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,8 +56,11 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
     proposal.put("ingest.root", root)
     proposal.put("ingest.source", {"kind": data.kind, **data.options, "columns": {}})
     left = [column for column in data.columns if column.cells]
-    _put_role(proposal, data, left, "split", next((c for c in left if c.is_split), None))
-    _put_role(proposal, data, left, "id", _id(left, data.rows))
+    by_column = next((c for c in left if c.splits), None)
+    splits = by_column.splits if by_column else data.splits
+    _put_role(proposal, left, "split", by_column)
+    _put_splits(proposal, splits, "the data")
+    _put_role(proposal, left, "id", _id(left, data.rows))
     media = {c.name: c.media[0] for c in left if c.media}
     target = _target([c for c in left if c.name not in media], data.rows)
     if target is None:
@@ -81,7 +84,8 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
         {"kind": kind, "column": target.name},
         f"task {_word(target.name)}: {kind} of the column {target.name!r}, {why}",
     )
-    _put_group(proposal, data, left, columns)
+    if not splits:
+        _put_group(proposal, data, left, columns)
     for c in left:
         if c.name not in [name for names in columns.values() for name in _list(names)]:
             why = f", as it says what {target.name!r} is" if _says(c, target) else ""
@@ -111,24 +115,28 @@ def propose_for_folders(folder: Path, root: str) -> Proposal:
         {"column": CLASS},
         f"task {CLASS}: classification by folder, {len(classes)} classes: {listed(classes)}",
     )
-    if any(split == "test" for split, _ in found):
-        proposal.put("ingest.splits", {"test": 0.0}, "splits: those of the folders")
-    else:
-        proposal.reasons.append("splits: a tenth for validation, a tenth for test, by a hash")
+    _put_splits(proposal, {split for split, _ in found if split}, "the folders")
     _put_suggested_inputs(proposal, m, facts)
     _put_epochs(proposal, len(files), [m])
     return proposal
 
 
-def _put_role(
-    proposal: Proposal, data: DataSet, left: list[Column], role: str, column: Column | None
-) -> None:
+def _put_role(proposal: Proposal, left: list[Column], role: str, column: Column | None) -> None:
     """Set the column of ids or of splits, which is nothing else then."""
     if column is not None:
         left.remove(column)
         proposal.put(f"ingest.source.{role}", column.name, f"column {column.name!r}: {role}")
-    elif role == "split" and not data.has_splits:
+
+
+def _put_splits(proposal: Proposal, given: Collection[str], whose: str) -> None:
+    """Set which splits are used: those given, if any; figures are of validation without a test."""
+    if not given:
         proposal.reasons.append("splits: a tenth for validation, a tenth for test, by a hash")
+        return
+    proposal.put("ingest.splits", {"test": 0.0}, f"splits: those of {whose}")
+    if "test" not in given:
+        why = f"figures: of the validation split, as {whose} have no test split"
+        proposal.put("evaluate.split", "validation", why)
 
 
 def _id(columns: Sequence[Column], rows: int) -> Column | None:
@@ -233,9 +241,6 @@ def _put_group(
     proposal: Proposal, data: DataSet, columns: Sequence[Column], used: Iterable[str]
 ) -> None:
     """Set what must not be in two splits, where rows are put into splits by a hash."""
-    if data.has_splits or "split" in proposal.settings["ingest"]["source"]:
-        proposal.put("ingest.splits", {"test": 0.0}, "splits: those of the data")
-        return
     group = named(columns, GROUPS)
     if group and 1 < len(group.counts) < data.rows:
         proposal.put(

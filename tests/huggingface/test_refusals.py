@@ -177,8 +177,10 @@ import sys
 from components.features import __main__
 from components.model import predictor
 from components.preprocess import __main__
-from components.modalities.registry import encoder_training_of, encoders_of, processing_of
-for m in {MODALITIES!r}: encoders_of(m), encoder_training_of(m), processing_of(m)
+from components.common.plugins import load_part
+from components.modalities.registry import encoders_of, processing_of
+for m in {MODALITIES!r}:
+    encoders_of(m), processing_of(m), load_part('components.modalities', m, 'training')
 assert 'torch' in sys.modules and 'transformers' not in sys.modules
 """
     done = run_python("-c", script, cwd=tmp_path)

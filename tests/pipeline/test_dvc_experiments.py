@@ -11,11 +11,11 @@ FOUND = """[[v.version, v.tags["fingerprint"]]
 
 
 @pytest.fixture
-def committed(again) -> Clone:
+def committed(own_store) -> Clone:
     """A clone after `dvc repro` whose results are committed, as experiments need it."""
-    again.git("add", "-A")
-    again.git(*IDENTITY, "commit", "-qm", "done")
-    return again
+    own_store.git("add", "-A")
+    own_store.git(*IDENTITY, "commit", "-qm", "done")
+    return own_store
 
 
 def test_temporary_experiment_is_registered_and_applied(committed):
@@ -24,11 +24,11 @@ def test_temporary_experiment_is_registered_and_applied(committed):
     shown = json.loads(committed.run("dvc", "exp", "show", "--json"))
     assert "longer" in json.dumps(shown)
     found = dict(committed.mlflow(FOUND))
-    assert found.keys() == {"1", "2"}
+    assert found.keys() == {1, 2}
 
     committed.run("dvc", "exp", "apply", "-q", "longer")
     assert "up to date" in committed.run("dvc", "repro")
-    assert found["2"] == committed.read_json("reports/registration.json")["fingerprint"]
+    assert found[2] == committed.read_json("reports/registration.json")["fingerprint"]
     assert dict(committed.mlflow(FOUND)) == found
     served = [path.read_bytes() for path in committed.path.glob("mlartifacts/**/model.safetensors")]
     assert committed.read("models/synesthesia/model.safetensors") in served

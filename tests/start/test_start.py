@@ -246,3 +246,15 @@ def test_settings_of_the_user_are_not_overwritten(project, data, capsys):
     with pytest.raises(SystemExit, match="2"):
         main([str(data / "r.csv")])
     main([str(data / "r.csv"), "--force"])
+
+
+@pytest.mark.parametrize(
+    ("held_out", "split"), [(["validation", "test"], None), (["dev"], "validation")]
+)
+def test_figures_are_of_a_split_that_the_data_have(data, held_out, split):
+    parts = ["train"] * 10 + [name for name in held_out for _ in range(5)]
+    rows = [f"{part},the {row % 2} words of {row},{row % 2}" for row, part in enumerate(parts)]
+    (data / "a.csv").write_text("\n".join(["part,text,label", *rows, ""]))
+    found = proposed(data / "a.csv")
+    assert found["ingest"]["splits"] == {"test": 0.0}
+    assert found.get("evaluate") == (split and {"split": split})

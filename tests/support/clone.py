@@ -202,6 +202,15 @@ def again(done, tmp_path) -> Clone:
     return done.copy(tmp_path / "clone")
 
 
+@pytest.fixture
+def own_store(again) -> Clone:
+    """A copy of `done` with an MLflow store of its own: that of `done` has its files there."""
+    (again.path / "mlflow.db").unlink()
+    shutil.rmtree(again.path / "mlartifacts")
+    again.run("dvc", "repro", "--quiet", "--force", "--single-item", "register")
+    return again
+
+
 def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
     """Wait for an effect of a process that continues."""
     deadline = time.monotonic() + 120

@@ -15,7 +15,6 @@ from flows.settings import FlowSettings
 ROOT = Path(__file__).parents[2]
 
 SMALL = {
-    "threads": 1,
     "ingest.source.images": 40,
     "ingest.max_bad_fraction": 0.1,
     "preprocess.image.size": 32,
