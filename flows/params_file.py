@@ -13,6 +13,8 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from components.common.errors import InputError
 from components.common.files import write_text
 
+LONGEST = 2_000  # characters of a value
+
 
 def edit(path: Path, values: Mapping[str, Any]) -> None:
     """Write values, by dotted key, into a file, unless a key or value raises InputError.
@@ -46,8 +48,9 @@ def edited(path: Path, values: Mapping[str, Any]) -> str:
 def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
     """Parse `KEY=VALUE`, the value as YAML; return dotted key → value.
 
-    Raises InputError for other words, a key that is there twice, and values that are not YAML or
-    refer to themselves, which can stand for more than fits in memory.
+    Raises InputError for other words, a key that is there twice, and values that are not YAML,
+    that refer to themselves, which can stand for more than fits in memory, or that are long: deeply
+    nested ones would take minutes to parse.
     """
     values: dict[str, Any] = {}
     for word in words:
@@ -61,6 +64,11 @@ def parse_assignments(words: Sequence[str]) -> dict[str, Any]:
 
 
 def _parse(key: str, value: str) -> Any:
+    if len(value) > LONGEST:
+        raise InputError(
+            f"{key}: the value has {len(value):,} characters, expected at most {LONGEST:,}. Edit "
+            "params.yaml by hand"
+        )
     try:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(value, yaml.SafeLoader)):
             raise InputError(f"{key}: the value refers to a part of itself. Spell it out")
