@@ -93,7 +93,7 @@ def test_importing_changes_nothing(tmp_path):
     """No folder is created, no seed set, no variable changed."""
     names = [n for n in modules() if n.startswith("components") and n not in NO_IMPORT]
     script = (
-        "import os, importlib, torch, pandera.pandas, torchvision.models\n"
+        "import os, importlib, torch, pandera.pandas, sklearn, threadpoolctl, torchvision.models\n"
         "def state(): return (dict(os.environ), torch.get_num_threads(),\n"
         "    torch.are_deterministic_algorithms_enabled(), os.listdir('.'))\n"
         "torch.manual_seed(7); before = state(), torch.get_rng_state().tolist()\n"
