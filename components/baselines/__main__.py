@@ -31,10 +31,8 @@ class BaselinesArguments(Arguments):
 
 def main(arguments: BaselinesArguments, settings: BaselinesStageSettings) -> None:
     """Run the stage; on one thread, so that the bytes do not depend on the machine."""
-    samples, vocabulary = (
-        read_samples(arguments.samples, MODALITIES),
-        read_json(arguments.vocabulary),
-    )
+    samples = read_samples(arguments.samples, MODALITIES)
+    vocabulary = read_json(arguments.vocabulary)
     train, held_out = samples[samples[SPLIT] == "train"], held_out_rows(samples)
     wanted = with_heads(settings.tasks) if settings.evaluate.baselines else {}
     built = (baseline_task(n, task, vocabulary[n], held_out) for n, task in wanted.items())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from components.common.errors import InputError
+from components.data.lost_assets import refuse_lost
 from components.data.shards import read_assets
 from components.modalities.modality import PlainFeatures
 from components.tasks.baseline import Matrix
@@ -33,11 +33,7 @@ def plain_features(
         InputError: a wanted asset is not in the shard set.
     """
     found = {asset: part.describe(content) for asset, content in read_assets(media, wanted)}
-    if lost := wanted - found.keys():
-        raise InputError(
-            f"{media} lacks {len(lost)} assets of the samples, the first is {min(lost)}. Samples "
-            "and media are from different runs; run: dvc repro"
-        )
+    refuse_lost(media, wanted - found.keys())
     ids = sorted(found)
     vectorizer = part.vectorizer().fit([found[asset] for asset in ids if asset in learnt])
     matrix = vectorizer.transform([found[asset] for asset in ids])

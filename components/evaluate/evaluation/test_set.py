@@ -8,9 +8,9 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from components.common.errors import InputError
 from components.data.assets import MISSING
 from components.data.batches import Samples
+from components.data.lost_assets import refuse_lost
 from components.data.samples import SAMPLE_ID, asset_column, modalities_named
 from components.data.shards import read_assets
 from components.evaluate.clusters import clusters
@@ -62,11 +62,7 @@ def encode_assets(predictor: Predictor, m: str, test_set: TestSet) -> EncodedAss
     """
     wanted = set(test_set.table[asset_column(m)].dropna())
     found = _encode(predictor, m, read_assets(test_set.media / m, wanted))
-    if lost := wanted.difference(found.ids if found else ()):
-        raise InputError(
-            f"{test_set.media / m} lacks {len(lost)} assets of its samples, the first is "
-            f"{min(lost)}. Samples and media are from different runs; run: dvc repro"
-        )
+    refuse_lost(test_set.media / m, wanted.difference(found.ids if found else ()))
     return found
 
 
