@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -57,8 +58,8 @@ def tell(services: Services, clone: Clone, pictures: Path | None = None) -> Told
 @contextmanager
 def served(clone: Clone, services: Services) -> Iterator[None]:
     """The clone's deployments, while it lasts."""
-    log = services.folder / "flows.log"
-    with log.open("wb") as output:
+    with tempfile.NamedTemporaryFile() as output:
+        log = Path(output.name)
         process = subprocess.Popen(
             [sys.executable, "-m", "flows.serve"],
             cwd=clone.path,
@@ -67,13 +68,13 @@ def served(clone: Clone, services: Services) -> Iterator[None]:
             stderr=output,
             start_new_session=True,
         )
-    try:
-        deadline = time.monotonic() + START_SECONDS
-        while "Stop with Ctrl-C" not in log.read_text():
-            assert process.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield
-    finally:
-        with suppress(ProcessLookupError):  # it ended by itself, and the reason is raised
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while "Stop with Ctrl-C" not in log.read_text():
+                assert process.poll() is None and time.monotonic() < deadline, log.read_text()
+                time.sleep(0.1)
+            yield
+        finally:
+            with suppress(ProcessLookupError):  # it ended by itself, and the reason is raised
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
