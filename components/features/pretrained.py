@@ -10,6 +10,7 @@ from torch import Tensor
 
 from components.common.errors import InputError
 from components.huggingface import models
+from components.huggingface.description import published_weights
 from components.huggingface.locate import EncoderNames, locate
 from components.huggingface.models import EncoderInterface
 from components.layers.features import Encoder
@@ -30,8 +31,8 @@ def load_published(
     """
     place = locate(name, folder, known)
     with models.explained(place, known):
-        found, needed = models.weights(place, interface), encoder.model.state_dict()
-        # What is not needed can only be a pooler that is not used.
+        found, needed = published_weights(place, interface), encoder.model.state_dict()
+        # What is not needed is a pooler that is not used, or a classifier.
         encoder.model.load_state_dict({k: v for k, v in found.items() if k in needed})
     return skip(f"features_{known.modality}", f"the encoder is {name}, taken as it is")
 

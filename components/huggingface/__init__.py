@@ -1,1 +1,1 @@
-"""Models of Hugging Face Transformers as encoders: where they are, what rebuilds them, weights."""
+"""Models of Hugging Face Transformers and timm as encoders: where they are, what rebuilds them."""

@@ -1,4 +1,4 @@
-"""Files of encoders: weights, and in the header what rebuilds a model of Transformers."""
+"""Files of encoders: weights, and in the header what rebuilds a published model."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ KEY = "description"
 
 
 def save_encoder(path: Path, encoder: nn.Module, description: Description | None) -> None:
-    """Write the weights of an encoder, and its description if it is a model of Transformers."""
+    """Write the weights of an encoder, and its description if it is a published model."""
     header = {KEY: description.model_dump_json()} if description else None
     tensors = {name: value.contiguous() for name, value in encoder.state_dict().items()}
     with replacing(path) as temporary:

@@ -12,6 +12,9 @@ from pathlib import Path
 from components.common.errors import InputError
 
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]  # of a repository; no pickles
+TIMM = "timm/"  # before the names of timm's models, here and on the Hub
+INSTALL = "pip install -e '.[timm]'"
+IMPORT = "python -m components.modalities.import_pretrained"
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class EncoderNames:
     built_in: tuple[str, ...]  # encoders of this project
     library: Callable[[], Sequence[str]] = tuple  # may import a library for seconds
     library_name: str = ""  # what its names are, for error messages
+    has_timm: bool = False  # whether models of timm encode the modality
+    importable: tuple[str, ...] = ()  # of models that `import_pretrained` takes from packages
 
     @property
     def key(self) -> str:
@@ -30,7 +35,7 @@ class EncoderNames:
 
 
 def is_pretrained_model(name: str, folder: Path, known: EncoderNames) -> bool:
-    """Return whether a setting names a model of Transformers; InputError if it names both kinds."""
+    """Return whether a setting names a published model; InputError if it names both kinds."""
     if name not in known.built_in and name not in known.library():
         return True
     if (folder / name).is_dir():
@@ -42,37 +47,52 @@ def is_pretrained_model(name: str, folder: Path, known: EncoderNames) -> bool:
 
 
 def locate(name: str, folder: Path, known: EncoderNames) -> Path:
-    """Return the folder of a model of Transformers; InputError if there is none.
+    """Return the folder of a model of Transformers or timm; InputError if there is none.
 
-    The name is that of a folder in `folder`, the modality's one in pretrained/; or
-    `package:<module>/<folder>`, a folder of an installed Python package; or name@commit on the
-    Hugging Face Hub, fetched once into the library's cache.
+    The name is that of a folder in `folder`, the modality's one in pretrained/, or of timm/<name>
+    in it; or `package:<module>/<folder>`, a folder of an installed Python package; or name@commit
+    on the Hugging Face Hub, fetched once into the library's cache.
     """
     if name.startswith("package:"):
         return _in_package(name, known.key)
     if "@" in name:
         return _from_hub(name, known.key)
-    if not (folder / name).is_dir():
-        raise InputError(f"{known.key}: {name!r} is unknown. {_valid_names(name, folder, known)}")
-    return folder / name
+    if (folder / name).is_dir():
+        return folder / name
+    if name in known.importable:
+        raise InputError(
+            f"{known.key}: {name}: {folder / name} is missing. Make it from a Python package: "
+            f"{IMPORT} {name}"
+        )
+    if known.has_timm and name.startswith(TIMM):
+        raise InputError(f"{known.key}: {name}: {_without_folder(name, folder / name)}")
+    raise InputError(f"{known.key}: {name!r} is unknown. {_valid_names(name, folder, known)}")
 
 
 def _in_package(name: str, key: str) -> Path:
     module, _, inner = name.removeprefix("package:").partition("/")
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # the outer of two nested modules
-        spec = None
-    if spec is None or not spec.submodule_search_locations:
+    package = package_folder(module)
+    if package is None:
         raise InputError(
             f"{key}: {name}: no Python package {module!r} is installed. Install the one that has it"
         )
-    place = Path(next(iter(spec.submodule_search_locations))) / inner
-    if not place.is_dir():
+    if not (package / inner).is_dir():
         raise InputError(
-            f"{key}: {name}: {place} is not a folder. Name one that the package {module} has"
+            f"{key}: {name}: {package / inner} is not a folder. Name one that the package {module} "
+            "has"
         )
-    return place
+    return package / inner
+
+
+def package_folder(module: str) -> Path | None:
+    """Return the folder of an installed Python package, without importing it; None if none is."""
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # the outer of two nested modules
+        return None
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return Path(next(iter(spec.submodule_search_locations)))
 
 
 def _from_hub(name: str, key: str) -> Path:
@@ -98,15 +118,40 @@ def fetched(fetch: Callable[[], Path], what: str, command: str) -> Path:
         ) from error
 
 
+def _without_folder(name: str, place: Path) -> str:
+    """Return how to get the weights of a model of timm, or the names that are nearest to its."""
+    try:
+        import timm
+    except ImportError as error:
+        return f"{place} is missing, and timm cannot be imported: {error}. Install it: {INSTALL}"
+    architecture = name.removeprefix(TIMM).partition(".")[0]
+    if not timm.is_model(architecture):
+        hint = suggestion(architecture, timm.list_models())
+        return (
+            f"timm {timm.__version__} has no model {architecture!r}. {hint}See timm.list_models()"
+        )
+    published = timm.get_pretrained_cfg_value(architecture, "hf_hub_id") or f"{name}.<tag>"
+    return (
+        f"{place}, the folder of its weights, is missing. Where the Hugging Face Hub can be "
+        f"reached: hf download {published} config.json model.safetensors --local-dir {place}; or "
+        f"name {published}@<commit>, or package:<module>/<folder>"
+    )
+
+
 def _valid_names(name: str, folder: Path, known: EncoderNames) -> str:
     """Return what the setting can be, the nearest names first."""
-    folders = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    names = [*known.built_in, *known.library(), *folders]
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
+    places = [path for path in (*folder.glob("*"), *folder.glob(f"{TIMM}*")) if path.is_dir()]
+    folders = sorted(str(path.relative_to(folder)) for path in places if path.name + "/" != TIMM)
+    names = [*known.built_in, *known.library(), *folders, *known.importable]
     library = f"{known.library_name}, " if known.library_name else ""
     return (
-        f"{hint}Valid here: {', '.join(known.built_in)}, {library}a folder in {folder} "
-        f"(found: {', '.join(folders) or 'none'}), name@commit on the Hugging Face Hub, "
+        f"{suggestion(name, names)}Valid here: {', '.join(known.built_in)}, {library}a folder in "
+        f"{folder} (found: {', '.join(folders) or 'none'}), name@commit on the Hugging Face Hub, "
         "package:<module>/<folder>"
     )
+
+
+def suggestion(name: str, names: Sequence[str]) -> str:
+    """Return a question that proposes the nearest names; nothing if none is near."""
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    return f"Did you mean {' or '.join(map(repr, near))}? " if near else ""

@@ -139,17 +139,21 @@ def weights(place: Path, interface: EncoderInterface) -> dict[str, Tensor]:
     return {name: value for name, value in part.state_dict().items() if name not in missing}
 
 
-def has_pooler(place: Path) -> bool:
-    """Return whether a model's files have a pooler's weights; InputError if not safetensors."""
+def tensor_files(place: Path, saving: str) -> list[Path]:
+    """Return a model's safetensors; InputError if there are none, with the call that saves them."""
     files = sorted(place.glob("*.safetensors"))
     if not files:
         other = sorted(path.name for path in place.iterdir() if path.suffix in PICKLES)
         raise InputError(
             f"it has no *.safetensors{', only ' + ', '.join(other) if other else ''}; pickles are "
-            "not loaded, since they can run any code. Save it again where you trust it: "
-            "AutoModel.from_pretrained(…).save_pretrained(…)"
+            f"not loaded, since they can run any code. Save it again where you trust it: {saving}"
         )
-    for file in files:
+    return files
+
+
+def has_pooler(place: Path) -> bool:
+    """Return whether a model's files have a pooler's weights; InputError if not safetensors."""
+    for file in tensor_files(place, "AutoModel.from_pretrained(…).save_pretrained(…)"):
         with safe_open(file, "pt") as content:
             if any("pooler." in name for name in content.keys()):
                 return True

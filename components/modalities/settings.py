@@ -24,8 +24,9 @@ EncoderFile = Annotated[
 EncoderName = Annotated[
     str,
     matching(
-        rf"{WORD}|{ELSEWHERE}",
+        rf"(timm/)?{WORD}|{ELSEWHERE}",
         "the name of an encoder or of a folder that lies in the modality's folder of pretrained/, "
+        "timm/<name>, "
         "package:<module>/<folder>, or name@revision on the Hugging Face Hub, the revision as the "
         "40 hexadecimal digits of a commit, since any other can change unseen",
     ),

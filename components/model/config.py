@@ -35,7 +35,7 @@ class ModelConfig(Section):
     modalities: tuple[str, ...]  # of the training samples
     inputs: dict[str, Any]  # settings `preprocess` per modality
     encoders: dict[str, Any]  # settings `features` per modality
-    descriptions: dict[str, Description]  # of encoders that are models of Transformers
+    descriptions: dict[str, Description]  # of encoders that are published models
     embed_dim: int  # width of the space that all modalities share
     model: ModelSettings
     tasks: dict[str, TaskConfig]

@@ -60,8 +60,9 @@ class PortablePyfunc:
 
 def requirements(predictor: Predictor) -> tuple[str, ...]:
     """Return the packages that a model needs to predict."""
-    pretrained = predictor.model.config.descriptions
-    return (*REQUIREMENTS, *(["transformers"] if pretrained else []))
+    pretrained = predictor.model.config.descriptions.values()
+    libraries = {"timm" if found.is_timm else "transformers" for found in pretrained}
+    return (*REQUIREMENTS, *sorted(libraries))
 
 
 def input_example(

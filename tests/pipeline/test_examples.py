@@ -8,6 +8,7 @@ import pytest
 from components.common.files import read_json
 from components.model.predictor import Predictor
 from flows.check import check_text
+from tests.support import published
 from tests.support.params import EXAMPLES, ROOT, small_example, write_params
 from tests.support.stages import STAGES, run_by_hand
 
@@ -28,7 +29,7 @@ def run(tmp_path, monkeypatch):
 
 
 def test_every_example_is_run_here():
-    assert {path.stem for path in (ROOT / "examples").iterdir()} == {"digits", "minilm"}
+    assert {path.stem for path in (ROOT / "examples").iterdir()} == {*EXAMPLES}
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -42,6 +43,17 @@ def test_digits_from_image_and_audio(run):
     metrics = read_json(Path("reports/metrics.json"))
     assert list(metrics["accuracy"]["digit"]) == ["image", "audio", "image-audio"]
     assert metrics["slices"]["digit"].keys() == {"voice", "accent"}
+
+
+def test_pretrained_encoders_are_used(run):
+    """Small models stand for those of `import_pretrained`, whose tests have them in full size."""
+    published.save_timm(Path("pretrained/image/timm/tf_efficientnet_lite0"), "test_efficientnet")
+    published.save(Path("pretrained/audio/whisper-tiny.en"), published.whisper)
+    run("pretrained")
+    descriptions = read_json(MODEL / "config.json")["descriptions"]
+    assert descriptions["image"]["config"]["architecture"] == "test_efficientnet"
+    assert descriptions["audio"]["config"]["model_type"] == "whisper"
+    assert descriptions["text"]["normalised"]
 
 
 def test_minilm_encodes_questions(run):

@@ -34,7 +34,11 @@ def encoder_settings(names: Sequence[str], modes: Sequence[str]) -> dict[str, An
 def save_encoders(folder: Path, names: Sequence[str]) -> None:
     """Save a tiny model per modality where settings may name it."""
     for m, name in zip(PRESENT, names, strict=True):
-        published.save(folder / "pretrained" / m / name, getattr(published, name))
+        place = folder / "pretrained" / m / name
+        if name.startswith("timm/"):
+            published.save_timm(place, place.name)
+        else:
+            published.save(place, getattr(published, name))
 
 
 def is_unchanged(folder: Path, modality: str) -> bool:
@@ -66,15 +70,15 @@ def run(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("names", "modes"),
     [
-        (("vit", "t5", "whisper"), FROZEN),
-        (("vit", "t5", "whisper"), FINETUNE),
+        (("timm/test_efficientnet", "t5", "whisper"), FROZEN),
+        (("timm/test_efficientnet", "t5", "whisper"), FINETUNE),
         (("dinov2", "clip", "ast"), FINETUNE),
         (("convnext", "clap", "clap"), FINETUNE),
         (("vit_pooled", "roberta", "wav2vec2_large"), FINETUNE),
     ],
     ids=lambda words: "+".join(dict.fromkeys(words)),
 )
-def test_models_of_transformers_predict_without_their_folders(run, tmp_path, names, modes):
+def test_published_models_predict_without_their_folders(run, tmp_path, names, modes):
     save_encoders(tmp_path, names)
     predictor = run(names, modes)
     shutil.rmtree(tmp_path / "pretrained")

@@ -10,6 +10,7 @@ from mlflow.models import Model
 from components.common.errors import InputError
 from components.common.hashing import content_id
 from components.data.shards import Asset, MediaWriter
+from components.huggingface.description import Description
 from components.model.folder import save_model
 from components.model.predictor import Predictor
 from components.register.packaged import (
@@ -98,8 +99,14 @@ def test_signature_has_all_modalities_and_the_tasks_of_the_model(predictor):
     }
 
 
-def test_transformers_is_required_by_pretrained_models_only(predictor):
+def test_libraries_are_required_by_their_models_only(predictor, monkeypatch):
     assert requirements(predictor) == REQUIREMENTS
+    configs = {"image": {"architecture": "resnet18"}, "text": {"model_type": "bert"}}
+    more = {"inputs": {}, "pooling": "own", "pooler": False, "normalised": False}
+    found = {m: Description(config=config, **more) for m, config in configs.items()}
+    config = predictor.model.config.model_copy(update={"descriptions": found})
+    monkeypatch.setattr(predictor.model, "config", config)
+    assert requirements(predictor) == (*REQUIREMENTS, "timm", "transformers")
 
 
 def test_saved_model_names_no_path_of_this_machine(folder, predictor, tmp_path, monkeypatch):

@@ -73,7 +73,10 @@ def test_without_a_model_it_says_how_to_make_one(folder, store, monkeypatch):
     assert "Make a model: make run. If that finds nothing to do, register" in process.stderr
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "examples/digits.yaml", "examples/minilm.yaml"])
+@pytest.mark.parametrize(
+    "name",
+    ["params.yaml", "examples/digits.yaml", "examples/minilm.yaml", "examples/pretrained.yaml"],
+)
 def test_shipped_settings_name_the_model(name):
     """Those that they leave out have the defaults of the stage and the flows."""
     found, flows = (load_settings(ROOT / name, c) for c in (RegisteredModelSettings, FlowSettings))

@@ -37,7 +37,10 @@ def test_equivalent_settings_give_the_same_bytes(tmp_path):
     assert (tmp_path / "settings.yaml").read_bytes() == before
 
 
-@pytest.mark.parametrize("name", ["params.yaml", "examples/digits.yaml", "examples/minilm.yaml"])
+@pytest.mark.parametrize(
+    "name",
+    ["params.yaml", "examples/digits.yaml", "examples/minilm.yaml", "examples/pretrained.yaml"],
+)
 def test_shipped_settings_differ_from_defaults_only(name):
     """A key that says what is the default anyway is none that a reader needs."""
     shipped = yaml.safe_load((ROOT / name).read_text())

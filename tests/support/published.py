@@ -1,4 +1,4 @@
-"""Tiny models of real classes of Transformers, as `save_pretrained` writes them.
+"""Tiny models of real classes of Transformers and timm, as these libraries save them.
 
 The functions without arguments return a model and the processors of its inputs.
 """
@@ -7,14 +7,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import timm
 import torch
 import transformers as hf
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
+from components.features.pretrained import load_published
 from components.features.settings import FeaturesSettings
 from components.huggingface.description import Description, describe
-from components.huggingface.locate import locate
-from components.huggingface.models import weights
 from components.layers.features import Encoder
 from components.modalities.modality import Preparation, Processor
 from components.modalities.registry import encoders_of, modality, processing_of
@@ -194,6 +194,16 @@ def save(folder: Path, make: Callable[[], tuple]) -> Path:
     return folder
 
 
+def save_timm(folder: Path, architecture: str, **options) -> Path:
+    """Save a model of timm with random weights and five classes; return the folder."""
+    torch.manual_seed(0)
+    model = timm.create_model(architecture, num_classes=5, **options)
+    for parameter in model.parameters():  # as above
+        torch.nn.init.normal_(parameter, std=0.2)
+    timm.models.save_for_hf(model, folder, safe_serialization=True)
+    return folder
+
+
 def describe_encoder(name: str, folder: Path, m: str) -> Description:
     """Return the description of a model as the encoder of a modality, as a file holds it."""
     made = describe(name, folder, modality(m).encoder_names, encoders_of(m).INTERFACE)
@@ -205,8 +215,7 @@ def build_encoder(name: str, folder: Path, m: str, settings: FeaturesSettings) -
     part = encoders_of(m)
     inputs, options = getattr(settings.preprocess, m), getattr(settings.features, m)
     encoder = part.build(inputs, options, describe_encoder(name, folder, m))
-    place = locate(name, folder, modality(m).encoder_names)
-    encoder.model.load_state_dict(weights(place, part.INTERFACE))
+    load_published(encoder, name, folder, modality(m).encoder_names, part.INTERFACE)
     return encoder.eval()
 
 

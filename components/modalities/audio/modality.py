@@ -93,7 +93,11 @@ MODALITY = _Audio(
     name="audio",
     inputs=AudioSettings,
     encoder=AudioEncoderSettings,
-    encoder_names=EncoderNames(modality="audio", built_in=("convolutional", "patches")),
+    encoder_names=EncoderNames(
+        modality="audio",
+        built_in=("convolutional", "patches"),
+        importable=("whisper-tiny.en",),
+    ),
     measures={"seconds": "sound [s]", "rate": "sampling rate [Hz]"},
     mlflow_type="binary",
     is_leak=True,

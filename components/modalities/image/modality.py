@@ -44,7 +44,8 @@ class ImageEncoderSettings(EncoderSettings):
     """An encoder of images."""
 
     encoder: EncoderName = "convolutional"
-    """convolutional; a classification model of torchvision; or a pretrained one of Transformers."""
+    """convolutional; a classification model of torchvision; or a pretrained one of Transformers or
+    of timm."""
     augmentation: ImageAugmentationSettings = ImageAugmentationSettings()
     """Changes of training images."""
 
@@ -71,7 +72,9 @@ MODALITY = _Image(
         modality="image",
         built_in=("convolutional",),
         library=torchvision_classifiers,
-        library_name="a classification model of torchvision",
+        library_name="a classification model of torchvision, timm/<name>",
+        has_timm=True,
+        importable=("timm/tf_efficientnet_lite0",),
     ),
     measures={"width": "image width [pixels]", "height": "image height [pixels]"},
     mlflow_type="binary",

@@ -19,7 +19,7 @@ PROBES = ((300, 200), (200, 500))  # width and height in pixels
 
 
 def prepare(preparation: Preparation) -> dict[str, Any]:
-    """See `Processing`: the size, or the preprocessor_config.json of a model of Transformers."""
+    """See `Processing`: the size, or what a published model says of its inputs."""
     name, folder = preparation.encoder, preparation.pretrained
     if not is_pretrained_model(name, folder, MODALITY.encoder_names):
         return {"size": preparation.inputs.size}
@@ -29,13 +29,16 @@ def prepare(preparation: Preparation) -> dict[str, Any]:
     from components.modalities.image.encoders.huggingface import INTERFACE
 
     torch.set_num_threads(1)  # the processes of the pool are the parallelism
-    return {"huggingface": describe(name, folder, MODALITY.encoder_names, INTERFACE).inputs}
+    description = describe(name, folder, MODALITY.encoder_names, INTERFACE)
+    return {"timm" if description.is_timm else "huggingface": description.inputs}
 
 
 def build(state: Mapping[str, Any]) -> RowProcessor:
     """See `Processing`."""
     if "huggingface" in state:
         return HuggingFaceImageProcessor(state["huggingface"])
+    if "timm" in state:
+        return TimmImageProcessor(state["timm"])
     return ImageProcessor(state["size"])
 
 
@@ -102,3 +105,22 @@ class HuggingFaceImageProcessor(RowProcessor):
     def _fit(self, pixels: np.ndarray) -> np.ndarray:
         (fitted,) = self._process(images=Image.fromarray(pixels))["pixel_values"]
         return fitted
+
+
+class TimmImageProcessor(RowProcessor):
+    """Decodes images; timm resizes and crops them as for the training of a model.
+
+    As with Transformers, the encoder normalises the bytes.
+    """
+
+    tensor = "pixels"
+
+    def __init__(self, inputs: Mapping[str, Any]):
+        from components.huggingface.timm_models import transform
+
+        self.shape = tuple(inputs["input_size"])
+        self._transform = transform(inputs)
+
+    def rows(self, contents: Iterable[bytes]) -> Iterator[np.ndarray]:
+        for content in contents:
+            yield self._transform(Image.fromarray(decode(content).pixels)).numpy()

@@ -4,6 +4,7 @@ from components.huggingface.description import Description
 from components.layers.features import Encoder
 from components.modalities.image.encoders.convolutional import ConvolutionalImageEncoder
 from components.modalities.image.encoders.huggingface import INTERFACE, HuggingFaceImageEncoder
+from components.modalities.image.encoders.timm import TimmEncoder
 from components.modalities.image.modality import ImageEncoderSettings, ImageSettings
 
 __all__ = ["INTERFACE", "build"]
@@ -16,7 +17,7 @@ def build(
 ) -> Encoder:
     """See `Encoders`."""
     if description:
-        return HuggingFaceImageEncoder(description)
+        return (TimmEncoder if description.is_timm else HuggingFaceImageEncoder)(description)
     if options.encoder in BUILT_IN:
         return BUILT_IN[options.encoder](options)
     # Here, as importing it takes a second.

@@ -1,0 +1,1 @@
+"""Converts pretrained encoders of Python packages to where settings may name them."""
