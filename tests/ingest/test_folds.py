@@ -29,6 +29,7 @@ ROWS = [
     *(said(n, "test", "t") for n in range(90, 94)),
 ]
 BY_SPEAKER = {"splits__group": "speaker", "splits__validation": 0.2, "splits__test": 0.0}
+BY_HASH = {"splits__group": "speaker", "splits__validation": 0.2, "splits__test": 0.3}
 BY_IMAGE = {"splits__validation": 0.2, "splits__test": 0.0, "on_leak": "allow"}
 
 
@@ -71,6 +72,16 @@ def test_test_split_is_left_alone_and_not_bad(ingest):
     run_folds(ingest, **BY_SPEAKER)
     assert reasons() == {str(n): "left_alone" for n in range(90, 94)}
     assert read_json(Path("report.json"))["quarantine"] == {"left_alone": 4}
+
+
+def test_test_split_by_hash_is_left_alone_too(ingest):
+    open_rows = [said(n, None) for n in range(40)]
+    assert ingest(open_rows, **BY_HASH) == 0
+    usual = samples().set_index("sample_id")["split"]
+    assert (usual == "test").any()
+    parts = [held_out(found) for found in run_folds(ingest, rows=open_rows, **BY_HASH)]
+    assert set().union(*parts) == set(usual.index[usual != "test"])
+    assert set(reasons()) == set(usual.index[usual == "test"])
 
 
 def test_group_with_one_test_row_is_left_alone(ingest):
