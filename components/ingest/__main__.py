@@ -23,10 +23,12 @@ from components.ingest import labelled
 from components.ingest.classes import one_line
 from components.ingest.conflicts import Conflict, conflict, find_conflicts
 from components.ingest.copies import copied, find_copies
+from components.ingest.folds import fold_splits
 from components.ingest.leaks import count_leaks, leak, leaking
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
 from components.ingest.quarantine import Quarantine
+from components.ingest.records import Rows
 from components.ingest.report import Contents, describe, write_report
 from components.ingest.rows import RowReader, SampleTables
 from components.ingest.settings import IngestSettings, IngestStageSettings
@@ -67,10 +69,11 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
     root = Path(options.root)
     if not root.is_dir():
         raise InputError(f"ingest.root: there is no folder {options.root!r}. {surroundings(root)}")
-    source = SOURCES[options.source.kind]
-    rows = source.read(options.source, SourceContext(root, options.splits, settings.seed))
-    if options.speech and options.speech.tables:
-        rows = with_recordings(rows, options.speech.tables, root)
+    if options.splits.fold:
+        rows = read(options, root, settings.seed)
+        splits = fold_splits(rows, options, tasks, settings.seed)
+        options = options.model_copy(update={"splits": splits})
+    rows = read(options, root, settings.seed)
     shutil.rmtree(scratch, ignore_errors=True)  # of a run that was killed
     with Ledger(scratch / "ledger") as ledger, Quarantine(arguments.quarantine) as quarantine:
         reader = RowReader(options, tasks, settings.seed, ledger)
@@ -99,6 +102,15 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
     log.info("%d samples (%s), %d rows in quarantine", total, counts, bad)
     log_classes(report, tasks)
     labelled.check_labels(report, settings.evaluate.split)
+
+
+def read(options: IngestSettings, root: Path, seed: int) -> Rows:
+    """Return the rows of the source, with recordings of their texts if there are any."""
+    source = SOURCES[options.source.kind]
+    rows = source.read(options.source, SourceContext(root, options.splits, seed))
+    if options.speech and options.speech.tables:
+        return with_recordings(rows, options.speech.tables, root)
+    return rows
 
 
 def keep(

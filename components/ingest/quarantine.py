@@ -22,8 +22,11 @@ QUARANTINE = pandera.DataFrameSchema(
 )
 
 
+UNUSED = "left_alone"  # reason of rows that nothing is wrong with
+
+
 class Quarantine(TableWriter):
-    """The table of bad rows while it is written; `reasons` counts them by reason."""
+    """The table of rows that cannot be used while it is written; `reasons` counts them."""
 
     def __init__(self, path: Path):
         types = pa.schema([(column, pa.string()) for column in QUARANTINE.columns])
@@ -39,7 +42,8 @@ class Quarantine(TableWriter):
 
     def put(self, row: BadRow) -> None:
         """Take a row of the source."""
-        self._first = self._first or row
+        if row.reason != UNUSED:
+            self._first = self._first or row
         self.reasons[row.reason] += 1
         self.add(vars(row))
 
@@ -47,7 +51,7 @@ class Quarantine(TableWriter):
         """Raise `InputError` if more than the fraction `limit` of the rows is bad, or every one."""
         if not rows:
             raise InputError("ingest.source: the source has no rows. Check its settings")
-        bad, first = self.reasons.total(), self._first
+        bad, first = self.reasons.total() - self.reasons[UNUSED], self._first
         if first is not None and (bad > limit * rows or bad == rows):
             reasons = ", ".join(f"{name} ({count})" for name, count in self.reasons.most_common(10))
             asset = f", {first.asset}" if first.asset else ""

@@ -116,6 +116,9 @@ class RowReader:
         if isinstance(group, Problem):
             detail = f"the group {name!r} is {short(value)}, expected a word or a finite number"
             raise RowError(name, group.reason, detail)
+        if self.settings.splits.leaves_alone(group or row.row_id):
+            detail = "the row is in the test split, which cross-validation leaves alone"
+            raise RowError(None, "left_alone", detail)
         return replace(row, split=self.groups.split(row.row_id, group, row.split))
 
     def _sample(self, row: Record) -> Sample:

@@ -32,7 +32,7 @@ def decisive(figures: Figures, gates: Collection[str]) -> list[str]:
     """
     known = figures.by_name()
     named = [name for gate in gates for name in known if f"{name}/".startswith(f"{gate}/")]
-    return list(dict.fromkeys([*named, *(names[-1] for names in _primary(figures))]))
+    return list(dict.fromkeys([*named, *(names[-1] for names in primary_names(figures))]))
 
 
 def logged(figures: Figures, gates: Collection[str]) -> list[str]:
@@ -40,11 +40,11 @@ def logged(figures: Figures, gates: Collection[str]) -> list[str]:
 
     These are those that decide, then the other primary metrics of the tasks.
     """
-    others = (name for names in _primary(figures) for name in names)
+    others = (name for names in primary_names(figures) for name in names)
     return list(dict.fromkeys([*decisive(figures, gates), *others]))[:MAX_METRICS]
 
 
-def _primary(figures: Figures) -> Iterator[list[str]]:
+def primary_names(figures: Figures) -> Iterator[list[str]]:
     """Yield per task the names of its primary figures, that from the most modalities last."""
     for metric, tasks in figures.tables():
         for task, values in tasks.items():

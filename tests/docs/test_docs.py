@@ -16,6 +16,7 @@ from components.tasks.registry import KINDS
 from components.training.task_sampling import SAMPLERS
 from components.training.weighting.registry import WEIGHTINGS
 from flows.check import check_text
+from flows.crossvalidate import HOME
 from tests.docs.code import (
     check_command,
     has_name,
@@ -176,7 +177,7 @@ def test_targets_of_make_exist(page: Page):
 
 @every_page
 def test_paths_exist(page: Page):
-    outputs = [out for row in STAGES.values() for out in (*row.outs, *row.deps)]
+    outputs = [out for row in STAGES.values() for out in (*row.outs, *row.deps)] + [str(HOME)]
     for span in page.code:
         path = re.sub(r"<[^>]+>", "*", span).rstrip("/")
         first, *rest = path.split("/")

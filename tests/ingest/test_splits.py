@@ -4,7 +4,10 @@ from collections import Counter
 
 import pytest
 
+from components.ingest.folds import FoldSplits
+from components.ingest.settings import IngestStageSettings
 from components.ingest.splits import SplitSettings, choose_split
+from tests.support.params import settings_problems
 
 SETTINGS = SplitSettings(group="image", validation=0.25, test=0.2)
 GROUPS = [f"group {number}" for number in range(4000)]
@@ -27,6 +30,27 @@ def test_held_out_splits_of_source_are_kept(given):
 
 def test_validation_is_cut_from_train_of_source():
     assert set(choose("train").values()) == {"train", "validation"}
+
+
+def test_fold_that_is_held_out_is_test_split():
+    fold = FoldSplits(held_out=frozenset(GROUPS[:3]), left_alone=frozenset(), validation=0.0)
+    for given in (None, "train", "validation", "test"):
+        assert {choose_split(given, group, fold, 0) for group in GROUPS[:3]} == {"test"}
+    assert choose_split("train", GROUPS[3], fold, 0) == "train"
+
+
+@pytest.mark.parametrize(
+    ("fold", "problem"),
+    [
+        ({"of": 1, "held_out": 1}, "ingest.splits.fold.of"),
+        ({"of": 5, "held_out": 0}, "ingest.splits.fold.held_out"),
+        ({"of": 5, "held_out": 6}, "held_out is 6, expected at most 5"),
+        ({"of": 5}, "ingest.splits.fold.held_out: the key is missing"),
+    ],
+)
+def test_impossible_fold_is_refused(fold, problem):
+    found = settings_problems(IngestStageSettings, {"ingest.splits.fold": fold})
+    assert len(found) == 1 and problem in found[0]
 
 
 def test_groups_do_not_depend_on_each_other():
