@@ -18,7 +18,7 @@ from components.tasks.baseline import BASELINES, Baseline, Scores
 from components.tasks.labels import Vocabulary
 from components.tasks.metrics import TaskMetrics, quotient
 from components.tasks.registry import baseline_of, labels_of, metrics_of
-from components.tasks.settings import HeadTaskSettings
+from components.tasks.settings import HeadTaskSettings, balance_of
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +73,7 @@ def baseline_task(
         name=name,
         column=task.column,
         modalities=task.sufficient_modalities or MODALITIES,
-        baseline=baseline(labels),
+        baseline=baseline(labels, balance_of(task) != "none"),
         metrics=metrics_of(task.kind)(labels),
         held_out=held_out[held_out[task.column].notna()].reset_index(drop=True),
     )

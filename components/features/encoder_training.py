@@ -15,10 +15,12 @@ from components.layers.losses import nt_xent
 from components.layers.named_modules import NamedModules
 from components.modalities.encoding import Batch, Objective, Pretext
 from components.modalities.settings import EncoderSettings
+from components.tasks.class_task import balanced_loss, sampled_classes
 from components.tasks.labels import Vocabulary
 from components.tasks.registry import head_of, with_heads
 from components.tasks.settings import TaskSettings
 from components.tasks.task import Task
+from components.training.class_sampling import draw_evenly
 from components.training.loop import skip, train
 from components.training.run import Losses, TrainingRun, Validation
 from components.training.settings import LoopSettings
@@ -71,10 +73,19 @@ class EncoderTraining(TrainingRun):
         return self.options
 
     def batches(self) -> list[Tensor]:
-        """Return rows of training assets in random order, in batches of nearly equal size."""
+        """Return rows of training assets in random order, in batches of nearly equal size.
+
+        If the classes of an objective are sampled, some rows come several times, others never.
+        """
         rows = self.data.rows["train"]
         count = max(1, round(len(rows) / self.options.batch_size))
-        return list(rows[torch.randperm(len(rows))].tensor_split(count))
+        return list(rows[self._order(rows)].tensor_split(count))
+
+    def _order(self, rows: Tensor) -> Tensor:
+        for objective in self.data.objectives.values():
+            if objective.sampled is not None:
+                return draw_evenly(objective.sampled[rows], len(rows))
+        return torch.randperm(len(rows))
 
     def losses(self, batch: Tensor) -> Losses:
         pretext, tensors = self.data.pretext, self.data.assets.tensors
@@ -128,14 +139,18 @@ def task_objectives(
 
     Those may have several right texts per asset, and are learnt in the stage `train`.
     """
-    objectives = {}
+    objectives, rows = {}, split_rows(assets, samples, modality)["train"]
     for name, settings in with_heads(tasks).items():
         kind = head_of(settings.kind)
         if modality in settings.sufficient_modalities and not kind.IS_GENERATIVE:
             task = kind(**vocabulary[name])
             labels = asset_labels(samples, modality, settings.column, task.to_text)
             targets = task.targets(assets.align(labels))
-            objectives[name] = task_objective(task, targets, settings.weight)
+            objectives[name] = replace(
+                task_objective(task, targets, settings.weight),
+                loss=balanced_loss(task, settings, targets[rows]),
+                sampled=sampled_classes(task, settings, targets),
+            )
     return objectives
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from components.data.samples import asset_column
 from components.modalities.registry import MODALITIES, modality
-from components.tasks.settings import TaskSettings
+from components.tasks.settings import ClassTaskSettings, TaskSettings
 
 KEPT = {"half": 0.5, "nine_tenths": 0.9, "nearly_all": 0.98, "all": 1.0}  # of the labels
 MAX_ASSETS = 5000  # from which settings are suggested
@@ -65,20 +65,29 @@ def suggestions(assets: Path) -> list[dict[str, Any]]:
     return found
 
 
-def imbalances(classes: Mapping[str, Mapping[str, Mapping[str, int]]]) -> list[dict[str, Any]]:
-    """Return tasks whose training classes are far from equally frequent.
+def unbalanced(counts: Mapping[str, int]) -> tuple[str, str] | None:
+    """Return the rarest and the most frequent class; None if they are nearly equally frequent."""
+    if len(counts) < 2:
+        return None
+    rarest, commonest = (choose(counts, key=counts.__getitem__) for choose in (min, max))
+    return (rarest, commonest) if counts[commonest] >= IMBALANCE * counts[rarest] else None
+
+
+def imbalances(
+    classes: Mapping[str, Mapping[str, int]], tasks: Mapping[str, TaskSettings]
+) -> list[dict[str, Any]]:
+    """Return tasks whose classes are far from equally frequent.
 
     Args:
-        classes: task → split → class → how often it occurs.
+        classes: task → class → how often it occurs in training.
+        tasks: by name.
     """
     found = []
-    for task, by_split in classes.items():
-        counts = by_split["train"]
-        if len(counts) < 2:
-            continue
-        rarest, commonest = (choose(counts, key=counts.__getitem__) for choose in (min, max))
-        if counts[commonest] >= IMBALANCE * counts[rarest]:
+    for task, counts in classes.items():
+        if ends := unbalanced(counts):
+            rarest, commonest = ends
             part = counts[commonest] / sum(counts.values())
             row = {"task": task, "commonest": commonest, "part": part, "rarest": rarest}
+            row["can_balance"] = isinstance(tasks[task], ClassTaskSettings)
             found.append(row | {"count": counts[rarest]})
     return found

@@ -85,7 +85,10 @@ def write_report(
         "copied": copies_shown(contents),
         "limits": {m: limit for m in MODALITIES if (limit := modality(m).limit)},
         "suggestions": suggestions(contents.assets),
-        "imbalances": imbalances(described["classes"]),
+        "imbalances": imbalances(
+            {task: by_split["train"] for task, by_split in described["classes"].items()},
+            contents.tasks,
+        ),
     }
     template = Path(__file__).with_name("report.html.jinja")
     write_text(page_path, page(template, context, paths))

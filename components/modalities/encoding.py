@@ -85,6 +85,8 @@ class Objective:
     known: Callable[[Tensor], Tensor]  # targets [B, …] → bool [B]
     metric: Metric  # what `validate` returns
     validate: Callable[[Tensor, Tensor], float]  # of logits and targets, all known
+    # Classes that batches draw equally often, bool [N, classes]; see `draw_evenly`.
+    sampled: Tensor | None = None
 
 
 class EncoderTrainingPart(Protocol):

@@ -43,6 +43,13 @@ class Column:
         return Counter(map(str, self.cells))
 
     @cached_property
+    def classes(self) -> Counter[str]:
+        """How often each class occurs, which is a cell or a word of a list."""
+        if not self.is_lists:
+            return self.counts
+        return Counter(word for cell in self.cells for word in cell)
+
+    @cached_property
     def numbers(self) -> list[float] | None:
         """The cells as numbers; None if one is none."""
         if any(isinstance(cell, bool) for cell in self.cells):

@@ -1,12 +1,14 @@
 """Settings for a data set, and why."""
 
 import math
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError, listed
+from components.ingest.hints import unbalanced
 from components.ingest.sources.folders import CLASS, class_folders
 from components.modalities.modality import Facts
 from components.modalities.registry import (
@@ -16,6 +18,8 @@ from components.modalities.registry import (
     modality,
 )
 from components.start.columns import FILES, Column, DataSet, named
+from components.tasks.registry import settings_of
+from components.tasks.settings import ClassTaskSettings
 
 LABELS = (  # names of columns that hold what is to be learnt, the most certain first
     *("label", "labels", "target", "class", "y", "answer", "category", "categories", "tags"),
@@ -84,6 +88,8 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
         {"kind": kind, "column": target.name},
         f"task {_word(target.name)}: {kind} of the column {target.name!r}, {why}",
     )
+    if issubclass(settings_of(kind), ClassTaskSettings):
+        _put_balance(proposal, _word(target.name), target.classes)
     if not splits:
         _put_group(proposal, data, left, columns)
     for c in left:
@@ -97,14 +103,15 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
 def propose_for_folders(folder: Path, root: str) -> Proposal:
     """Return settings for folders of classes, whose files are all of one modality."""
     found = class_folders(folder)
-    files = [p for _, where in found for p in sorted(where.rglob("*")) if p.is_file()]
+    held = [(where.name, p) for _, where in found for p in sorted(where.rglob("*")) if p.is_file()]
+    files = [path for _, path in held]
     column = Column("files", [str(path) for path in _spread(files)], len(files), folder.resolve())
     if column.media is None:
         raise InputError(f"{folder}: the files are of no known modality, as {listed(files[:3])}")
     m, facts = column.media
     proposal = Proposal()
     proposal.put("ingest.root", root)
-    classes = sorted({where.name for _, where in found})
+    classes = Counter(sorted(name for name, _ in held))
     proposal.put(
         "ingest.source",
         {"kind": "folders", "modality": m},
@@ -113,8 +120,9 @@ def propose_for_folders(folder: Path, root: str) -> Proposal:
     proposal.put(
         f"tasks.{CLASS}",
         {"column": CLASS},
-        f"task {CLASS}: classification by folder, {len(classes)} classes: {listed(classes)}",
+        f"task {CLASS}: classification by folder, {len(classes)} classes: {listed(list(classes))}",
     )
+    _put_balance(proposal, CLASS, classes)
     _put_splits(proposal, {split for split, _ in found if split}, "the folders")
     _put_suggested_inputs(proposal, m, facts)
     _put_epochs(proposal, len(files), [m])
@@ -173,6 +181,19 @@ def _kind(column: Column) -> tuple[str, str]:
     if named([column], LABELS) and column.is_texts:
         return "generation", "which holds texts"
     return "", ""
+
+
+def _put_balance(proposal: Proposal, task: str, counts: Mapping[str, int]) -> None:
+    """Let rare classes count as much as others, where some are very rare."""
+    if ends := unbalanced(counts):
+        rarest, commonest = ends
+        proposal.put(
+            f"tasks.{task}.balance",
+            "weights",
+            f"task {task}: rare classes count as much as frequent ones in training, since "
+            f"{commonest!r} occurs {counts[commonest]:,} times and {rarest!r} {counts[rarest]:,}; "
+            "with balance: none more predictions are right, and fewer of rare classes",
+        )
 
 
 def _put_modalities(proposal: Proposal, columns: Sequence[Column]) -> None:

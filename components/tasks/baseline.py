@@ -39,13 +39,14 @@ class Baseline(ABC):
 
     Args:
         labels: of the task, as ingest learnt them.
+        is_balanced: whether every class is to count the same.
     """
 
     CONSTANT: ClassVar[str]  # name of the baseline that sees nothing
     STRENGTHS: ClassVar[tuple[float, ...]] = (0.1, 1.0, 10.0, 100.0)  # how closely to fit, rising
 
-    def __init__(self, labels: Any):
-        self.labels = labels
+    def __init__(self, labels: Any, is_balanced: bool = False):
+        self.labels, self.is_balanced = labels, is_balanced
 
     @abstractmethod
     def constant(self, labels: Sequence[Any], weights: np.ndarray) -> np.ndarray:

@@ -12,7 +12,12 @@ from pydantic import AfterValidator, Field
 
 from components.common.plugins import has_part, load_part
 from components.stage.settings import OneOf
-from components.tasks.settings import RESERVED_NAMES, HeadTaskSettings, TaskSettings
+from components.tasks.settings import (
+    RESERVED_NAMES,
+    HeadTaskSettings,
+    TaskSettings,
+    balance_of,
+)
 
 if TYPE_CHECKING:
     from components.tasks.baseline import Baseline
@@ -70,6 +75,12 @@ def _check(tasks: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
     confidences = {f"{name}_confidence" for name in tasks}  # columns of the answers
     if clash := sorted((RESERVED_NAMES | confidences) & tasks.keys()):
         raise ValueError(f"found {clash}: these names are reserved; rename the tasks")
+    sampled = [name for name, task in tasks.items() if balance_of(task) == "sampling"]
+    if len(sampled) > 1:
+        raise ValueError(
+            f"balance is sampling for {', '.join(sampled)}: a batch can draw the classes of one "
+            "task equally often. Set balance: weights for the others"
+        )
     return tasks
 
 

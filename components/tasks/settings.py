@@ -1,6 +1,6 @@
 """Settings that tasks of all kinds have; options of a kind lie in its folder."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -41,3 +41,16 @@ class HeadTaskSettings(TaskSettings):
                 f"model that has learnt nothing, {self.UNLEARNT:g}"
             )
         return self
+
+
+class ClassTaskSettings(HeadTaskSettings):
+    """A task over classes, some of which may be rare."""
+
+    balance: Literal["none", "weights", "sampling"] = "none"
+    """What helps rare classes: weights, so that every class counts the same in the loss, or
+    sampling, so that batches draw every class equally often; of one task only."""
+
+
+def balance_of(task: TaskSettings) -> str:
+    """Return what helps rare classes of a task; none where it has no classes."""
+    return task.balance if isinstance(task, ClassTaskSettings) else "none"

@@ -18,6 +18,7 @@ from components.model.multimodal import MultimodalModel
 from components.tasks.registry import with_heads
 from components.tasks.settings import HeadTaskSettings, TaskSettings
 from components.train.settings import TrainSettings
+from components.training.class_sampling import draw_evenly
 
 
 @dataclass(frozen=True)
@@ -37,27 +38,38 @@ class TrainingData:
         """Device of the model; samples and assets are in main memory."""
         return self.model.readout.device
 
-    def batches(self, index: Tensor | None = None) -> list[Tensor]:
+    def batches(self, index: Tensor | None = None, classes: Tensor | None = None) -> list[Tensor]:
         """Return training samples in random order as batches, int64 each.
 
-        An asset of the modality `group_by` is in one batch with all its samples. `index`, int64
-        [n], names the samples; by default it is all of them.
+        An asset of the modality `group_by` is in one batch with all its samples, unless classes are
+        to be drawn equally often: then there are as many batches of single samples.
+
+        Args:
+            index: the samples, int64 [n]; by default all of them.
+            classes: of all training samples, as `draw_evenly` takes them.
         """
         train = self.samples["train"]
         index = torch.arange(len(train)) if index is None else index
         group = _groups(train, self.settings.group_by, index)  # [n]
         groups = int(group.max()) + 1
+        count = max(1, round(groups / self.settings.batch_size))
+        if classes is not None:
+            return list(index[draw_evenly(classes[index], len(index))].tensor_split(count))
         rank = torch.randperm(groups)[group]  # a random order of the groups, [n]
         order = rank.argsort(stable=True)
-        count = max(1, round(groups / self.settings.batch_size))
         bounds = torch.arange(1, count) * groups // count
         return list(index[order].tensor_split(torch.searchsorted(rank[order], bounds)))
 
     def labelled(self, task: str) -> Tensor:
         """Return the training samples whose label is known and can be decided, int64 [n]."""
+        known = self.model.tasks[task].known(self.targets(task))
+        return known.nonzero().squeeze(1)
+
+    def targets(self, task: str) -> Tensor:
+        """Return the targets of the training samples, unknown where they cannot be decided."""
         samples, model = self.samples["train"], self.model
-        known = model.tasks[task].known(samples.targets[task])
-        return (known & model.config.answerable(task, samples.presence)).nonzero().squeeze(1)
+        decided = model.config.answerable(task, samples.presence)
+        return model.tasks[task].hide(samples.targets[task], ~decided)
 
     def logits(self, samples: Samples) -> dict[str, Any]:
         """Return logits by task; each distinct asset is read once."""

@@ -13,6 +13,7 @@ from components.common.metrics import Metric
 from components.data.batches import Samples
 from components.data.samples import subset_name
 from components.model.multimodal import MultimodalModel
+from components.tasks.class_task import balanced_loss, sampled_classes
 from components.train.data import TrainingData
 from components.training.run import Losses, MicroBatch, StepValues, TrainingRun, Validation
 from components.training.settings import LoopSettings
@@ -39,6 +40,12 @@ class JointTraining(TrainingRun):
         self.data = data
         priors = {name: task.weight for name, task in data.tasks.items()}
         counts = {name: len(data.labelled(name)) for name in data.tasks}
+        self.task_losses, self.sampled = {}, {}  # by task: its loss; classes that batches balance
+        for name, task in data.tasks.items():
+            of_task = data.model.tasks[name], task, data.targets(name)
+            self.task_losses[name] = balanced_loss(*of_task)
+            if (classes := sampled_classes(*of_task)) is not None:
+                self.sampled[name] = classes
         weighting, sampler = settings.weighting, settings.task_sampling
         self.weighting = WEIGHTINGS[weighting.kind](priors, weighting)
         self.sampler = SAMPLERS[sampler.kind](counts, sampler)
@@ -73,7 +80,7 @@ class JointTraining(TrainingRun):
         The steps of a sampled task pass through the samples with its label, in a new order each
         time.
         """
-        batches = self.data.batches()
+        batches = self.data.batches(classes=next(iter(self.sampled.values()), None))
         drawn = self.sampler.draw(len(batches))
         if drawn is None:
             return [StepSamples(batch, self.sampler.tasks) for batch in batches]
@@ -83,7 +90,7 @@ class JointTraining(TrainingRun):
     def _endless_batches(self, task: str) -> Iterator[Tensor]:
         index = self.data.labelled(task)
         while True:
-            yield from self.data.batches(index)
+            yield from self.data.batches(index, self.sampled.get(task))
 
     def micro_batches(self, batch: StepSamples, count: int) -> list[MicroBatch]:
         """Drop modalities at random, keep the targets of trained tasks, and split the samples.
@@ -110,7 +117,11 @@ class JointTraining(TrainingRun):
 
     def losses(self, batch: Samples) -> Losses:
         """Return the loss of each task: the mean over the samples whose target is known."""
-        return task_losses(self.data.model, batch, self.data.logits(batch))
+        logits, result = self.data.logits(batch), {}
+        for name, targets in batch.targets.items():
+            scores = logits[name].float()  # whatever the precision of the model
+            result[name] = self.task_losses[name](scores, targets.to(scores.device))
+        return result
 
     def total_loss(self, losses: Losses) -> Tensor:
         return self.weighting(losses, self.data.model.last_shared)
@@ -202,12 +213,3 @@ def split_samples(model: MultimodalModel, samples: Samples, count: int) -> list[
         for part, weight in zip(weights, known * count / known.sum(), strict=True):
             part[name] = weight
     return [MicroBatch(*pair) for pair in zip(parts, weights, strict=True)]
-
-
-def task_losses(model: MultimodalModel, samples: Samples, logits: Mapping) -> Losses:
-    """Return the loss of each task that the samples have targets of."""
-    result: Losses = {}
-    for name, targets in samples.targets.items():
-        scores = logits[name].float()  # whatever the precision of the model
-        result[name] = model.tasks[name].loss(scores, targets.to(scores.device))
-    return result

@@ -17,6 +17,7 @@ from components.data.tables import read_table, write_table
 from components.modalities.registry import MODALITIES, plain_features_of
 from components.tasks.baseline import BASELINES
 from components.tasks.classification.labels import ClassLabels
+from components.tasks.classification.settings import ClassificationSettings
 from tests.support.media import encoded, wav
 from tests.support.params import small_params, write_params
 from tests.support.sounds import tone
@@ -238,6 +239,17 @@ def test_repeated_examples_weigh_as_often_as_they_occur():
         ["red", "blue"],
         [2, 1],
     )
+
+
+@pytest.mark.parametrize(
+    ("balance", "is_balanced"), [("none", False), ("weights", True), ("sampling", True)]
+)
+def test_rare_classes_count_as_much_as_for_the_model(balance, is_balanced):
+    """So that both aim at the same."""
+    settings = ClassificationSettings(column="colour", balance=balance)
+    held_out = pd.DataFrame({"colour": ["red"]})
+    task = learn.baseline_task("colour", settings, VOCABULARY["colour"], held_out)
+    assert task is not None and task.baseline.is_balanced == is_balanced
 
 
 def test_setting_turns_them_off(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 from components.common.files import read_json
 from components.common.hashing import content_id
 from components.ingest.hints import imbalances, lengths, suggestions
-from tests.ingest.stage_rows import row
+from components.tasks.classification.settings import ClassificationSettings
+from tests.ingest.stage_rows import TASK, row
 from tests.support.media import wav
 
 TEXTS = [b"short", b"a longer text", b"the longest text of them all"]
@@ -71,5 +72,17 @@ def test_rate_of_most_sounds_is_suggested(ingest):
     ],
 )
 def test_rare_class_is_named_with_the_most_frequent(counts, found):
-    rows = imbalances({"pet": {"train": counts, "validation": {}, "test": {}}})
+    rows = imbalances({"pet": counts}, {"pet": ClassificationSettings(column="pet")})
     assert [(r["commonest"], r["part"], r["rarest"], r["count"]) for r in rows] == found
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel", "vqa"])
+def test_rare_class_has_a_setting_where_classes_can_be_balanced(ingest, kind):
+    labels = ["yes"] * 30 + ["no"] * 2
+    rows = [row(f"{n:02d}", answer=[label] * 3) for n, label in enumerate(labels)]
+    if kind == "classification":
+        rows = [row(f"{n:02d}", answer=label) for n, label in enumerate(labels)]
+    assert ingest(rows, {"answer": TASK | {"kind": kind}}) == 0
+    page = Path("page.html").read_text()
+    assert "no occurs" in page
+    assert ("<code>tasks.answer.balance: weights</code>" in page) == (kind != "vqa")

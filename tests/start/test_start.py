@@ -76,6 +76,28 @@ def test_table_of_texts(data):
     assert found["preprocess"] == {"text": {"max_tokens": 16}}
 
 
+def test_rare_classes_are_balanced(data):
+    table = pd.DataFrame({"text": texts(), "label": ["rare"] * 5 + ["often"] * 55})
+    table.to_csv(data / "rows.csv", index=False)
+    assert proposed(data / "rows.csv")["tasks"]["label"]["balance"] == "weights"
+    reason = next(why for why in propose(data / "rows.csv").reasons if "balance" in why)
+    assert "'often' occurs 55 times and 'rare' 5" in reason
+    tags = [["a"] * (row < 3) + ["b"] for row in range(ROWS)]
+    table.assign(label=tags).to_parquet(data / "rows.parquet")
+    assert proposed(data / "rows.parquet")["tasks"]["label"]["balance"] == "weights"
+
+
+def test_rare_folders_are_balanced(data):
+    for name, count in (("rare", 3), ("often", 30)):
+        (data / name).mkdir()
+        for number in range(count):
+            (data / name / f"{number}.png").write_bytes(png(number))
+    assert proposed(data)["tasks"]["class"]["balance"] == "weights"
+    for number in range(4, 30):
+        (data / "rare" / f"{number}.png").write_bytes(png(100 + number))
+    assert "balance" not in proposed(data)["tasks"]["class"]
+
+
 def test_delimiter_of_excel_is_recognised(data):
     labels = ["good" if row % 3 else "bad" for row in range(ROWS)]
     table = pd.DataFrame({"review": texts(), "sentiment": labels})

@@ -74,6 +74,14 @@ def test_class_without_examples_on_both_sides_is_a_constant(target, margin):
     assert one_vs_rest(FEATURES, targets, ONES, 1.0)(FEATURES).tolist() == [[margin]] * 4
 
 
+@pytest.mark.parametrize("is_balanced", [False, True])
+def test_balanced_machine_weighs_the_rare_class_as_much_as_the_rest(is_balanced):
+    """Where all have the same features it is a tie, and otherwise the more frequent class wins."""
+    features, targets = np.ones((20, 1)), (np.arange(20) < 2)[:, None]
+    margin = one_vs_rest(features, targets, np.ones(20), 100.0, is_balanced)(features)[0, 0]
+    assert margin == pytest.approx(0.0, abs=0.1) if is_balanced else margin < -0.5
+
+
 def test_kinds_of_text_have_no_baseline():
     assert [kind for kind in KINDS if baseline_of(kind) is None] == [
         "vqa",

@@ -15,6 +15,7 @@ class TaskSections(Settings):
 
 
 SHAPE = shipped()["tasks"]["shape"]
+NO_CLASSES = {key: value for key, value in SHAPE.items() if key != "balance"}
 FIND = {"kind": "retrieval", "column": "shape", "query": "text", "target": "image"}
 WRITE = {"kind": "generation", "column": "text", "vocab_size": 300, "max_tokens": 16}
 
@@ -31,7 +32,10 @@ def load(tasks: dict) -> dict:
         (SHAPE | {"weight": 0}, ".weight: input should be greater than 0, found 0"),
         (SHAPE | {"goal": 0.0}, ": kind is classification, goal is 0.0; expected another value"),
         (SHAPE | {"goal": 1.5}, ".goal: input should be less than or equal to 1, found 1.5"),
-        (SHAPE | {"kind": "regression", "goal": 1.0}, ": kind is regression, goal is 1.0; expect"),
+        (
+            NO_CLASSES | {"kind": "regression", "goal": 1.0},
+            ": kind is regression, goal is 1.0; expect",
+        ),
         (FIND | {"goal": 0.5}, ".goal: unknown key. Valid here: kind, column, weight, query, targ"),
         (
             SHAPE | {"sufficient_modalities": ["picture"]},
@@ -42,8 +46,14 @@ def load(tasks: dict) -> dict:
             ".sufficient_modalities: input should be a valid tuple, found None",
         ),
         (SHAPE | {"answers": 9}, ".answers: unknown key. Valid here: kind, column, weight, suffic"),
-        (SHAPE | {"kind": "vqa", "answers": 1}, ".answers: input should be greater than or equal"),
-        (SHAPE | {"kind": "vqa", "answers": None}, ".answers: input should be a valid integer, f"),
+        (
+            NO_CLASSES | {"kind": "vqa", "answers": 1},
+            ".answers: input should be greater than or eq",
+        ),
+        (
+            NO_CLASSES | {"kind": "vqa", "answers": None},
+            ".answers: input should be a valid integer",
+        ),
         (SHAPE | {"query": "text"}, ".query: unknown key. Valid here: kind, column, weight, suffi"),
         (SHAPE | {"decoding": "greedy"}, ".decoding: unknown key. Valid here: kind, column, weigh"),
         (FIND | {"query": "image"}, ": query and target are both image; expected two modalities"),
@@ -97,6 +107,29 @@ def test_decoding_is_one_word(decoding):
 def test_no_task_is_refused():
     (line,) = settings_problems(TaskSections, {"tasks": {}})
     assert line.startswith("tasks: dictionary should have at least 1 item")
+
+
+@pytest.mark.parametrize("kind", ["classification", "multilabel"])
+@pytest.mark.parametrize("balance", ["none", "weights", "sampling"])
+def test_classes_can_be_balanced(kind, balance):
+    assert load({"a": {"kind": kind, "column": "a", "balance": balance}})["a"].balance == balance
+
+
+@pytest.mark.parametrize("kind", ["regression", "vqa", "generation"])
+def test_what_has_no_classes_cannot_be_balanced(kind):
+    task = {"kind": kind, "column": "a", "balance": "weights"}
+    (line,) = settings_problems(TaskSections, {"tasks.shape": task})
+    assert line.startswith("tasks.shape.balance: unknown key.")
+
+
+def test_batches_balance_one_task():
+    sampled = {"column": "a", "balance": "sampling"}
+    assert load({"a": sampled, "b": {"column": "b", "balance": "weights"}})
+    (line,) = settings_problems(TaskSections, {"tasks": {"a": sampled, "b": sampled}})
+    assert line == (
+        "tasks: balance is sampling for a, b: a batch can draw the classes of one task equally "
+        "often. Set balance: weights for the others"
+    )
 
 
 def test_retrieval_alone_is_refused():

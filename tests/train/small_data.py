@@ -36,6 +36,24 @@ WIDE = {  # enough to learn by heart
 }
 
 
+class Killed(Exception):
+    """As if the process were killed."""
+
+
+class Counted(JointTraining):
+    """Killed in micro-batch `kill_at`, counted from 1."""
+
+    def __init__(self, data: TrainingData, path: Path, kill_at: int | None = None):
+        super().__init__(data, 0, Checkpoint(path, "a"))
+        self.kill_at, self.computed = kill_at, 0
+
+    def losses(self, batch: Samples) -> Losses:
+        self.computed += 1
+        if self.computed == self.kill_at:
+            raise Killed
+        return super().losses(batch)
+
+
 def train_settings(frozen: Sequence[str] = PRESENT, **options) -> TrainSettings:
     """Return small settings `train` with other options."""
     modes = {m: "frozen" if m in frozen else "finetune" for m in PRESENT}

@@ -7,15 +7,18 @@ import pytest
 import torch
 
 from components.common.metrics import Metric
-from components.data.batches import Samples
 from components.train.data import TrainingData
 from components.train.joint_training import JointTraining, StepSamples, validation_metric
 from components.training import checkpoint
-from components.training.checkpoint import Checkpoint
 from components.training.loop import Logs, train
-from components.training.run import Losses
 from tests.support.tiny_model import TASKS
-from tests.train.small_data import make_data, make_data_of_every_task, train_settings
+from tests.train.small_data import (
+    Counted,
+    Killed,
+    make_data,
+    make_data_of_every_task,
+    train_settings,
+)
 
 WAYS = {
     "fixed": {},
@@ -25,24 +28,6 @@ WAYS = {
 }
 WEIGHTINGS = ["fixed", "gradnorm"]
 EPOCHS = 3
-
-
-class Killed(Exception):
-    """As if the process were killed."""
-
-
-class Counted(JointTraining):
-    """Killed in micro-batch `kill_at`, counted from 1."""
-
-    def __init__(self, data: TrainingData, path: Path, kill_at: int | None = None):
-        super().__init__(data, 0, Checkpoint(path, "a"))
-        self.kill_at, self.computed = kill_at, 0
-
-    def losses(self, batch: Samples) -> Losses:
-        self.computed += 1
-        if self.computed == self.kill_at:
-            raise Killed
-        return super().losses(batch)
 
 
 def trained(

@@ -24,7 +24,7 @@ class ClassificationBaseline(Baseline):
         targets = self._targets(labels)
         if len(set(labels)) == 1:  # which says nothing beside other modalities
             return lambda found: np.tile(FAINT * targets[0], (count(found), 1))
-        return one_vs_rest(features, targets, weights, strength)
+        return one_vs_rest(features, targets, weights, strength, self.is_balanced)
 
     def predictions(self, scores: np.ndarray) -> list[str]:
         return [self.labels.classes[code] for code in scores.argmax(1)]

@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from components.tasks.settings import HeadTaskSettings
+from components.tasks.settings import ClassTaskSettings
 
 
-class ClassificationSettings(HeadTaskSettings):
+class ClassificationSettings(ClassTaskSettings):
     """One of several classes."""
 
     kind: Literal["classification"] = "classification"

@@ -25,7 +25,7 @@ class MultilabelBaseline(Baseline):
         weights: np.ndarray,
         strength: float,
     ) -> Scores:
-        return one_vs_rest(features, self._targets(labels), weights, strength)
+        return one_vs_rest(features, self._targets(labels), weights, strength, self.is_balanced)
 
     def predictions(self, scores: np.ndarray) -> list[str]:
         return list(map(json.dumps, expit(scores).tolist()))

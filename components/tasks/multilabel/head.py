@@ -10,11 +10,12 @@ from torch.nn import functional as F
 
 from components.common.metrics import Metric
 from components.layers.losses import PROBABILITY_THRESHOLD, micro_f1
+from components.tasks.class_task import ClassTask
 from components.tasks.multilabel.labels import ClassSetLabels
-from components.tasks.task import Predictions, Task, average_sigmoids
+from components.tasks.task import Predictions, average_sigmoids
 
 
-class Multilabel(ClassSetLabels, Task):
+class Multilabel(ClassSetLabels, ClassTask):
     """Targets are float [B, classes]: 1 where a class is right, 0 elsewhere, NaN where unknown."""
 
     VALUE, CONFIDENCE = list[str], list[float]
@@ -34,6 +35,35 @@ class Multilabel(ClassSetLabels, Task):
         known = Multilabel.known(targets)
         losses = F.binary_cross_entropy_with_logits(logits[known], targets[known], reduction="none")
         return losses.sum(1).mean().nan_to_num()
+
+    @staticmethod
+    def weighted_loss(
+        logits: Tensor, targets: Tensor, smoothing: float = 0.0, *, weights: Tensor
+    ) -> Tensor:
+        known = Multilabel.known(targets)
+        absent, present = weights.to(logits.device)  # [classes] each
+        losses = F.binary_cross_entropy_with_logits(
+            logits[known],
+            targets[known],
+            weight=absent,
+            pos_weight=present / absent,
+            reduction="none",
+        )
+        return losses.sum(1).mean().nan_to_num()
+
+    def class_weights(self, targets: Tensor) -> Tensor:
+        """Return the weights of each class where it is absent and where it is present: N / (2 · n).
+
+        n of N samples are of the class, or not of it; see `Classification.class_weights`. A class
+        of all samples, or of none, has the weight 1.
+        """
+        known = targets[self.known(targets)]
+        present = (known > 0).sum(0)
+        counts = torch.stack([len(known) - present, present])  # [2, classes]
+        return torch.where((counts > 0).all(0), len(known) / (2 * counts.clamp(min=1)), 1.0)
+
+    def members(self, targets: Tensor) -> Tensor:
+        return targets > 0
 
     @staticmethod
     def validate(logits: Tensor, targets: Tensor) -> float:

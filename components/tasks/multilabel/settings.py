@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.tasks.settings import HeadTaskSettings
+from components.tasks.settings import ClassTaskSettings
 
 
-class MultilabelSettings(HeadTaskSettings):
+class MultilabelSettings(ClassTaskSettings):
     """Any number of several classes."""
 
     kind: Literal["multilabel"] = "multilabel"
