@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import starmap
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from components.tasks.registry import plot_of
 from components.tasks.retrieval.metrics import RETRIEVAL_METRICS
 from components.tasks.retrieval.plot import plot_ranks
 from components.training.downsample import downsample
+from components.training.overfitting import TRAINING, warning
 
 MAX_MISTAKES = 20
 MAX_POINTS = 60  # per line in plots of steps
@@ -68,7 +70,8 @@ def draw(results: Results) -> dict[str, Figure]:
         drawn["accuracy_by_modalities"] = plots.by_modalities(limited, ceilings, split, strongest)
     for stage, table in results.histories.items():
         if len(table):
-            counted = table.assign(epoch=table["epoch"] + 1)
+            by_epoch = table[~table["series"].str.startswith(TRAINING)]
+            counted = by_epoch.assign(epoch=by_epoch["epoch"] + 1)
             drawn[f"history_{stage}"] = plots.training(counted, "epoch", f"stage {stage}")
     if len(results.steps):
         steps = downsample(results.steps, MAX_POINTS)
@@ -107,6 +110,7 @@ def context(results: Results) -> dict[str, Any]:
             for m, fit in of.items()
             if fit["examples"] < fit["of"]
         ],
+        "overfitting": list(filter(None, starmap(warning, results.histories.items()))),
         "mistakes": mistakes(most_modalities(results.predictions), results.metrics),
     }
 

@@ -22,6 +22,7 @@ from components.tasks.settings import TaskSettings
 from components.tasks.task import Task
 from components.training.class_sampling import draw_evenly
 from components.training.loop import skip, train
+from components.training.overfitting import Measured, Measurements, some_of
 from components.training.run import Losses, TrainingRun, Validation
 from components.training.settings import LoopSettings
 
@@ -107,16 +108,27 @@ class EncoderTraining(TrainingRun):
 
     def validate(self) -> Validation:
         """Return the metric of each objective on the assets of the validation split."""
-        rows = self.data.rows["validation"]
-        pooled = encode(self.model.encoder, self.data.assets.tensors, rows).pooled
         result: dict = {}
+        for name, found in self._measure(self.data.rows["validation"]).items():
+            result.setdefault(found.metric, {})[name] = found.value
+        return result
+
+    def compare(self) -> tuple[Measurements, Measurements]:
+        train, validation = self.data.rows["train"], self.data.rows["validation"]
+        some = train[some_of(len(train), len(validation))]
+        return self._measure(some), self._measure(validation)
+
+    def _measure(self, rows: Tensor) -> dict[str, Measured]:
+        """Return the metric of each objective on some assets that have its target."""
+        pooled = encode(self.model.encoder, self.data.assets.tensors, rows).pooled
+        result = {}
         for name, objective in self.data.objectives.items():
             targets = objective.targets[rows]
             known = objective.known(targets)
             if known.any():
                 logits = self.model.heads[name](pooled)
                 value = objective.validate(logits[known], targets[known])
-                result.setdefault(objective.metric, {})[name] = value
+                result[name] = Measured(objective.metric, value, int(known.sum()))
         return result
 
 

@@ -15,6 +15,7 @@ from components.data.samples import subset_name
 from components.model.multimodal import MultimodalModel
 from components.tasks.class_task import balanced_loss, sampled_classes
 from components.train.data import TrainingData
+from components.training.overfitting import Measured, Measurements, some_of
 from components.training.run import Losses, MicroBatch, StepValues, TrainingRun, Validation
 from components.training.settings import LoopSettings
 from components.training.task_sampling import SAMPLERS
@@ -142,20 +143,32 @@ class JointTraining(TrainingRun):
 
     def validate(self) -> Validation:
         """Return each task's validation metric for every subset that decides the task."""
-        samples, model = self.data.samples["validation"], self.data.model
+        samples, modalities = self.data.samples["validation"], self.data.model.config.modalities
         result: dict[Metric, dict[str, float]] = {}
-        for label, kept in validated_subsets(model.config.modalities).items():
-            keep = samples.presence & torch.tensor([m in kept for m in model.config.modalities])
-            part = samples.keep(keep)[keep.any(1)]
-            if not len(part):
-                continue
-            for name, logits in self.data.logits(part).items():
-                task, targets = model.tasks[name], part.targets[name].to(logits.device)
-                answerable = model.config.answerable(name, part.presence).to(targets.device)
-                known = task.known(targets) & answerable
-                if known.any():
-                    value = task.validate(logits[known], targets[known])
-                    result.setdefault(validation_metric(task.VALIDATION, label), {})[name] = value
+        for label, kept in validated_subsets(modalities).items():
+            for name, found in self._measure(samples, label, kept).items():
+                result.setdefault(found.metric, {})[name] = found.value
+        return result
+
+    def compare(self) -> tuple[Measurements, Measurements]:
+        train, validation = self.data.samples["train"], self.data.samples["validation"]
+        some = train[some_of(len(train), len(validation))]
+        modalities = self.data.model.config.modalities
+        return self._measure(some, ALL, modalities), self._measure(validation, ALL, modalities)
+
+    def _measure(self, samples: Samples, label: str, kept: Sequence[str]) -> dict[str, Measured]:
+        """Return each task's metric on samples with some of the modalities, called `label`."""
+        model, result = self.data.model, {}
+        keep = samples.presence & torch.tensor([m in kept for m in model.config.modalities])
+        part = samples.keep(keep)[keep.any(1)]
+        for name, logits in (self.data.logits(part) if len(part) else {}).items():
+            task, targets = model.tasks[name], part.targets[name].to(logits.device)
+            answerable = model.config.answerable(name, part.presence).to(targets.device)
+            known = task.known(targets) & answerable
+            if known.any():
+                value = task.validate(logits[known], targets[known])
+                metric = validation_metric(task.VALIDATION, label)
+                result[name] = Measured(metric, value, int(known.sum()))
         return result
 
     def after_epoch(self, validation: Validation) -> None:

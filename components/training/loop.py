@@ -17,6 +17,7 @@ from components.training.determinism import random_states, set_random_states
 from components.training.early_stopping import EarlyStopping, Row
 from components.training.ema import MovingAverage
 from components.training.logs import StepLog
+from components.training.overfitting import parted, warning
 from components.training.run import Losses, MicroBatch, TrainingRun, Validation
 from components.training.schedules import SCHEDULES
 from components.training.tables import HISTORY
@@ -191,11 +192,16 @@ class _Loop:
         if self.stopping is not None:
             module.load_state_dict(self.best_weights)
             kept = self.stopping.best_epoch(self.history)
+        if distributed.is_main_process():
+            with torch.no_grad():
+                self.history += [(kept, *row) for row in parted(*self.run.compare())]
         table = pd.DataFrame(self.history, columns=pd.Index(HISTORY.columns))
         for series, rows in table[table["epoch"] == kept].groupby("series", sort=False):
             values = zip(rows["task"], rows["value"], strict=True)
             reached = ", ".join(f"{task} {value:.4f}" for task, value in values)
             log.info("%s: %s after %d epochs: %s", self.run.label, series, kept + 1, reached)
+        if sentence := warning(self.run.label, table):
+            log.warning(sentence)
         return Logs(table, self.step_log.table())
 
     def _save_if_due(self) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from components.common.metrics import Metric
 from components.training.checkpoint import Checkpoint
+from components.training.overfitting import Measurements
 from components.training.settings import LoopSettings, OptimizerSettings
 
 Losses = dict[str, Tensor]  # by task, scalars
@@ -111,6 +112,10 @@ class TrainingRun(ABC):
     @abstractmethod
     def validate(self) -> Validation:
         """Return metrics after an epoch, with the module in evaluation mode."""
+
+    def compare(self) -> tuple[Measurements, Measurements]:
+        """Return metrics of some training samples and of validation samples, after training."""
+        return {}, {}
 
     def after_epoch(self, validation: Validation) -> None:
         """Called in training mode with the metrics, before the next epoch."""

@@ -133,6 +133,18 @@ def test_everything_has_its_plot(written):
             assert not {"Software", "Creation Time", "date"} & set(image.info)
 
 
+def test_overfitting_is_named_and_has_no_panel(results, html):
+    assert "training and validation part" not in html
+    row = pd.DataFrame([(2, "training accuracy all", "shape", 0.97)], columns=HISTORY.columns)
+    parted = replace(results, histories={"train": pd.concat([HISTORY, row])})
+    (sentence,) = context(parted)["overfitting"]
+    assert sentence.startswith(
+        "train: training and validation part: accuracy all of shape is 0.97 in training, 0.25 in"
+    )
+    panels = draw(parted)["history_train"].axes
+    assert [axis.get_title() for axis in panels] == ["loss", "accuracy all"]
+
+
 def test_nothing_to_show_has_no_plot(results):
     assert draw(without_results(results)) == {}
 

@@ -143,6 +143,25 @@ def test_30_samples_are_learnt_by_heart(tmp_path, fusion, frozen):
     assert all(after[name].equal(value) for name, value in before.items()) == bool(frozen)
 
 
+@pytest.mark.parametrize("split", ["validation", "train"])
+def test_model_that_learns_by_heart_is_warned_of(tmp_path, caplog, split):
+    """Answers are arbitrary, so that other samples than those of training cannot be known."""
+    options = {"batch_size": 10, "epochs": 30, "learning_rate": 0.007, "weight_decay": 0.0}
+    settings = train_settings(modality_dropout=0.0, **options)
+    data = make_data(settings, count=90, missing=0.0, fresh=True, **WIDE)
+    data = replace(data, assets=random_features(data), tasks=equal_weights(TASKS))
+    data.samples["validation"] = data.samples[split]
+    history = train(joint_training(data, tmp_path / "c")).history
+    warnings = [line.message for line in caplog.records if line.levelname == "WARNING"]
+    seen = history[history["series"] == "training accuracy all"]
+    if split == "train":
+        assert not warnings and seen.empty
+    else:
+        (sentence,) = warnings
+        assert sentence.startswith("train: training and validation part: accuracy all of")
+        assert seen.set_index("task")["value"]["answer"] > 0.9 and set(seen["epoch"]) == {29}
+
+
 def equal_weights(tasks: Mapping[str, HeadTaskSettings]) -> dict[str, HeadTaskSettings]:
     """Return tasks whose losses count alike."""
     return {name: task.model_copy(update={"weight": 1.0}) for name, task in tasks.items()}
