@@ -9,6 +9,7 @@ import pandas as pd
 from components.data.lost_assets import refuse_lost
 from components.data.shards import read_assets
 from components.modalities.modality import PlainFeatures
+from components.modalities.settings import InputSettings
 from components.tasks.baseline import Matrix
 
 
@@ -25,14 +26,14 @@ class AssetFeatures:
 
 
 def plain_features(
-    part: PlainFeatures, media: Path, wanted: Set[str], learnt: Set[str]
+    part: PlainFeatures, inputs: InputSettings, media: Path, wanted: Set[str], learnt: Set[str]
 ) -> AssetFeatures:
     """Read assets of a media shard set; what features need to know is learnt from `learnt` alone.
 
     Raises:
         InputError: a wanted asset is not in the shard set.
     """
-    found = {asset: part.describe(content) for asset, content in read_assets(media, wanted)}
+    found = {asset: part.describe(content, inputs) for asset, content in read_assets(media, wanted)}
     refuse_lost(media, wanted - found.keys())
     ids = sorted(found)
     vectorizer = part.vectorizer().fit([found[asset] for asset in ids if asset in learnt])

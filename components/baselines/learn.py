@@ -14,6 +14,7 @@ from components.baselines.features import AssetFeatures, plain_features
 from components.data.samples import SAMPLE_ID, SPLIT, asset_column, subset_name
 from components.data.subsets import subsets
 from components.modalities.registry import MODALITIES, plain_features_of
+from components.modalities.settings import InputSettings
 from components.tasks.baseline import BASELINES, Baseline, Scores
 from components.tasks.labels import Vocabulary
 from components.tasks.metrics import TaskMetrics, quotient
@@ -80,7 +81,11 @@ def baseline_task(
 
 
 def learn(
-    tasks: Sequence[BaselineTask], train: pd.DataFrame, held_out: pd.DataFrame, media: Path
+    tasks: Sequence[BaselineTask],
+    train: pd.DataFrame,
+    held_out: pd.DataFrame,
+    media: Path,
+    inputs: Mapping[str, InputSettings],
 ) -> tuple[Fits, dict[str, AssetFeatures]]:
     """Return a model per task and modality, and the plain features of each modality."""
     features: dict[str, AssetFeatures] = {}
@@ -93,7 +98,7 @@ def learn(
         if part is None or not learnt:
             continue
         wanted = learnt.union(held_out[asset_column(m)].dropna())
-        features[m] = plain_features(part, media / m, wanted, learnt)
+        features[m] = plain_features(part, inputs[m], media / m, wanted, learnt)
         for task, pairs in found:
             if pairs.assets:
                 fits[task.name][m] = fit = _fit(task, m, pairs, features[m])

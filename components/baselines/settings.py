@@ -1,6 +1,11 @@
 """Settings of the baselines."""
 
-from components.stage.settings import Settings
+from collections.abc import Mapping
+from typing import Annotated
+
+from components.modalities.registry import PerModality
+from components.modalities.settings import InputSettings
+from components.stage.settings import Settings, by_default
 from components.tasks.registry import Tasks
 
 
@@ -12,4 +17,5 @@ class BaselinesStageSettings(Settings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks
+    preprocess: Annotated[Mapping[str, InputSettings], PerModality("inputs")] = by_default({})
     evaluate: _Evaluate = _Evaluate()

@@ -190,8 +190,11 @@ class Processing(Protocol):
 class PlainFeatures(Protocol):
     """Part `plain_features`: what the baselines see of assets."""
 
-    def describe(self, content: bytes) -> Any:
-        """Return what a usable file holds, without what needs other files; small."""
+    def describe(self, content: bytes, inputs: Any) -> Any:
+        """Return what a usable file holds, without what needs other files; small.
+
+        `inputs` is the section `preprocess.<modality>`.
+        """
         ...
 
     def vectorizer(self) -> Any:

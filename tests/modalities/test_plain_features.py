@@ -6,7 +6,7 @@ from scipy.sparse import issparse
 
 from components.modalities.audio.plain_features import BANDS, log_mel, mel_filters
 from components.modalities.image.plain_features import ORIENTATIONS, gradients
-from components.modalities.registry import MODALITIES, plain_features_of
+from components.modalities.registry import MODALITIES, modality, plain_features_of
 from tests.support.media import png, wav
 from tests.support.sounds import tone
 
@@ -23,10 +23,10 @@ FILES = {  # unusual ones among them
 
 def matrix(m: str, learnt: list[bytes], files: list[bytes]) -> np.ndarray:
     """Return the features of files, learnt from some."""
-    part = plain_features_of(m)
+    part, inputs = plain_features_of(m), modality(m).inputs()
     assert part is not None
-    vectorizer = part.vectorizer().fit([part.describe(content) for content in learnt])
-    found = vectorizer.transform([part.describe(content) for content in files])
+    vectorizer = part.vectorizer().fit([part.describe(content, inputs) for content in learnt])
+    found = vectorizer.transform([part.describe(content, inputs) for content in files])
     return found.toarray() if issparse(found) else found
 
 

@@ -31,6 +31,7 @@ CONTENTS = {
     "audio": [wav(seed) for seed in range(COUNT)],
     "tabular": [f'{{"age": "{seed}", "breed": "tabby"}}'.encode() for seed in range(COUNT)],
 }
+FITS = [{"preprocess.image.fit": fit} for fit in ("pad", "squash")]
 PROCESSOR = "processor.json"
 COMMIT = "0123456789" * 4
 PHRASE = "preprocess.text.tokenizer: the tokenizer.json of team/words at"
@@ -69,10 +70,13 @@ def test_two_workers_equal_one(tmp_path, m):
     assert len(read_index(tmp_path / "1" / "tensors")) == COUNT // 3
 
 
-@pytest.mark.parametrize("m", MODALITIES)
-def test_state_rebuilds_processor(tmp_path, m):
+@pytest.mark.parametrize(
+    ("m", "changes"), [*((m, {}) for m in MODALITIES), *(("image", fit) for fit in FITS)]
+)
+def test_state_rebuilds_processor(tmp_path, m, changes):
+    """So that what is predicted is converted as what was learnt from."""
     write_media(tmp_path / "media", CONTENTS[m])
-    run(m, tmp_path / "media", tmp_path)
+    run(m, tmp_path / "media", tmp_path, **changes)
     process = processing_of(m).build(json.loads((tmp_path / PROCESSOR).read_text()))
     first = read_index(tmp_path / "tensors")[0]
     stored = load_file(tmp_path / "tensors" / f"{first.name}.safetensors")
@@ -89,17 +93,19 @@ def test_without_media_there_are_no_assets(tmp_path, m):
     assert read_index(tmp_path / "out" / "tensors") == []
 
 
-@pytest.mark.parametrize("m", ["image", "audio"])
-def test_new_assets_leave_earlier_shards_alone(tmp_path, m):
+@pytest.mark.parametrize(
+    ("m", "changes"), [("image", {}), ("audio", {}), *(("image", fit) for fit in FITS)]
+)
+def test_new_assets_leave_earlier_shards_alone(tmp_path, m, changes):
     write_media(tmp_path / "media", CONTENTS[m][:-3])
-    run(m, tmp_path / "media", tmp_path / "grown")
+    run(m, tmp_path / "media", tmp_path / "grown", **changes)
     folder = tmp_path / "grown" / "tensors"
     before = {path.name: path.stat().st_ino for path in folder.glob("*.safetensors")}
     write_media(tmp_path / "media", CONTENTS[m])
-    grown = run(m, tmp_path / "media", tmp_path / "grown")
+    grown = run(m, tmp_path / "media", tmp_path / "grown", **changes)
     after = {path.name: path.stat().st_ino for path in folder.glob("*.safetensors")}
     assert before.items() < after.items()
-    assert grown == run(m, tmp_path / "media", tmp_path / "fresh")
+    assert grown == run(m, tmp_path / "media", tmp_path / "fresh", **changes)
 
 
 @pytest.mark.parametrize(
@@ -187,6 +193,13 @@ def test_other_settings_convert_all_again(tmp_path):
     run("image", tmp_path / "media", tmp_path, **{"preprocess.image.size": 16})
     for path in (tmp_path / "tensors").glob("*.safetensors"):
         assert load_file(path)["pixels"].shape == (3, 3, 16, 16)
+
+
+def test_each_fit_makes_other_shards(tmp_path):
+    write_media(tmp_path / "media", CONTENTS["image"])
+    made = [run("image", tmp_path / "media", tmp_path, **fit) for fit in ({}, *FITS)]
+    shards = [set(of.values()) - set(others.values()) for of in made for others in made]
+    assert sum(map(bool, shards)) == 6  # of three, each differs from both others
 
 
 def test_unusable_file_stops_workers_with_its_reason(tmp_path):

@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -13,12 +13,17 @@ from components.stage.settings import Fraction, Section
 
 SIZES = (32, 64, 128)  # that are proposed
 
+Fit = Literal["crop", "pad", "squash"]
+
 
 class ImageSettings(InputSettings):
-    """How an image becomes a tensor: the shorter side gets `size` pixels, then a square is cut."""
+    """How an image becomes a tensor, unless the encoder has its own way."""
 
     size: Annotated[int, Field(ge=16, le=1024, multiple_of=16)] = 64
-    """In pixels; the shorter side is resized to it, then the centre is cropped."""
+    """Width and height, in pixels."""
+    fit: Fit = "crop"
+    """How an image becomes square: crop shows its centre, pad all of it between grey borders,
+    squash all of it without its proportions."""
 
 
 class ImageAugmentationSettings(Section):

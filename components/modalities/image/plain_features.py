@@ -9,16 +9,22 @@ from sklearn.preprocessing import FunctionTransformer
 
 from components.modalities.dense_features import dense_vectorizer
 from components.modalities.image.decoding import decode
+from components.modalities.image.modality import ImageSettings
+from components.modalities.image.square import Box, make_square
 
 SIDE, CELL, BLOCK = 32, 4, 4  # pixels: of an image, of a cell, of a block with one colour
 ORIENTATIONS = 9  # over half a turn
 CHUNK = 512  # images at a time
 
 
-def describe(content: bytes) -> np.ndarray:
-    """Return an image, squeezed into a small square: uint8 [SIDE, SIDE, 3]."""
-    image = Image.fromarray(decode(content, SIDE).pixels)
-    return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
+def describe(content: bytes, inputs: ImageSettings) -> np.ndarray:
+    """Return an image as a small square: uint8 [SIDE, SIDE, 3]."""
+    return make_square(decode(content, SIDE).pixels, SIDE, inputs.fit, _resize)
+
+
+def _resize(pixels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
+    """See `Resize`."""
+    return np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BOX, box))
 
 
 def vectorizer() -> Any:

@@ -6,23 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from cykooz_resizer import FilterType, ImageData, PixelType, ResizeAlg, ResizeOptions, Resizer
+from cykooz_resizer import (
+    CropBox,
+    FilterType,
+    ImageData,
+    PixelType,
+    ResizeAlg,
+    ResizeOptions,
+    Resizer,
+)
 from PIL import Image
 
 from components.common.errors import InputError
 from components.huggingface.locate import is_pretrained_model
 from components.modalities.image.decoding import decode
-from components.modalities.image.modality import MODALITY
+from components.modalities.image.modality import MODALITY, Fit
+from components.modalities.image.square import Box, make_square
 from components.modalities.modality import Preparation, RowProcessor
 
 PROBES = ((300, 200), (200, 500))  # width and height in pixels
 
 
 def prepare(preparation: Preparation) -> dict[str, Any]:
-    """See `Processing`: the size, or what a published model says of its inputs."""
+    """See `Processing`: the settings, or what a published model says of its inputs."""
     name, folder = preparation.encoder, preparation.pretrained
     if not is_pretrained_model(name, folder, MODALITY.encoder_names):
-        return {"size": preparation.inputs.size}
+        return preparation.inputs.model_dump()
     import torch  # here, as importing it takes longer than to preprocess some data sets
 
     from components.huggingface.description import describe
@@ -39,7 +48,7 @@ def build(state: Mapping[str, Any]) -> RowProcessor:
         return HuggingFaceImageProcessor(state["huggingface"])
     if "timm" in state:
         return TimmImageProcessor(state["timm"])
-    return ImageProcessor(state["size"])
+    return ImageProcessor(**state)
 
 
 def export(state: Mapping[str, Any], folder: Path, name: str) -> dict[str, Any]:
@@ -48,31 +57,33 @@ def export(state: Mapping[str, Any], folder: Path, name: str) -> dict[str, Any]:
 
 
 # Averages what it shrinks, with equal numbers on every processor.
-RESIZE = ResizeOptions(ResizeAlg.convolution(FilterType.bilinear), fit_into_destination=True)
+FILTER = ResizeAlg.convolution(FilterType.bilinear)
 
 
 class ImageProcessor(RowProcessor):
-    """Decodes images, cuts out the square in the middle and resizes it: uint8 [3, H, W], RGB."""
+    """Decodes images and makes them squares of one size: uint8 [3, size, size], RGB."""
 
     tensor = "pixels"
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, fit: Fit = "crop"):
         self.size = size
+        self.fit: Fit = fit
         self.shape = (3, size, size)
 
     def rows(self, contents: Iterable[bytes]) -> Iterator[np.ndarray]:
         for content in contents:
-            square = self._fit(decode(content, self.size).pixels)  # [H, W, 3]
-            yield square.transpose(2, 0, 1)
+            pixels = decode(content, self.size).pixels
+            yield make_square(pixels, self.size, self.fit, resize).transpose(2, 0, 1)
 
-    def _fit(self, pixels: np.ndarray) -> np.ndarray:
-        height, width, _ = pixels.shape
-        if height == width == self.size:
-            return pixels
-        source = ImageData(width, height, PixelType.U8x3, pixels.tobytes())
-        target = ImageData(self.size, self.size, PixelType.U8x3)
-        Resizer().resize(source, target, RESIZE)
-        return np.frombuffer(target.get_buffer(), np.uint8).reshape(self.size, self.size, 3)
+
+def resize(pixels: np.ndarray, box: Box, size: tuple[int, int]) -> np.ndarray:
+    """See `Resize`."""
+    (height, width, _), (left, top, right, bottom) = pixels.shape, box
+    source = ImageData(width, height, PixelType.U8x3, pixels.tobytes())
+    target = ImageData(*size, PixelType.U8x3)
+    part = CropBox(left, top, right - left, bottom - top)
+    Resizer().resize(source, target, ResizeOptions(FILTER, crop_box=part))
+    return np.frombuffer(target.get_buffer(), np.uint8).reshape(*reversed(size), 3)
 
 
 class HuggingFaceImageProcessor(RowProcessor):

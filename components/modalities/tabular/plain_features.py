@@ -8,11 +8,16 @@ from scipy.sparse import spmatrix
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction import DictVectorizer
 
+from components.modalities.settings import InputSettings
 from components.modalities.tabular.decoding import Cells, decode, number
 
-describe = decode
 FARTHEST = 5.0  # standard deviations from the mean
 LARGEST = 1e100  # whose square is finite
+
+
+def describe(content: bytes, inputs: InputSettings) -> Cells:
+    """Return the cells of a row."""
+    return decode(content)
 
 
 class RowVectorizer(TransformerMixin, BaseEstimator):

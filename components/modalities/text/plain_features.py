@@ -5,6 +5,7 @@ from typing import Any
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_union
 
+from components.modalities.settings import InputSettings
 from components.modalities.text.decoding import decode
 
 MAX_CHARACTERS = 1_000  # of a text that are looked at
@@ -12,7 +13,7 @@ MAX_FEATURES = 20_000  # of each kind
 WORD = r"\w+|[^\w\s]"  # a text of signs alone has words too
 
 
-def describe(content: bytes) -> str:
+def describe(content: bytes, inputs: InputSettings) -> str:
     """Return the beginning of a text."""
     return decode(content)[:MAX_CHARACTERS]
 
