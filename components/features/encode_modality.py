@@ -63,7 +63,8 @@ def train_here(
     assets = load_assets(arguments.tensors)
     objectives = task_objectives(m, assets, samples, tasks, vocabulary)
     if arguments.texts is not None:
-        objectives |= transcripts_of(m).transcript_objectives(assets, samples, arguments.texts)
+        given = options, assets, samples, arguments.texts
+        objectives |= transcripts_of(m).transcript_objectives(*given)
     pretext = pretext_of(m, getattr(settings.preprocess, m), options)
     data = EncoderData(m, assets, split_rows(assets, samples, m), objectives, pretext)
     fingerprint = run_fingerprint(__name__, arguments, settings)

@@ -101,9 +101,12 @@ class Transcripts(Protocol):
     """Part `transcripts`."""
 
     def transcript_objectives(
-        self, assets: AssetTensors, samples: pd.DataFrame, texts: Path
+        self, options: Any, assets: AssetTensors, samples: pd.DataFrame, texts: Path
     ) -> Mapping[str, Objective]:
-        """Return objectives by name that teach what assets say; `texts` is a media shard set."""
+        """Return objectives by name that teach what assets say, if settings want them.
+
+        `options` is the section `features.<modality>`, `texts` a media shard set.
+        """
         ...
 
 

@@ -53,6 +53,11 @@ def transcripts_of(name: str) -> "Transcripts":
     return load_part("components.modalities", name, "transcripts")
 
 
+def learns_transcripts(name: str) -> bool:
+    """Return whether encoders of a modality can learn what is said, from texts beside assets."""
+    return has_part("components.modalities", name, "transcripts")
+
+
 def plain_features_of(name: str) -> "PlainFeatures | None":
     """Return what baselines see of a modality; None if they see nothing of it."""
     if not has_part("components.modalities", name, "plain_features"):

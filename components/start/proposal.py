@@ -15,6 +15,7 @@ from components.modalities.registry import (
     MODALITIES,
     inspection_of,
     language_modalities,
+    learns_transcripts,
     modality,
 )
 from components.start.columns import FILES, Column, DataSet, named
@@ -207,6 +208,11 @@ def _put_modalities(proposal: Proposal, columns: Sequence[Column]) -> None:
             _put_suggested_inputs(proposal, m, facts)
     texts = sorted((c for c in columns if c.is_texts and not c.media), key=lambda c: -c.words)
     for m, c in zip(language_modalities(), texts, strict=False):
+        for speech in filter(learns_transcripts, chosen):
+            proposal.reasons.append(
+                f"features.{speech}.transcript: true, as column {c.name!r} is taken to be what the "
+                f"{speech} of the row says; set false if it is not"
+            )
         chosen[m] = c.name
         proposal.reasons.append(f"column {c.name!r}: {m}, {c.words:.0f} words on average")
         inspected = (inspection_of(m).inspect(cell.encode()) for cell in c.cells)

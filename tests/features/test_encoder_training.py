@@ -178,7 +178,7 @@ def test_encoder_learns_words(tmp_path, monkeypatch):
         {"split": "train", "audio_id": course.data.assets.ids, "text_id": said}, dtype="str"
     )
     words = transcripts_of("audio").transcript_objectives(
-        course.data.assets, samples, tmp_path / "texts"
+        course.options, course.data.assets, samples, tmp_path / "texts"
     )
     course.data = replace(course.data, objectives=words)
     history = course.train(tmp_path)

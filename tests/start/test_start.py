@@ -119,6 +119,8 @@ def test_files_are_recognised_by_what_they_hold(data):
     assert found["tasks"] == {"y": {"kind": "classification", "column": "y"}}
     assert found["preprocess"]["audio"] == {"max_seconds": 1.1, "sample_rate": 8000}
     assert found["preprocess"].get("image", {}) == {}  # 64 pixels, the default
+    assumed = "features.audio.transcript: true, as column 'c' is taken to be what the audio of the"
+    assert [why for why in propose(data / "rows.jsonl").reasons if why.startswith(assumed)]
 
 
 def test_parquet_with_bytes_and_lists(data):

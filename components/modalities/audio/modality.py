@@ -69,6 +69,8 @@ class AudioAugmentationSettings(Section):
 class AudioEncoderSettings(TransformerEncoderSettings):
     """An encoder of sound."""
 
+    LEARNING_KEYS = TransformerEncoderSettings.LEARNING_KEYS | {"transcript"}
+
     encoder: EncoderName = "convolutional"
     """convolutional: convolutions over time, then a Transformer; patches: a Transformer over
     patches (AST); or a pretrained model of Transformers."""
@@ -78,6 +80,9 @@ class AudioEncoderSettings(TransformerEncoderSettings):
     """Sounds per step."""
     augmentation: AudioAugmentationSettings = AudioAugmentationSettings()
     """Changes of training spectrograms."""
+    transcript: bool = True
+    """Whether it learns what is said from the texts beside sounds; false where they are no
+    transcripts, such as captions."""
 
 
 class _Audio(Modality):

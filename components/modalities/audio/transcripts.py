@@ -1,5 +1,6 @@
 """What is said: the objective that teaches audio encoders to hear texts, not voices."""
 
+import logging
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -13,12 +14,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.common.metrics import Metric
-from components.data.assets import MISSING, AssetTensors
+from components.data.assets import MISSING, AssetTensors, asset_labels
 from components.data.samples import SPLIT, asset_column
 from components.data.shards import read_assets
 from components.layers.losses import PROBABILITY_THRESHOLD, micro_f1, sparse_binary_cross_entropy
+from components.modalities.audio.modality import AudioEncoderSettings
 from components.modalities.encoding import Objective
 from components.modalities.text.decoding import decode
+
+log = logging.getLogger(__name__)
 
 MANY_TEXTS = 1_000  # different texts in training from which on words are learnt instead
 MAX_WORDS = 1_000  # those of the most texts: nearly all that a corpus of captions says
@@ -29,23 +33,38 @@ WORD = rf"[{UNSPACED}]|{SIGN}+(?:['’]{SIGN}+)*"
 
 
 def transcript_objectives(
-    assets: AssetTensors, samples: pd.DataFrame, texts: Path
+    options: AudioEncoderSettings, assets: AssetTensors, samples: pd.DataFrame, texts: Path
 ) -> dict[str, Objective]:
     """See `Transcripts`: without a text or a word there is no objective.
 
     Where training has few different texts, the encoder learns which of them it hears; where it has
-    many, which of their most frequent words.
+    many, which of their most frequent words. Of several texts of a sound the one of most samples
+    counts, none if there is a tie.
     """
     audio, text = asset_column("audio"), asset_column("text")
-    pairs = samples[[audio, text, SPLIT]].dropna().drop_duplicates(audio)
-    said = pairs.set_index(audio)[text]
-    train = sorted(pairs.loc[pairs[SPLIT] == "train", text].unique())
-    if not train:
+    said = asset_labels(samples, "audio", text, str)
+    heard = samples.loc[samples[SPLIT] == "train", audio].dropna()
+    train = sorted(said[said.index.isin(heard)].unique())
+    if not train or not options.transcript:
         return {}
+    _warn_of_several(samples[[audio, text]].dropna().drop_duplicates(), said)
     if len(train) <= MANY_TEXTS:
         return {"transcript": _which_text(assets, said, train)}
     words = _which_words(assets, said, train, texts)
     return {"transcript": words} if words.outputs else {}
+
+
+def _warn_of_several(pairs: pd.DataFrame, said: pd.Series) -> None:
+    """Log which sounds have several texts; `pairs` are sounds and texts, each once."""
+    sounds = pairs.iloc[:, 0]
+    several, count = sounds[sounds.duplicated()].nunique(), sounds.nunique()
+    if several:
+        log.warning(
+            "features_audio: %d of %d sounds have several texts; each learns the one of most "
+            "samples, and %d with a tie learn none. Set features.audio.transcript: false if texts "
+            "are not what is said",
+            *(several, count, count - len(said)),
+        )
 
 
 def _which_text(assets: AssetTensors, said: pd.Series, texts: Sequence[str]) -> Objective:

@@ -10,6 +10,7 @@ from components.common.hashing import content_id
 from components.data.assets import AssetTensors
 from components.data.shards import Asset, MediaWriter
 from components.modalities.audio import transcripts
+from components.modalities.audio.modality import AudioEncoderSettings
 from components.modalities.audio.transcripts import (
     transcript_objectives,
     word_f1,
@@ -20,11 +21,12 @@ from components.modalities.encoding import Objective
 from components.tasks.multilabel.head import Multilabel
 from tests.support.tiny_model import ids_of
 
+OPTIONS = AudioEncoderSettings()
 SAYINGS = ("A red dog.", "the dog, the RED dog", "a cat", "une école", "a fox", "…")
 
 
 def objective_of(assets: AssetTensors, table: pd.DataFrame, texts: Path) -> Objective:
-    (objective,) = transcript_objectives(assets, table, texts).values()
+    (objective,) = transcript_objectives(OPTIONS, assets, table, texts).values()
     return objective
 
 
@@ -58,7 +60,36 @@ def test_texts_without_training_sound_are_no_classes():
 def test_without_texts_there_is_no_objective():
     ids = ids_of("audio", 2)
     table = pd.DataFrame({"split": "train", "audio_id": ids, "text_id": None}, dtype="str")
-    assert transcript_objectives(AssetTensors(tuple(ids), {}), table, Path("is not read")) == {}
+    assets = AssetTensors(tuple(ids), {})
+    assert transcript_objectives(OPTIONS, assets, table, Path("is not read")) == {}
+
+
+def test_texts_that_are_no_transcripts_are_not_learnt(tmp_path):
+    assets, table = said_by(tmp_path)
+    assert transcript_objectives(OPTIONS, assets, table, tmp_path)
+    off = OPTIONS.model_copy(update={"transcript": False})
+    assert transcript_objectives(off, assets, table, tmp_path) == {}
+
+
+def test_text_of_most_training_samples_is_learnt(caplog):
+    """Whatever comes first, and whatever is said in other splits."""
+    ids, texts = ids_of("audio", 3), sorted(ids_of("text", 3))
+    rows = [
+        *((ids[0], texts[n], "train") for n in (2, 1, 1)),
+        *((ids[1], texts[n], "train") for n in (0, 2)),
+        *((ids[2], texts[n], split) for n, split in ((0, "validation"), (0, "test"), (2, "train"))),
+    ]
+    table = pd.DataFrame(rows, columns=["audio_id", "text_id", "split"], dtype="str")
+    objective = objective_of(AssetTensors(tuple(ids), {}), table, Path("is not read"))
+    assert objective.targets.tolist() == [0, -1, 1]  # among the second and the third text
+    assert "3 of 3 sounds have several texts" in caplog.text
+    assert "1 with a tie learn none. Set features.audio.transcript: false" in caplog.text
+
+
+def test_nothing_is_said_if_each_sound_has_one_text(tmp_path, caplog):
+    assets, table = said_by(tmp_path)
+    assert objective_of(assets, pd.concat([table, table]), tmp_path)
+    assert not caplog.records
 
 
 def said_by(folder: Path, sayings=SAYINGS) -> tuple[AssetTensors, pd.DataFrame]:
@@ -105,7 +136,7 @@ def test_only_most_frequent_words_are_learnt(tmp_path, monkeypatch):
 def test_texts_without_words_have_no_objective(tmp_path, monkeypatch, sayings):
     assets, table = said_by(tmp_path, sayings)
     monkeypatch.setattr(transcripts, "MANY_TEXTS", 1)
-    assert transcript_objectives(assets, table, tmp_path) == {}
+    assert transcript_objectives(OPTIONS, assets, table, tmp_path) == {}
 
 
 @pytest.mark.parametrize(
