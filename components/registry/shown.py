@@ -38,17 +38,23 @@ def decisive(figures: Figures, gates: Collection[str]) -> list[str]:
 def logged(figures: Figures, gates: Collection[str]) -> list[str]:
     """Return the names of the figures that a run has as metrics, at most `MAX_METRICS`.
 
-    These are those that decide, then the other primary metrics of the tasks.
+    These are those that decide, then the other metrics of each task from the most modalities, such
+    as macro F1, then the other primary metrics.
     """
+    beside = (names[-1] for names in _names(figures, primary=False))
     others = (name for names in primary_names(figures) for name in names)
-    return list(dict.fromkeys([*decisive(figures, gates), *others]))[:MAX_METRICS]
+    return list(dict.fromkeys([*decisive(figures, gates), *beside, *others]))[:MAX_METRICS]
 
 
 def primary_names(figures: Figures) -> Iterator[list[str]]:
     """Yield per task the names of its primary figures, that from the most modalities last."""
+    return _names(figures, primary=True)
+
+
+def _names(figures: Figures, primary: bool) -> Iterator[list[str]]:
     for metric, tasks in figures.tables():
         for task, values in tasks.items():
-            if figures.metrics[metric].primary and values:
+            if figures.metrics[metric].primary == primary and values:
                 yield [f"{metric}/{task}/{subset}" for subset in values]
 
 

@@ -20,6 +20,7 @@ from components.registry.shown import (
 FIGURES = Figures(
     {
         "accuracy": {"answer": {"image": 0.5, "image-text": 0.75}, "shape": {"image": 1.0}},
+        "macro_f1": {"answer": {"image": 0.25, "image-text": 0.5}, "shape": {"image": 0.75}},
         "recall_at_1": {"find": {"text to image": 0.25}},
         "recall_at_5": {"find": {"text to image": 0.5}},
         "ceiling": {"answer": {"image": 1.0}},
@@ -27,7 +28,7 @@ FIGURES = Figures(
         "definitions": definitions(
             [
                 *(Metric("accuracy", primary=True), Metric("recall_at_1", primary=True)),
-                Metric("recall_at_5"),
+                *(Metric("macro_f1"), Metric("recall_at_5")),
             ]
         ),
     }
@@ -46,8 +47,13 @@ def test_gates_and_best_of_each_task_decide():
     assert decisive(FIGURES, [GATE, "accuracy/unknown/image"]) == [GATE, *BEST]
 
 
-def test_other_primary_metrics_follow():
-    assert logged(FIGURES, []) == [*BEST, "accuracy/answer/image"]
+def test_other_metrics_of_the_most_modalities_follow_then_the_other_primary_ones():
+    beside = [
+        "macro_f1/answer/image-text",
+        "macro_f1/shape/image",
+        "recall_at_5/find/text to image",
+    ]
+    assert logged(FIGURES, []) == [*BEST, *beside, "accuracy/answer/image"]
 
 
 def test_run_has_few_metrics():
