@@ -1,4 +1,6 @@
-"""The time of a training step against other loops: same model, batches, losses and optimizer.
+"""The time of a training step against other loops, and the part of it that augmentation takes.
+
+Every loop has the same model, batches, losses and optimizer.
 
 The loop of the stages is `train`, as the train stage calls it. The others are a loop written by
 hand, Lightning's and that of Transformers' `Trainer`, wrapped as their guides say and with
@@ -8,12 +10,17 @@ next, so that what a loop does before its first step and after its last does not
 processor time, all of one thread, since the clock of a shared machine counts others' work too. The
 loops run one after the other in one process, in another order in each repetition, and ratios are
 taken within a repetition.
+
+Augmentation is timed beside the steps of the stages `features_*` of image and sound, each on the
+batch of its step.
 """
 
 import io
 import logging
+import time
 from collections.abc import Callable, Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -23,13 +30,22 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import CosineAnnealingLR
 from torch.utils.data import DataLoader
 
-from benchmarks.figures import Comparison, Figure
-from benchmarks.training import MODES, TimedTraining, fresh_model, read_settings, timed_training
+from benchmarks.figures import Comparison, Figure, duration
+from benchmarks.training import (
+    MODES,
+    TimedTraining,
+    encoder_training,
+    fresh_model,
+    read_settings,
+    timed_training,
+)
 from components.train.joint_training import StepSamples
 from components.train.settings import TrainStageSettings
 from components.training.loop import train
 
 OWN, BY_HAND = "the loop of the stages", "a loop by hand"
+
+AUGMENTED = ("image", "audio")  # whose encoders learn from changed assets
 
 STEPS = 100  # of one loop in one repetition
 REPETITIONS = 4  # of all loops; as many as loops put each in each place once
@@ -162,6 +178,24 @@ def measure(project: Path, mode: str) -> dict[str, Comparison]:
     }
 
 
+def augmentation(project: Path, m: str) -> Comparison:
+    """Compare the seconds of the augmentation of a batch with those of its step."""
+    run = encoder_training(project, m)
+    adamw = AdamW(run.module.parameters(), run.options.learning_rate, fused=True)
+    augment, tensors, pairs = run.data.pretext.augment, run.data.assets.tensors, []
+
+    def step(batch: Tensor) -> None:
+        adamw.zero_grad()
+        run.total_loss(run.losses(batch)).backward()
+        adamw.step()
+
+    for batch in run.batches()[:STEPS]:
+        inputs = {name: value[batch] for name, value in tensors.items()}
+        seconds = duration(partial(augment, inputs), time.process_time)
+        pairs.append((seconds, duration(partial(step, batch), time.process_time)))
+    return Comparison.of(pairs)
+
+
 def figures(project: Path) -> Iterator[Figure]:
     """Yield the rows of the table."""
     for mode in MODES:
@@ -170,3 +204,8 @@ def figures(project: Path) -> Iterator[Figure]:
             value = f"{found.ratio:.2f} × ({own:.1f} ms against {other:.1f} ms)"
             bar = "≤ 1.05 ×" if loop == BY_HAND else "< 1 ×"
             yield Figure(f"a training step against {loop}, encoders {mode}", value, bar)
+    for m in AUGMENTED:
+        found = augmentation(project, m)
+        part, whole = 1000 * found.value, 1000 * found.reference
+        value = f"{100 * found.ratio:.1f} % ({part:.2f} ms of {whole:.1f} ms)"
+        yield Figure(f"augmentation in a step of the encoder of {m}", value, "≤ 10 %")

@@ -11,8 +11,18 @@ import pandas as pd
 import torch
 
 from components.common.files import read_json
+from components.data.assets import load_assets
 from components.data.samples import modalities_present, read_samples
-from components.modalities.registry import MODALITIES
+from components.features.encoder_training import (
+    EncoderData,
+    EncoderTraining,
+    EncoderWithHeads,
+    split_rows,
+    task_objectives,
+)
+from components.features.settings import settings_for
+from components.modalities.encoding import pretext_of
+from components.modalities.registry import MODALITIES, encoders_of
 from components.model.multimodal import MultimodalModel
 from components.stage.settings import load_settings
 from components.train.build import build_model
@@ -53,6 +63,25 @@ def read_data(project: Path, settings: TrainStageSettings, model: MultimodalMode
     data, samples = project / "data", read_project_samples(project)
     folders = data / "tensors", data / "features"
     return training_data(model, samples, settings.tasks, settings.train, *folders)
+
+
+def encoder_training(project: Path, m: str) -> EncoderTraining:
+    """Return the training of a fresh encoder on the tasks of a project, without a checkpoint."""
+    settings = load_settings(project / "params.yaml", settings_for(m))
+    make_deterministic(settings.seed, settings.threads)
+    inputs, options = getattr(settings.preprocess, m), getattr(settings.features, m)
+    samples, assets = read_project_samples(project), load_assets(project / "data/tensors" / m)
+    vocabulary = read_json(project / "data/vocabulary.json")
+    objectives = task_objectives(m, assets, samples, settings.tasks, vocabulary)
+    rows, pretext = split_rows(assets, samples, m), pretext_of(m, inputs, options)
+    return EncoderTraining(
+        optimizer=options,
+        seed=settings.seed,
+        checkpoint=Checkpoint(project / "none", ""),
+        data=EncoderData(m, assets, rows, objectives, pretext),
+        model=EncoderWithHeads(encoders_of(m).build(inputs, options, None), objectives),
+        options=options,
+    )
 
 
 class TimedTraining(JointTraining):

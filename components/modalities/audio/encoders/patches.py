@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from components.layers.features import Encoder, Features, length_mask, masked_mean
+from components.layers.features import Encoder, Features, length_mask
 from components.layers.transformer import Transformer, TransformerShape
-from components.modalities.audio.modality import AudioSettings
-from components.modalities.settings import TransformerEncoderSettings
+from components.modalities.audio.encoders.pooling import POOLINGS
+from components.modalities.audio.modality import AudioEncoderSettings, AudioSettings
 
 PATCH, STRIDE = 16, 10  # frames and mel bands: patches overlap by 6, as in the paper
 
@@ -19,11 +19,11 @@ Size = TypeVar("Size", int, Tensor)
 class PatchesEncoder(Encoder):
     """The Audio Spectrogram Transformer (Gong et al. 2021), without its class token.
 
-    The pooled features are the mean over the patches that contain sound: clips of AST have one
-    length, these do not.
+    The pooled features are of the patches that contain sound, by default their mean: clips of AST
+    have one length, these do not.
     """
 
-    def __init__(self, inputs: AudioSettings, options: TransformerEncoderSettings):
+    def __init__(self, inputs: AudioSettings, options: AudioEncoderSettings):
         super().__init__()
         self.width = options.width
         self.patches = nn.Conv2d(1, options.width, PATCH, STRIDE)
@@ -33,6 +33,7 @@ class PatchesEncoder(Encoder):
         self.transformer = Transformer(
             TransformerShape(options.width, options.layers, options.heads, options.dropout)
         )
+        self.pool = POOLINGS[options.pooling](options.width)
 
     def forward(self, mels: Tensor, lengths: Tensor) -> Features:
         """[N, mels, frames] and lengths in frames [N] → features, tokens in order of time."""
@@ -43,7 +44,7 @@ class PatchesEncoder(Encoder):
         x = x.flatten(1, 2)  # [N, T, D]
         mask = length_mask(_count(lengths) * bands, x.shape[1])  # [N, T]
         x = self.transformer(x, mask)
-        return Features(x, mask, masked_mean(x, mask))
+        return Features(x, mask, self.pool(x, mask))
 
 
 def _count(size: Size) -> Size:
