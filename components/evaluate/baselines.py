@@ -55,40 +55,48 @@ def beside_baselines(
         samples: of all splits.
         metrics: of each task.
     """
-    by_task = {str(task): rows for task, rows in baselines.groupby("task", sort=False)}
+    contributed, baselines = (_placed(table, samples) for table in (contributed, baselines))
+    by_task = {
+        str(task): {str(name): found for name, found in rows.groupby("baseline", sort=False)}
+        for task, rows in baselines.groupby("task", sort=False)
+    }
     result = []
     for (task, subset), rows in contributed.groupby(KEY, sort=False):
-        known = by_task.get(str(task), baselines[:0])
-        seen = [n for n in known["baseline"].unique() if _sees_no_more(n, str(subset))]
-        known = known[known["baseline"].isin(seen)]
+        of_task = by_task.get(str(task), {})
+        known = {n: found for n, found in of_task.items() if _sees_no_more(n, str(subset))}
         metric = metrics[str(task)].primary()
         name = strongest(known, samples, str(subset), metric)
-        theirs = known[known["baseline"] == name]
-        both = rows.merge(theirs, on=[SAMPLE_ID, "task"], suffixes=("_model", "_baseline"))
-        if name is not None and len(both):
-            sums = (both[[f"{s}_{who}" for s in SUMS]].to_numpy().T for who in SIDES)
-            ids = both[SAMPLE_ID]
+        if name is None:
+            continue
+        theirs = known[name].set_index("place")[SUMS]
+        both = rows[rows["place"].isin(theirs.index)]
+        if len(both):
+            sums = both[SUMS].to_numpy().T, theirs.loc[both["place"]].to_numpy().T
+            ids = both[SAMPLE_ID].reset_index(drop=True)
             result.append(BesideBaseline(str(task), str(subset), name, metric, ids, *sums))
     return result
 
 
 def strongest(
-    known: pd.DataFrame, samples: pd.DataFrame, subset: str, metric: Metric
+    known: dict[str, pd.DataFrame], samples: pd.DataFrame, subset: str, metric: Metric
 ) -> str | None:
     """Return the baseline that is best on the validation samples that have a subset.
 
     Where there are none, it is that which sees most; None if there is no baseline.
+
+    Args:
+        known: by name, rows of `BASELINES` with the `place` of each among the samples.
     """
     given = samples[list(map(asset_column, modalities_named(subset)))].notna().all(axis=1)
-    rows = known[
-        (known["split"] == "validation") & known[SAMPLE_ID].isin(samples[SAMPLE_ID][given])
-    ]
-    best = known["baseline"].iloc[-1] if len(known) else None
-    value = None
-    for name, sums in rows.groupby("baseline", sort=False)[SUMS]:
-        found = float(quotient(*sums.sum().to_numpy()))
+    given = given.to_numpy()
+    best, value = next(reversed(known), None), None
+    for name, rows in known.items():
+        rows = rows[(rows["split"] == "validation").to_numpy() & given[rows["place"]]]
+        if not len(rows):
+            continue
+        found = float(quotient(*rows[SUMS].sum().to_numpy()))
         if value is None or metric.improvement(found, value) > 0:
-            best, value = str(name), found
+            best, value = name, found
     return best
 
 
@@ -107,6 +115,12 @@ def baseline_figures(
         values = result.setdefault(BASELINES_KEY, {}).setdefault(str(task), {})
         values[str(name)] = float(quotient(*sums.sum().to_numpy()))
     return result
+
+
+def _placed(table: pd.DataFrame, samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of known samples, with the `place` of each, since numbers compare fast."""
+    places = pd.Index(samples[SAMPLE_ID]).get_indexer(pd.Index(table[SAMPLE_ID]))
+    return table.assign(place=places)[places >= 0]
 
 
 def _sees_no_more(baseline: str, subset: str) -> bool:

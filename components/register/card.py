@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
+from math import sqrt
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 import pandas as pd
 import yaml
 from jinja2 import StrictUndefined, Template
-from scipy.stats import binomtest
 
 from components.common.files import read_json
 from components.common.metrics import Figures, Metric
@@ -49,9 +50,10 @@ class Score:
         """The 95 % score interval of a proportion (Wilson 1927); of other metrics none."""
         if not self.is_proportion or not self.count:
             return "–"
-        right = round(self.value * self.count)
-        low, high = binomtest(right, self.count).proportion_ci(method="wilson")
-        return f"{low:.2%} to {high:.2%}"
+        part, spread = self.value, NormalDist().inv_cdf(0.975) ** 2 / self.count
+        middle = (part + spread / 2) / (1 + spread)
+        half = sqrt(part * (1 - part) * spread + spread**2 / 4) / (1 + spread)
+        return f"{max(0.0, middle - half):.2%} to {min(1.0, middle + half):.2%}"
 
 
 def scores(figures: Figures, predictions: pd.DataFrame, predictor: Predictor) -> list[Score]:

@@ -2,6 +2,7 @@
 
 import pandas as pd
 import pytest
+from scipy.stats import binomtest
 
 from components.common.metrics import DEFINITIONS, Figures, Metric, definitions
 from components.model.folder import save_model
@@ -71,6 +72,13 @@ def test_score_is_the_primary_metric_with_its_samples(predictor):
     assert [score.shown for score in found] == ["50.00%", "75.00%", "3", "25.00%"]
     assert found[1].interval == "40.93% to 92.85%"
     assert last_per_task(found) == found[1:]
+
+
+@pytest.mark.parametrize(("right", "count"), [(0, 7), (3, 8), (7, 7), (9601, 9673)])
+def test_interval_is_wilsons(right, count):
+    score = Score("breed", ClassificationMetrics.primary(), "image", right / count, count, True)
+    low, high = binomtest(right, count).proportion_ci(method="wilson")
+    assert score.interval == f"{low:.2%} to {high:.2%}"
 
 
 def test_long_card_is_cut_at_a_line():
