@@ -53,6 +53,8 @@ class Sandbox:
         Raises InputError if the working directory holds no DVC project, or for invalid settings.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        if not (self.path / Repo.DVC_DIR).exists():
+            self._init_dvc()
         for package in PACKAGES:
             shutil.rmtree(self.path / package, ignore_errors=True)
             ignored = shutil.ignore_patterns("__pycache__")
@@ -60,10 +62,8 @@ class Sandbox:
         for name in filter(os.path.exists, FILES):
             shutil.copy(name, self.path / name)
         edit(self.path / PARAMS, settings)
-        if not (self.path / PRETRAINED).exists():
+        if not (self.path / PRETRAINED).is_symlink():
             (self.path / PRETRAINED).symlink_to(Path(PRETRAINED).absolute())
-        if not (self.path / Repo.DVC_DIR).exists():
-            self._init_dvc()
 
     def _init_dvc(self) -> None:
         """Make it a DVC project without Git."""

@@ -50,6 +50,8 @@ def test_code_is_that_of_the_project_and_outputs_stay(project, sandbox):
     (sandbox.path / "data/output").write_text("kept")
     (project / "components/first.py").write_text("edited = True\n")
     (project / "components/second.py").unlink()
+    (project / "pretrained/image").rmdir()
+    (project / "pretrained").rmdir()
     sandbox.refresh({"seed": 8})
     assert (sandbox.path / "components/first.py").read_text() == "edited = True\n"
     assert not (sandbox.path / "components/second.py").exists()
@@ -61,8 +63,8 @@ def test_invalid_settings_are_refused(project):
         Sandbox(Path("work/copy")).refresh({"seed": -1})
 
 
-def test_folder_without_project_is_refused(project):
-    (project / ".dvc/config").unlink()
-    (project / ".dvc").rename(project / "elsewhere")
+def test_folder_without_project_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_params(Path("params.yaml"), small_params())
     with pytest.raises(InputError, match="not inside of a DVC repository"):
         Sandbox(Path("work/copy")).refresh({})
