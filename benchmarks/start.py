@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import easy_vqa
 import pandas as pd
@@ -23,8 +24,10 @@ from components.common.metrics import Figures
 from components.data.samples import SPLIT, read_samples
 from components.ingest.sources.espeak import Utterance, say
 from components.modalities.registry import MODALITIES
+from flows.params_file import edit
 
 ROWS = 600
+CHANGES: dict[str, Any] = {}  # of the proposed settings, by dotted key: none
 LINES = 30  # of params.yaml, at most
 DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-029")
@@ -125,6 +128,8 @@ def trained(write: Callable[[Path], Path], *stages: str) -> Iterator[Project]:
         folder = project.path.parent / "data"
         folder.mkdir()
         project.run("components.start", str(write(folder)))
+        if CHANGES:
+            edit(project.path / "params.yaml", CHANGES)
         project.run("dvc", "repro", "--quiet", *stages)
         yield project
 

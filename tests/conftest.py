@@ -19,6 +19,7 @@ from tests.support.servers import (  # noqa: F401
 )
 
 WHOLE = ("tests/pipeline/", "tests/browser/")  # tests that run whole pipelines
+LONG = (*WHOLE, "tests/benchmarks/test_table.py")  # files that take minutes
 SLOW = {  # fixtures of the slow tier
     *("pair", "preloaded", "template"),  # pipelines, and the server of their processes
     *("servers", "store", "database", "temporary_prefect"),
@@ -40,12 +41,23 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tier, and run what takes longest first, so that no worker is left with it."""
+    """Mark the slow tier, and run what takes longest first, so that no worker is left with it.
+
+    Of that, one file that needs `pair`, then those with pipelines of their own, then the others:
+    while a worker makes the pair, no other waits for it.
+    """
     for item in items:
         if item.nodeid.startswith(WHOLE) or SLOW.intersection(_fixtures(item)):
             item.add_marker("slow")
     slow = {item.path for item in items if item.get_closest_marker("slow")}
-    items.sort(key=lambda item: (not item.nodeid.startswith(WHOLE), item.path not in slow))
+    long = [item for item in items if item.nodeid.startswith(LONG)]
+    first, *waiting = dict.fromkeys(i.path for i in long if "pair" in _fixtures(i)) or [None]
+
+    def place(item: pytest.Item) -> tuple[bool, ...]:
+        is_long = item.nodeid.startswith(LONG)
+        return not is_long, item.path != first, item.path in waiting, item.path not in slow
+
+    items.sort(key=place)
 
 
 def _fixtures(item: pytest.Item) -> list[str]:

@@ -3,7 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import yaml
 from flows.services.services import Services
 from tests.browser.person import Person, chromium
 from tests.support.clone import Clone
+from tests.support.preloaded import preloaded_python
 
 START_SECONDS = 120.0
 
@@ -59,11 +59,11 @@ def tell(services: Services, clone: Clone, pictures: Path | None = None) -> Told
 def served(clone: Clone, services: Services) -> Iterator[None]:
     """The clone's deployments, while it lasts."""
     with tempfile.NamedTemporaryFile() as output:
-        log = Path(output.name)
+        log, python = Path(output.name), preloaded_python()
         process = subprocess.Popen(
-            [sys.executable, "-m", "flows.serve"],
+            [python, "-m", "flows.serve"],
             cwd=clone.path,
-            env=clone.environment(**services.environment(), PYTHONUNBUFFERED="1"),
+            env=clone.environment(python, **services.environment(), PYTHONUNBUFFERED="1"),
             stdout=output,
             stderr=output,
             start_new_session=True,

@@ -6,6 +6,7 @@ import pytest
 from dvc.repo import Repo
 
 from tests.support.clone import Clone
+from tests.support.preloaded import preloaded_python
 from tests.support.stages import STAGES
 
 ROOTS = ("my data", "$(touch hacked)/../source", "`touch hacked`", "a; touch hacked", "'\"", "-n")
@@ -19,7 +20,8 @@ def clone(tmp_path_factory) -> Clone:
 
 
 @pytest.mark.parametrize("root", ROOTS)
-def test_root_is_never_shell_code(clone, root):
+def test_root_is_never_shell_code(clone, root, monkeypatch):
+    monkeypatch.setenv("PATH", clone.environment(preloaded_python())["PATH"])
     clone.set(**FEW, **{"ingest.root": root})
     (clone.path / root).mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(clone.path), Repo() as repo:

@@ -4,9 +4,7 @@ import importlib.metadata
 import json
 import os
 import shutil
-import signal
 import subprocess
-import sys
 
 import pandas as pd
 import pytest
@@ -16,6 +14,7 @@ from components.common.metrics import Figures
 from components.registry.shown import VIEW
 from tests.support.clone import IDENTITY, REGISTER, Clone
 from tests.support.params import small_params
+from tests.support.preloaded import KILLED, preloaded_python
 from tests.support.stages import STAGES
 
 # Runs a stage, which is killed where it calls a method of MLflow's client.
@@ -252,14 +251,10 @@ def test_registering_again_changes_nothing(recorded, again):
 def test_concurrent_registrations_make_one_version(recorded, again, empty_store):
     """In an empty store: one is killed with half of its run logged, then two register at once."""
     shutil.copy(empty_store, again.path / "mlflow.db")
-    process = subprocess.run(
-        [sys.executable, "-c", DYING, "log_model_artifacts", *STAGES["register"].command],
-        cwd=again.path,
-        env=again.environment(),
-        check=False,
-    )
-    assert process.returncode == -signal.SIGKILL
-    both = [again.start(*STAGES["register"].command) for _ in range(2)]
+    command = STAGES["register"].command
+    process = again.try_python("-c", DYING, "log_model_artifacts", *command)
+    assert process.returncode == KILLED
+    both = [again.start(*command, python=preloaded_python()) for _ in range(2)]
     for process in both:
         output, _ = process.communicate(timeout=300)
         assert process.returncode == 0, output

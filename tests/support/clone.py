@@ -69,12 +69,14 @@ class Clone:
         """Start `python -m …` as the leader of its own process group."""
         return self.start_python("-m", *words, **more)
 
-    def start_python(self, *words: str, **more: str) -> subprocess.Popen:
+    def start_python(
+        self, *words: str, python: str = sys.executable, **more: str
+    ) -> subprocess.Popen:
         """Start `python …` likewise."""
         return subprocess.Popen(
-            [sys.executable, *words],
+            [python, *words],
             cwd=self.path,
-            env=self.environment(**more),
+            env=self.environment(python, **more),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -163,7 +165,7 @@ class Clone:
 
 
 @pytest.fixture(scope="session")
-def pair(shared_folder, prefect_api) -> tuple[Clone, Clone]:
+def pair(shared_folder, prefect_api, empty_store) -> tuple[Clone, Clone]:
     """A clone after plain `dvc repro`, and one after the Prefect flow, made at the same time.
 
     All workers read them.
@@ -174,15 +176,18 @@ def pair(shared_folder, prefect_api) -> tuple[Clone, Clone]:
     with FileLock(shared_folder / "pair.lock"):
         if not made.exists():
             shutil.rmtree(home, ignore_errors=True)  # of a worker that failed
-            _make(plain.path, flown.path, prefect_api)
+            _make(plain.path, flown.path, prefect_api, empty_store)
             made.touch()
     return plain, flown
 
 
-def _make(plain: Path, flown: Path, prefect_api: str) -> None:
-    flow = Clone.fresh(flown).start("flows.pipeline", PREFECT_API_URL=prefect_api)
+def _make(plain: Path, flown: Path, prefect_api: str, store: Path) -> None:
+    made = Clone.fresh(plain)
+    shutil.copy(store, plain / "mlflow.db")
+    server = {"PREFECT_API_URL": prefect_api}
+    flow = made.copy(flown).start("flows.pipeline", python=preloaded_python(), **server)
     try:
-        Clone.fresh(plain).run("dvc", "repro", "-q")
+        made.run("dvc", "repro", "-q")
         output, _ = flow.communicate(timeout=600)
         assert flow.returncode == 0, output[-5000:]
     finally:
@@ -203,9 +208,9 @@ def again(done, tmp_path) -> Clone:
 
 
 @pytest.fixture
-def own_store(again) -> Clone:
+def own_store(again, empty_store) -> Clone:
     """A copy of `done` with an MLflow store of its own: that of `done` has its files there."""
-    (again.path / "mlflow.db").unlink()
+    shutil.copy(empty_store, again.path / "mlflow.db")
     shutil.rmtree(again.path / "mlartifacts")
     again.run("dvc", "repro", "--quiet", "--force", "--single-item", "register")
     return again

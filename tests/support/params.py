@@ -8,7 +8,6 @@ from typing import TypeVar
 import yaml
 
 from components.common.nested import merged
-from components.settings.pipeline import resolved
 from components.stage.settings import Settings, problems
 from flows.settings import FlowSettings
 
@@ -16,6 +15,11 @@ ROOT = Path(__file__).parents[2]
 
 SMALL = {
     "ingest.source.images": 40,
+    "ingest.source.voices": {
+        "train": ["en/150/35", "en-us/152/42"],
+        "validation": ["en-us-nyc/160/45"],
+        "test": ["en-gb-x-gbclan/155/45", "en/165/45"],
+    },
     "ingest.max_bad_fraction": 0.1,
     "preprocess.image.size": 32,
     "preprocess.text.vocab_size": 300,
@@ -71,6 +75,8 @@ def shipped(name: str = "params.yaml") -> dict:
 
 @cache
 def _shipped(name: str) -> dict:
+    from components.settings.pipeline import resolved  # here, as it imports torch
+
     content = yaml.safe_load((ROOT / name).read_text())
     flows = FlowSettings.model_validate(content).model_dump(mode="json", by_alias=True)
     return merged(resolved(content), flows)
@@ -95,11 +101,7 @@ def small_params(changes: dict | None = None) -> dict:
     If `changes` have other tasks, settings that refer to the shipped tasks are emptied.
     """
     changes = changes or {}
-    small = {
-        k: v
-        for k, v in SMALL.items()
-        if k != "ingest.source.images" or k.rpartition(".")[0] not in changes
-    }
+    small = {k: v for k, v in SMALL.items() if k.rpartition(".")[0] not in changes}
     return change(shipped(), small | (WITHOUT_TASKS if "tasks" in changes else {}) | changes)
 
 

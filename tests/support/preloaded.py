@@ -20,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 from typing import NoReturn
@@ -27,9 +28,11 @@ from typing import NoReturn
 import pytest
 
 MODULES = (  # what processes of the project import, without Prefect, which reads settings then
-    "dvc.commands.commit",
-    "dvc.commands.repro",
-    "dvc.commands.status",
+    "dvc.cli.parser",
+    "dvc.data_cloud",
+    "dvc.repo.reproduce",
+    "dvc.stage.cache",
+    "git",
     "jinja2",
     "matplotlib.figure",
     "mlflow.pyfunc",
@@ -38,13 +41,17 @@ MODULES = (  # what processes of the project import, without Prefect, which read
     "pyarrow.dataset",
     "pyarrow.parquet",
     "scipy.stats",
+    "sklearn.svm",
+    "soundfile",
     "tokenizers",
     "torch._dynamo",
+    "torchaudio",
     "torchvision.transforms.v2",
 )
 SMALL = (
     "components.ingest.sources.espeak"  # forks for every sound, which takes a large process long
 )
+KILLED = 128 + signal.SIGKILL  # exit code of a command whose process was killed
 COMMAND = """\
 #!{python} -IS
 import os, socket, sys
@@ -96,35 +103,67 @@ def serve(address: str) -> tuple[str, str]:
         importlib.import_module(name)
     assert len(os.listdir("/proc/self/task")) == 1  # a fork would lose other threads
     gc.freeze()
-    with socket.socket(socket.AF_UNIX) as listening:
+    with socket.socket(socket.AF_UNIX) as listening, _Forks() as forks:
         listening.bind(address)
         listening.listen(64)
         print("ready", flush=True)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for forks that supervise
-        while True:
-            ready, _, _ = select.select([sys.stdin, listening], [], [])
-            if sys.stdin in ready:
-                sys.exit()
-            connection, _ = listening.accept()
-            with connection:
-                if not os.fork():
-                    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-                    if pid := os.fork():
-                        _supervise(pid, connection)
+        while sys.stdin not in (ready := forks.wait_for(sys.stdin, listening)):
+            if listening in ready:
+                connection, _ = listening.accept()
+                if not forks.add(connection):
                     return _receive(connection)
+        forks.kill()
+        sys.exit()
 
 
-def _supervise(pid: int, connection: socket.socket) -> NoReturn:
-    """Kill a process when whoever asked for it is gone; tell them how it ended."""
-    poll = select.poll()
-    poll.register(connection, select.POLLRDHUP)
-    poll.register(process := os.pidfd_open(pid), select.POLLIN)
-    if all(number != process for number, _ in poll.poll()):
-        os.kill(pid, signal.SIGKILL)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-        connection.send(bytes([code if code >= 0 else 128 - code]))
-    os._exit(0)
+class _Forks:
+    """The processes that run, each with the connection of whoever asked for it."""
+
+    def __init__(self):
+        self._running: dict[int, tuple[int, socket.socket]] = {}  # by descriptor of the process
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_) -> None:
+        for process, (_, connection) in self._running.items():
+            connection.close()
+            os.close(process)
+
+    def add(self, connection: socket.socket) -> int:
+        """Fork; return the id of the process, in the process itself 0."""
+        if pid := os.fork():
+            self._running[os.pidfd_open(pid)] = pid, connection
+        return pid
+
+    def wait_for(self, *sources) -> list:
+        """Return which sources can be read; kill processes that nobody waits for until then."""
+        poll = select.poll()
+        for source in sources:
+            poll.register(source, select.POLLIN)
+        for process, (_, connection) in self._running.items():
+            poll.register(process, select.POLLIN)
+            poll.register(connection, select.POLLRDHUP)
+        numbers = {number for number, _ in poll.poll()}
+        for process, (pid, connection) in list(self._running.items()):
+            if process in numbers:
+                self._end(process)
+            elif connection.fileno() in numbers:
+                os.kill(pid, signal.SIGKILL)
+        return [source for source in sources if source.fileno() in numbers]
+
+    def kill(self) -> None:
+        """End all."""
+        for pid, _ in self._running.values():
+            os.kill(pid, signal.SIGKILL)
+
+    def _end(self, process: int) -> None:
+        """Tell whoever asked for a process how it ended."""
+        pid, connection = self._running.pop(process)
+        code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+        with connection, contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            connection.send(bytes([code if code >= 0 else 128 - code]))
+        os.close(process)
 
 
 def _receive(connection: socket.socket) -> tuple[str, str]:
@@ -138,16 +177,40 @@ def _receive(connection: socket.socket) -> tuple[str, str]:
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    sys.stdout.reconfigure(line_buffering="PYTHONUNBUFFERED" in environment)
     sys.path[:0] = [folder, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
     option, what, *rest = words
     sys.argv = [what if option == "-m" else option, *rest]
     return option, what
 
 
+def _run(option: str, what: str) -> int:
+    """Run a module or code as `python` does; return the exit code."""
+    try:
+        if option == "-m":
+            runpy.run_module(what, run_name="__main__", alter_sys=True)
+        else:
+            exec(what, {"__name__": "__main__"})
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        print(end.code, file=sys.stderr)
+        return 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+        return 1
+    return 0
+
+
+def _exit(code: int) -> NoReturn:
+    """End without freeing what was imported, which would copy all of it first."""
+    threading._shutdown()  # waits for threads
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 if __name__ == "__main__":
     _, address, sys.executable = sys.argv  # a process starts others in the same way
-    option, what = serve(address)
-    if option == "-m":
-        runpy.run_module(what, run_name="__main__", alter_sys=True)
-    else:
-        exec(what, {"__name__": "__main__"})
+    _exit(_run(*serve(address)))

@@ -11,10 +11,11 @@ import yaml
 from components.modalities.registry import MODALITIES
 from components.stage.arguments import Arguments, parse_arguments
 from components.stage.stage import Stage
-from tests.support.params import ROOT, shipped
+from tests.support.params import ROOT
 
 PRETRAINED = "pretrained"  # encoders, tokenizers and models of users
-SOURCE = shipped()["ingest"]["root"]  # the one value that dvc.yaml takes from params.yaml
+# The one value that dvc.yaml takes from params.yaml.
+SOURCE = yaml.safe_load((ROOT / "params.yaml").read_text())["ingest"]["root"]
 DVC_YAML = yaml.safe_load((ROOT / "dvc.yaml").read_text().replace("${ingest.root}", SOURCE))[
     "stages"
 ]
