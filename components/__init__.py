@@ -1,5 +1,6 @@
 """What Synesthesia does, stage by stage; nothing in here knows DVC or Prefect."""
 
+import gc
 import os
 import sys
 from importlib.util import find_spec
@@ -27,3 +28,7 @@ os.environ.update(SAME_CODE)
 # A thread of torch that waits for others gives its core away after microseconds. By default it
 # spins for milliseconds, and stages that share cores take longer than one after the other.
 os.environ.setdefault("GOMP_SPINCOUNT", "100")
+
+# Imports and rows of tables make many objects and hardly any cycles: looking for those after every
+# 700 objects takes an eighth of the time that importing torch does.
+gc.set_threshold(10_000)

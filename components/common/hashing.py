@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+ENCODER = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def content_id(content: bytes) -> str:
@@ -13,8 +16,7 @@ def content_id(content: bytes) -> str:
 
 def fingerprint(*parts: Any) -> str:
     """Return a hash of JSON-able parts: 128 bits in hexadecimal."""
-    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return content_id(canonical.encode())[:32]
+    return content_id(ENCODER.encode(parts).encode())[:32]
 
 
 def file_hash(*paths: Path) -> str:
@@ -26,6 +28,7 @@ def file_hash(*paths: Path) -> str:
     return fingerprint(digests)
 
 
+@lru_cache(maxsize=512, typed=True)  # rows that share a file stand together
 def number_from(*parts: Any) -> int:
     """Return a 63-bit number for parts, equal on every machine: for seeds, splits, choices."""
     return int(fingerprint(*parts)[:16], 16) >> 1

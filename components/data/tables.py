@@ -1,6 +1,7 @@
 """Tables that pass between stages, checked against a Pandera schema when written and when read."""
 
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -89,11 +90,29 @@ class TableWriter:
             self._rows = []
 
 
-def read_rows(path: Path) -> Iterator[dict]:
-    """Yield the rows of a Parquet file, with one batch in memory."""
+def read_rows(path: Path, *columns: str) -> Iterator[dict]:
+    """Yield the rows of a Parquet file, by default with all columns, with one batch in memory."""
     with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS):
+        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns) or None):
             yield from batch.to_pylist()
+
+
+def count_rows(path: Path, *columns: str) -> Iterator[tuple[tuple, int]]:
+    """Yield the different rows of some columns of a Parquet file, each with how often it occurs.
+
+    Rows recur in each batch of the file anew, so that memory does not grow with it. Lists are
+    tuples.
+    """
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+            yield from Counter(zip(*map(_cells, map(batch.column, columns)), strict=True)).items()
+
+
+def _cells(column: arrow.Array) -> Iterable:
+    cells = column.to_pylist()
+    if not arrow.types.is_list(column.type):
+        return cells
+    return (cell if cell is None else tuple(cell) for cell in cells)
 
 
 def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:

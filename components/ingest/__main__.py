@@ -83,6 +83,7 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
             store = MediaStore(arguments.media, ledger, assets, settings.workers, files)
             count = tables.write(samples, reader.samples(rows, store))
             store.close()
+        tables.record_uses(samples)
         quarantine.refuse(count, options.max_bad_fraction)
         samples = tables.settle(samples, scratch / "in_splits_of_groups")
         samples, found, conflicts = keep(samples, tables, options, tasks)

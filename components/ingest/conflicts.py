@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from components.common.errors import InputError
 from components.data.samples import SAMPLE_ID, asset_column
-from components.data.tables import read_rows
+from components.data.tables import count_rows
 from components.ingest.ledger import Ledger
 from components.ingest.records import BadRow
 from components.tasks.registry import labels_of, with_heads
@@ -75,12 +75,10 @@ def find_conflicts(
 
 
 def _record_labels(samples: Path, tasks: Mapping[str, TaskSettings], ledger: Ledger) -> None:
-    decided = [(*each, labels_of(each[1].kind).to_text) for each in _decided(tasks)]
-    for sample in read_rows(samples) if decided else ():
-        for name, task, m, to_text in decided:
-            asset, label = sample[asset_column(m)], sample[task.column]
+    for name, task, m in _decided(tasks):
+        for (asset, label), _ in count_rows(samples, asset_column(m), task.column):
             if asset is not None and label is not None:
-                ledger.add_label(name, m, asset, to_text(label))
+                ledger.add_label(name, m, asset, labels_of(task.kind).to_text(label))
 
 
 def _refusal(found: list[Conflict], policy: OnConflict) -> InputError:

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-from scipy.spatial import KDTree
 
 from components.common.errors import InputError
 from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, Split, asset_column
@@ -84,6 +83,8 @@ def _record(ledger: Ledger, m: str, earlier: Split, later: Split, reach: float) 
     known = [row for rows in ledger.fingerprints(m, later, CHUNK) for row in rows]
     if not known:
         return
+    from scipy.spatial import KDTree  # whose import would slow down all that reads settings
+
     tree = KDTree(_matrix(known))
     for rows in ledger.fingerprints(m, earlier, CHUNK):
         found = map(np.asarray, tree.query(_matrix(rows), distance_upper_bound=reach))

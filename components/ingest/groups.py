@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError
 from components.data.samples import SAMPLE_ID, SPLIT, Split, asset_column
+from components.data.tables import count_rows
 from components.ingest.ledger import Ledger
 from components.ingest.settings import IngestSettings
 from components.ingest.splits import choose_split
@@ -49,6 +51,18 @@ class Groups:
                 "every row of a group its split, or put the rows that have one first"
             )
         return {**sample, SPLIT: split}
+
+    def uses(self, samples: Path) -> Iterator[tuple[str, str, Split]]:
+        """Yield what `of` does of all samples in a file, with their splits."""
+        for m in MODALITIES:
+            for (asset_id, split), _ in count_rows(samples, asset_column(m), SPLIT):
+                if asset_id:
+                    yield m, asset_id, split
+        name = self.settings.splits.group
+        if name not in MODALITIES:
+            for (row_id, split), _ in count_rows(samples, SAMPLE_ID, SPLIT):
+                if group := self.ledger.group(row_id):
+                    yield name, group, split
 
     def of(self, sample: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """Yield the assets of a sample by modality, and its group by the column that names it."""

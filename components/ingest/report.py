@@ -20,7 +20,7 @@ from components.common.files import write_json, write_text
 from components.common.hashing import content_id
 from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, asset_column
 from components.data.shards import read_assets
-from components.data.tables import read_rows
+from components.data.tables import count_rows, read_rows
 from components.ingest.classes import suspicious
 from components.ingest.conflicts import Conflict
 from components.ingest.hints import imbalances, lengths, suggestions
@@ -102,12 +102,13 @@ def describe(contents: Contents) -> dict[str, Any]:
     counted = {n: task for n, task in contents.tasks.items() if labels_of(task.kind).COUNTED}
     classes = {name: {split: Counter() for split in SPLITS} for name in counted}
     labels = {name: dict.fromkeys(SPLITS, 0) for name in contents.tasks}
-    for sample in read_rows(contents.samples):
-        rows[sample[SPLIT]] += 1
-        for name, task in contents.tasks.items():
-            labels[name][sample[SPLIT]] += sample[task.column] is not None
-        for name, task in counted.items():
-            classes[name][sample[SPLIT]].update(classes_in(sample[task.column]))
+    for (split,), count in count_rows(contents.samples, SPLIT):
+        rows[split] += count
+    for name, task in contents.tasks.items():
+        for (split, cell), count in count_rows(contents.samples, SPLIT, task.column):
+            labels[name][split] += count * (cell is not None)
+            for label in classes_in(cell) if name in counted else ():
+                classes[name][split][label] += count
     media: dict[str, dict[str, Any]] = {}
     for m, fact, values in contents.measures():
         least, median, most = np.quantile(values, [0.0, 0.5, 1.0]).tolist()
@@ -134,7 +135,7 @@ def classes_in(cell: Any) -> list[str]:
     """Return the classes in a cell of a label column."""
     if cell is None:
         return []
-    return [str(label) for label in cell] if isinstance(cell, list) else [str(cell)]
+    return list(map(str, cell)) if isinstance(cell, list | tuple) else [str(cell)]
 
 
 def draw(report: Mapping[str, Any], contents: Contents) -> dict[str, Figure]:

@@ -173,7 +173,7 @@ def _duplicate(row: Record, earlier: str) -> str:
 
 @dataclass(frozen=True)
 class SampleTables:
-    """Writes samples, rows that cannot be used, and in which splits the last assets are."""
+    """Writes samples and rows that cannot be used, and records in which splits assets are."""
 
     types: pa.Schema  # columns of the samples
     quarantine: Quarantine
@@ -189,23 +189,29 @@ class SampleTables:
                     self.quarantine.put(row)
                 else:
                     writer.add(row)
+        return count
+
+    def record_uses(self, path: Path) -> None:
+        """Record in which splits samples have which assets, instead of what was recorded before."""
         ledger = self.groups.ledger
         ledger.clear_uses()
-        for sample in read_rows(path):
-            for kind, value in self.groups.of(sample):
-                ledger.add_use(kind, value, sample[SPLIT])
-        return count
+        for use in self.groups.uses(path):
+            ledger.add_use(*use)
 
     def settle(self, source: Path, target: Path) -> Path:
         """Copy the samples into the splits of their groups; return `source` if all of them are."""
         if not self.groups.ledger.has_late_splits(self.groups.settings.splits.group):
             return source
         self.write(target, map(self.groups.settle, read_rows(source)))
+        self.record_uses(target)
         return target
 
     def select(
         self, source: Path, target: Path, problem: Callable[[Sample], BadRow | None]
     ) -> Path:
         """Copy the samples that have no problem; return `target`."""
+        refused = self.quarantine.reasons.total()
         self.write(target, (problem(sample) or sample for sample in read_rows(source)))
+        if self.quarantine.reasons.total() > refused:
+            self.record_uses(target)
         return target

@@ -17,7 +17,8 @@ Tasks = Mapping[str, TaskSettings]
 def learn_vocabularies(samples: Path, tasks: Tasks) -> dict[str, Vocabulary]:
     """Return the vocabulary of each task; raise `InputError` if its labels do not suffice."""
     encoders = {name: labels_of(task.kind).Encoder(name, task) for name, task in tasks.items()}
-    for sample in read_rows(samples):
+    columns = dict.fromkeys(task.column for task in tasks.values())
+    for sample in read_rows(samples, SPLIT, *columns):
         if sample[SPLIT] == "train":
             for name, task in tasks.items():
                 if (label := sample[task.column]) is not None:

@@ -20,6 +20,8 @@ from components.common.hashing import file_hash
 from components.data.samples import SPLIT, SPLITS, asset_column
 from components.modalities.registry import MODALITIES
 
+FIRST_ROWS = 100  # from which MLflow infers the types of a table
+
 
 @dataclass(frozen=True)
 class Lineage:
@@ -89,7 +91,8 @@ def datasets(path: Path, samples: pd.DataFrame, media: Path, hashes: Mapping[str
     """
     from mlflow.models import infer_signature
 
-    schema = json.dumps({"mlflow_colspec": infer_signature(samples).inputs.to_dict()})
+    columns = infer_signature(_some_rows(samples)).inputs.to_dict()
+    schema = json.dumps({"mlflow_colspec": columns})
     inputs = []
     for split in SPLITS:
         rows = samples[samples[SPLIT] == split]
@@ -101,6 +104,16 @@ def datasets(path: Path, samples: pd.DataFrame, media: Path, hashes: Mapping[str
         counts = {"num_rows": int(samples[asset_column(m)].nunique())}
         inputs.append(_input(f"media, {m}", "media", media / m, hashes, counts))
     return inputs
+
+
+def _some_rows(samples: pd.DataFrame) -> pd.DataFrame:
+    """Return the first rows, and for each column the first with a value and the first without.
+
+    Their types are those of all, at which MLflow looks value by value.
+    """
+    empty = samples.isna().to_numpy()  # [n, columns]
+    first = [mask.argmax() for part in (empty, ~empty) for mask in part.T if mask.any()]
+    return samples.iloc[sorted({*range(min(FIRST_ROWS, len(samples))), *map(int, first)})]
 
 
 def _input(name, context, path: Path, hashes, counts: dict[str, int], schema=None):

@@ -7,6 +7,7 @@ import unicodedata
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import pyarrow as pa
@@ -75,8 +76,13 @@ class Labels(ABC):
 
 def parse_word(value: Any) -> str | Problem | None:
     """Return one label, None for an empty cell; whole numbers have no fraction, as words too."""
-    found = parse_text(value)
-    if isinstance(found, str) and WHOLE.fullmatch(found):
+    return _parse_word(value) if isinstance(value, str) else parse_text(value)
+
+
+@lru_cache(maxsize=512)  # labels recur
+def _parse_word(value: str) -> str | None:
+    found = _normalised(value)
+    if found and WHOLE.fullmatch(found):
         return found.partition(".")[0].removeprefix("-" if float(found) == 0 else "")
     return found
 
@@ -86,7 +92,7 @@ def parse_text(value: Any) -> str | Problem | None:
     if value is None:
         return None
     if isinstance(value, str):
-        return unicodedata.normalize("NFC", value).strip() or None
+        return _normalised(value)
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and not math.isfinite(value):
@@ -94,6 +100,10 @@ def parse_text(value: Any) -> str | Problem | None:
     if isinstance(value, int | float):
         return str(int(value)) if float(value).is_integer() else str(value)
     return Problem("label_malformed", f"the label is {value!r}, expected a word or a number")
+
+
+def _normalised(value: str) -> str | None:
+    return unicodedata.normalize("NFC", value).strip() or None
 
 
 def parse_words(value: Cell, separator: str = SEPARATOR) -> tuple[str, ...] | Problem | None:

@@ -10,7 +10,7 @@ import pytest
 from components.common.errors import InputError
 from components.common.hashing import content_id
 from components.data.samples import samples_schema
-from components.data.tables import TableWriter, read_rows, read_table, write_table
+from components.data.tables import TableWriter, count_rows, read_rows, read_table, write_table
 from components.modalities.registry import MODALITIES
 
 SAMPLES = samples_schema(MODALITIES)
@@ -113,6 +113,17 @@ def test_table_written_row_by_row_comes_back(tmp_path, count):
         assert not path.exists()
     assert list(read_rows(path)) == rows
     assert len(read_table(path, WORDS)) == count
+
+
+def test_rows_are_counted_batch_by_batch(tmp_path):
+    table = {"split": ["train"] * 12_000 + ["test"] * 3, "tags": [["a"], [], None] * 4001}
+    frame = pd.DataFrame(table).assign(row=range(12_003))
+    frame.to_parquet(tmp_path / "table.parquet", index=False)
+    found = list(count_rows(tmp_path / "table.parquet", "split", "tags"))
+    assert found[0] == (("train", ("a",)), 3334) and len(found) == 3 + 3 + 3
+    assert found[-3:] == [(("test", tags), 1) for tags in (("a",), (), None)]
+    assert sum(count for _, count in found) == 12_003
+    assert list(read_rows(tmp_path / "table.parquet", "row"))[-1] == {"row": 12_002}
 
 
 @pytest.mark.parametrize("bad", [9, 24_000], ids=["first batch", "last batch"])

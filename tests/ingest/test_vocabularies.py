@@ -4,6 +4,7 @@ from pathlib import Path
 
 from components.common.files import read_json
 from tests.ingest.stage_rows import GENERATION, good, quarantine, reasons, row, samples
+from tests.support.media import png, wav
 
 
 def test_vocabulary_is_sorted_classes_of_training(ingest):
@@ -30,3 +31,14 @@ def test_unknown_label_is_in_quarantine(ingest):
     detail = quarantine()["detail"].iloc[0]
     assert detail == "tasks.answer: 'maybe' does not occur in the training split"
     assert list(samples()["sample_id"]) == ["good/0", "good/1", "y"]
+
+
+def test_assets_of_samples_with_unknown_labels_are_not_counted(ingest):
+    unknown = row("x", "test", "maybe", image=png(7), audio=wav(7))
+    assert ingest([*good(2), unknown]) == 0
+    report = read_json(Path("report.json"))
+    assert (report["samples"]["test"], report["assets"]["test"]["image"]) == (0, 0)
+    assert (report["labels"]["answer"], report["classes"]["answer"]["train"]) == (
+        {"train": 2, "validation": 0, "test": 0},
+        {"no": 1, "yes": 1},
+    )
