@@ -49,7 +49,7 @@ def judged(monkeypatch) -> list[bool]:
 
 
 @pytest.fixture
-def run(prefect_api, settings, judged, empty_store, monkeypatch):
+def run(prefect_api, preloaded, settings, judged, empty_store, monkeypatch):
     """Run the flow in this process and return its state; MLflow's store is empty."""
     from flows.retrain import retrain
 

@@ -34,7 +34,7 @@ def test_evaluation_equals_evaluate_stage(done, tmp_path):
 
 
 @pytest.fixture
-def promote(again, monkeypatch, capfd):
+def promote(again, preloaded, monkeypatch, capfd):
     """Run `flows.promote` in the clone, in this process; return its exit code and output."""
     monkeypatch.chdir(again.path)
     # Absolute, since MLflow keeps a connection per address.
