@@ -13,6 +13,7 @@ from tqdm import tqdm
 from components.common.hashing import number_from
 from components.stage.progress import bar
 from components.training import checkpoint, distributed
+from components.training.adamw import AdamW
 from components.training.determinism import random_states, set_random_states
 from components.training.early_stopping import EarlyStopping, Row
 from components.training.ema import MovingAverage
@@ -55,9 +56,8 @@ class _Loop:
 
     def __init__(self, run: TrainingRun):
         self.run, self.options, self.settings = run, run.optimizer, run.loop
-        self.optimizer = torch.optim.AdamW(
-            _parameter_groups(run), lr=self.options.learning_rate, fused=True
-        )
+        groups = _parameter_groups(run)
+        self.optimizer = AdamW(groups, lr=self.options.learning_rate, fused=True)
         self.ema = MovingAverage(run.module, self.settings.ema_decay)
         stopping = self.settings.early_stopping
         self.stopping = EarlyStopping(stopping) if stopping else None
