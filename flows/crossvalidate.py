@@ -22,10 +22,11 @@ from components.common.files import write_json
 from components.registry.shown import named_by_gates, runs_page
 from components.registry.tracking import connect, experiment_id, mlflow_errors, without_password
 from components.stage.stage import exit_codes
+from flows.crossvalidation.ensemble import EnsembleRun
 from flows.crossvalidation.fold_run import FoldRun
 from flows.crossvalidation.results import content, spreads, table
 from flows.crossvalidation.run_log import CONTENT, CrossValidationLog
-from flows.dvc.sandbox import LOCK
+from flows.dvc.sandbox import LOCK, Sandbox
 from flows.processes.command import Stopped
 from flows.settings import FlowSettings, flow_settings
 
@@ -37,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = command_line.parser(__doc__)
     parser.add_argument("--folds", type=int, default=5, help="number of folds (5)")
     parser.add_argument("--jobs", type=int, default=1, help="folds that run side by side (1)")
+    parser.add_argument(
+        "--ensemble",
+        action="store_true",
+        help="register the mean of the folds' models if it is better than each of them",
+    )
     options = parser.parse_args(argv)
     if options.folds < 2:
         parser.error(f"--folds: found {options.folds}, expected at least 2")
@@ -45,11 +51,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     with exit_codes():
         settings = flow_settings()
         with _alone():
-            crossvalidate(settings, options.folds, options.jobs)
+            runs = crossvalidate(settings, options.folds, options.jobs)
+            if options.ensemble:
+                sandbox = Sandbox(HOME / f"{options.folds}-folds" / "ensemble")
+                run = EnsembleRun(runs, settings.ingest.root, sandbox)
+                print(f"ensemble    {run.register()}")
 
 
-def crossvalidate(settings: FlowSettings, of: int, jobs: int) -> None:
-    """Run every fold, `jobs` of them side by side; print and log how their figures spread."""
+def crossvalidate(settings: FlowSettings, of: int, jobs: int) -> list[FoldRun]:
+    """Run every fold, `jobs` of them side by side; print and log how their figures spread.
+
+    Returns the folds.
+    """
     mlflow = connect()
     with mlflow_errors(mlflow):  # before hours of work: does MLflow let us in?
         experiment = experiment_id(mlflow, settings.register_.experiment)
@@ -64,6 +77,7 @@ def crossvalidate(settings: FlowSettings, of: int, jobs: int) -> None:
         run_id = log.log(folds, runs[0].settings())
         page = without_password(runs_page(mlflow.get_tracking_uri(), experiment))
     print(f"MLflow run  {run_id}\nbrowse      make ui, and open {page}")
+    return runs
 
 
 def run_folds(runs: Sequence[FoldRun], settings: FlowSettings, jobs: int) -> None:

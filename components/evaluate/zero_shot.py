@@ -22,6 +22,7 @@ from components.layers.projection import Projections
 from components.modalities.modality import Processor
 from components.modalities.registry import language_modalities, processing_of
 from components.model.config import ModelConfig
+from components.model.ensemble import Ensemble
 from components.model.folder import ProcessorStates
 from components.model.multimodal import MultimodalModel
 from components.tasks.classification.head import Classification
@@ -61,7 +62,8 @@ def shared_space(
 ) -> SharedSpace:
     """Return the space: parts of a trained model with the weights that the align stage left."""
     m = prompt_modality(model.config)
-    encoder, space = copy.deepcopy((model.encoder(m), model.projections))
+    one = model.members[0] if isinstance(model, Ensemble) else model
+    encoder, space = copy.deepcopy((one.encoder(m), one.projections))
     encoder.load_state_dict(load_file(encoders / f"{m}.safetensors"))
     space.load_state_dict(load_file(projections), strict=False)
     return SharedSpace(

@@ -11,7 +11,7 @@ from components.huggingface.description import Description
 from components.modalities.registry import modality
 from components.modalities.settings import EncoderSettings
 from components.model.settings import ModelSettings
-from components.stage.settings import Section
+from components.stage.settings import Count, Section
 from components.tasks.labels import Vocabulary
 from components.tasks.registry import head_of, with_heads
 from components.tasks.settings import TaskSettings
@@ -39,6 +39,7 @@ class ModelConfig(Section):
     embed_dim: int  # width of the space that all modalities share
     model: ModelSettings
     tasks: dict[str, TaskConfig]
+    members: Count = 1  # of an ensemble
 
     @model_validator(mode="before")
     @classmethod

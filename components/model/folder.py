@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 from components.common.errors import InputError
 from components.common.files import read_json, replacing, write_json
 from components.model.config import ModelConfig
+from components.model.ensemble import Ensemble
 from components.model.multimodal import MultimodalModel
 
 WEIGHTS, CONFIG, PROCESSORS = "model.safetensors", "config.json", "processors"
@@ -20,7 +21,8 @@ ProcessorStates = Mapping[str, Mapping[str, Any]]  # by modality
 
 def save_model(folder: Path, model: MultimodalModel, processors: ProcessorStates) -> None:
     """Write a model; the weights come last, so a folder that has them is complete."""
-    write_json(folder / CONFIG, model.config.model_dump(mode="json"))
+    alone = {"members"} if model.config.members == 1 else set()
+    write_json(folder / CONFIG, model.config.model_dump(mode="json", exclude=alone))
     for m in model.config.modalities:
         write_json(folder / PROCESSORS / f"{m}.json", processors[m])
     with replacing(folder / WEIGHTS) as temporary:
@@ -35,7 +37,7 @@ def load_model(folder: Path) -> MultimodalModel:
     content = read_json(folder / CONFIG)
     try:
         config = ModelConfig.model_validate(content, strict=False)
-        model = MultimodalModel(config)
+        model = Ensemble(config) if config.members > 1 else MultimodalModel(config)
         model.load_state_dict(load_file(folder / WEIGHTS))
     except (
         InputError,

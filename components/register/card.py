@@ -138,6 +138,7 @@ def write_card(
         parameters=sum(parameter.numel() for parameter in model.parameters()),
         megabytes=sum(f.stat().st_size for f in arguments.model.rglob("*") if f.is_file()) / 1e6,
         fusion=model.config.model.fusion.kind,
+        members=params["train"]["ensemble"],
         settings=settings if whole else None,
         slices=params["ingest"]["slices"],
         source=params["ingest"]["source"]["kind"],

@@ -98,8 +98,9 @@ def read_gates(path: Path) -> list[str]:
 
 
 def run_name(config: ModelConfig, fingerprint: str) -> str:
-    """Return what a model is, as `image-text-audio bilinear 1a2b3c4d`."""
-    return f"{subset_name(config.modalities)} {config.model.fusion.kind} {fingerprint[:8]}"
+    """Return what a model is, as `image-text-audio bilinear 1a2b3c4d`; of an ensemble, how many."""
+    times = f"{config.members} × " if config.members > 1 else ""
+    return f"{times}{subset_name(config.modalities)} {config.model.fusion.kind} {fingerprint[:8]}"
 
 
 @dataclass(frozen=True)

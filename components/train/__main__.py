@@ -1,8 +1,11 @@
 """Stage `train`: fusion, Transformer and heads learn every task at once."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+
+import pandas as pd
 
 from components.common.files import read_json
 from components.data.samples import modalities_present, read_samples
@@ -14,6 +17,7 @@ from components.stage.arguments import Arguments, input_path, output_path, state
 from components.stage.stage import Stage, run_fingerprint
 from components.train.build import build_model, compile_model
 from components.train.data import training_data
+from components.train.ensemble import load_members
 from components.train.joint_training import JointTraining
 from components.train.settings import TrainStageSettings
 from components.train.warm_start import warm_start
@@ -36,7 +40,7 @@ class TrainArguments(Arguments):
     features: Path = input_path("folder, one feature shard set per modality")
     encoders: Path = input_path("folder, the encoder of each modality")
     projections: Path = input_path("safetensors, the projections of the align stage")
-    pretrained: Path = input_path("folder, where train.warm_start may name a trained model")
+    pretrained: Path = input_path("folder, where settings may name trained models")
     model: Path = output_path("folder, the trained model")
     history: Path = output_path("CSV, metrics by epoch")
     steps: Path = output_path("Parquet, losses and other values by step")
@@ -45,8 +49,19 @@ class TrainArguments(Arguments):
 
 def main(arguments: TrainArguments, settings: TrainStageSettings) -> None:
     """Run the stage, in as many processes as the settings say."""
+    if settings.train.ensemble:
+        write_ensemble(arguments, settings.train.ensemble)
+        return
     work = partial(train_model, arguments, settings)
     launch(work, "components.train", settings.train.processes, settings.train.device)
+
+
+def write_ensemble(arguments: TrainArguments, names: Sequence[str]) -> None:
+    """Write trained models as one; there is no history of it."""
+    model, states = load_members([arguments.pretrained / name for name in names])
+    for path, schema in ((arguments.history, HISTORY), (arguments.steps, STEPS)):
+        write_table(path, pd.DataFrame(columns=pd.Index(schema.columns)), schema)
+    save_model(arguments.model, model, states)
 
 
 def train_model(arguments: TrainArguments, settings: TrainStageSettings) -> None:

@@ -29,6 +29,11 @@ def export_pretrained(folder: Path, name: str, pretrained: Path) -> dict[str, An
             "digit or _"
         )
     model = load_model(folder)
+    if model.config.members > 1:
+        raise InputError(
+            f"{folder} is an ensemble of {model.config.members} models, and training starts from "
+            "one. Set operate.warm_start: false, or promote a single model"
+        )
     states = load_processor_states(folder, model)
     settings: dict[str, Any] = {"features": {}, "train": {"warm_start": name}}
     for m in model.config.modalities:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from components.modalities.registry import MODALITIES, ModalityName, PerModality
 from components.modalities.settings import EncoderSettings, InputSettings
@@ -24,6 +24,7 @@ from components.training.weighting.weighting import WeightingSettings
 
 FOLDER = r"\w[\w.-]*"
 EXPECTED = "the name of a folder that lies in pretrained/model and holds a trained model, or null"
+ModelFolder = Annotated[str, matching(FOLDER, EXPECTED)]
 
 
 class TrainSettings(OptimizerSettings, LoopSettings):
@@ -31,8 +32,11 @@ class TrainSettings(OptimizerSettings, LoopSettings):
 
     epochs: Count = 15
     """Passes over the training samples."""
-    warm_start: Annotated[str, matching(FOLDER, EXPECTED)] | None = None
+    warm_start: ModelFolder | None = None
     """A trained model whose weights training starts from: a folder in pretrained/model."""
+    ensemble: Annotated[tuple[ModelFolder, ...], Field(strict=False)] = ()
+    """Trained models whose answers are averaged, in place of training: folders in
+    pretrained/model."""
     encoders: Mapping[ModalityName, Literal["frozen", "finetune"]] = {}
     """Per modality: frozen (the default) reads cached features, finetune trains the encoder too."""
     encoder_learning_rates: Mapping[ModalityName, LearningRate] = {}

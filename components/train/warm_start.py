@@ -56,9 +56,12 @@ def _load(folder: Path) -> MultimodalModel:
     if not folder.is_dir():
         raise InputError(f"train.warm_start: {folder} does not exist. {WAY_OUT}")
     try:
-        return load_model(folder)
+        model = load_model(folder)
     except InputError as error:
         raise InputError(f"train.warm_start: {error}, or set null") from error
+    if model.config.members > 1:
+        raise InputError(f"train.warm_start: {folder} is an ensemble of several models. {WAY_OUT}")
+    return model
 
 
 def _differs(modality: str, model: MultimodalModel, other: MultimodalModel, frozen: bool) -> bool:

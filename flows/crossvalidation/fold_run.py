@@ -51,20 +51,8 @@ class FoldRun:
         self.sandbox.refresh(settings)
 
     def run(self, start: Path, stopping: Event) -> None:
-        """Run what did not run yet; `start` as in `Sandbox.bring_up_to_date`.
-
-        Raises InputError or Unavailable for a failure that is no fault, RuntimeError for one, and
-        `Stopped` if `stopping` was set first.
-        """
-
-        def log(line: str) -> None:
-            print(f"{self}: {line}", flush=True)
-
-        if code := self.sandbox.bring_up_to_date(LAST, start, log, stopping):
-            raise FAILURES.get(code, RuntimeError)(
-                f"{self} ended with exit code {code}; the lines above say why. Mend that and run "
-                "it again: finished stages and folds are kept"
-            )
+        """Run what did not run yet; see `bring_up_to_date`."""
+        bring_up_to_date(self.sandbox, LAST, start, str(self), stopping)
 
     def read(self) -> Fold:
         """Return what is known of the fold after it has run."""
@@ -76,3 +64,20 @@ class FoldRun:
         found = yaml.safe_load((self.sandbox.path / RESOLVED).read_text(encoding="utf-8"))
         del found["ingest"]["root"], found["ingest"]["splits"]["fold"], found["evaluate"]["split"]
         return found
+
+
+def bring_up_to_date(sandbox: Sandbox, stage: str, start: Path, name: str, stopping: Event) -> None:
+    """Run a stage and what it needs as `Sandbox.bring_up_to_date` does, and print its lines.
+
+    Raises InputError or Unavailable for a failure that is no fault, RuntimeError for one, and
+    `Stopped` if `stopping` was set first.
+    """
+
+    def log(line: str) -> None:
+        print(f"{name}: {line}", flush=True)
+
+    if code := sandbox.bring_up_to_date(stage, start, log, stopping):
+        raise FAILURES.get(code, RuntimeError)(
+            f"{name} ended with exit code {code}; the lines above say why. Mend that and run it "
+            "again: finished stages and folds are kept"
+        )

@@ -62,8 +62,17 @@ class Sandbox:
         for name in filter(os.path.exists, FILES):
             shutil.copy(name, self.path / name)
         edit(self.path / PARAMS, settings)
-        if not (self.path / PRETRAINED).is_symlink():
-            (self.path / PRETRAINED).symlink_to(Path(PRETRAINED).absolute())
+        (self.path / PRETRAINED).mkdir(exist_ok=True)
+        for folder in Path(PRETRAINED).glob("*/"):
+            if not (self.path / folder).exists():
+                (self.path / folder).symlink_to(folder.absolute())
+
+    def take_models(self, folders: Mapping[str, Path]) -> None:
+        """Put trained models, by name, where `train.ensemble` finds them."""
+        home = self.path / PRETRAINED / "model"
+        home.unlink() if home.is_symlink() else shutil.rmtree(home, ignore_errors=True)
+        for name, folder in folders.items():
+            shutil.copytree(folder, home / name)
 
     def _init_dvc(self) -> None:
         """Make it a DVC project without Git."""
@@ -94,5 +103,6 @@ class Sandbox:
         return self._python(["flows.dvc.repro", stage], log, stopping)
 
     def _python(self, words: list[str], log: Callable[[str], None], stopping: Event) -> int:
-        argv, quiet = [sys.executable, "-m", *words], {PROGRESS_LINES: ""}
-        return run_command(argv, str(self.path), os.environ | quiet, log, stopping)
+        argv = [sys.executable, "-m", *words]
+        own = {PROGRESS_LINES: "", "DVC_ROOT": os.getcwd()}  # whose MLflow store is used
+        return run_command(argv, str(self.path), os.environ | own, log, stopping)

@@ -1,8 +1,9 @@
-"""Cross-validation of the small pipeline, killed in the middle and continued."""
+"""Cross-validation of the small pipeline, killed and continued, and an ensemble as a version."""
 
 import json
 import shutil
 
+import pandas as pd
 import pytest
 
 from components.data.samples import read_samples
@@ -14,6 +15,11 @@ from tests.support.clone import IDENTITY, Clone, kill_group, wait_until
 COMMAND = ("flows.crossvalidate", "--folds", "2")
 HOME = "work/crossvalidation/2-folds"
 FIGURE = "accuracy/answer/image-text"
+EVALUATION = (
+    *("components.evaluate.evaluation", "--params", "data/settings.yaml"),
+    *("--model", "models/synesthesia", "--samples", "data/samples.parquet"),
+    *("--media", "data/media", "--evaluation", "judged"),
+)
 RUNS = """[r.info.run_name
     for r in client.search_runs([run.info.experiment_id], "tags.crossvalidation != ''")]"""
 VERSIONS = """[[v.version, v.aliases]
@@ -78,3 +84,23 @@ def test_folds_run_in_copies_and_continue_after_sigkill(committed):
     assert again and all(stage.startswith("fold 1 of 2") for stage in again)
     assert clone.read(f"{HOME}/crossvalidation.json") == content
     assert clone.mlflow(RUNS) == runs
+
+
+def test_ensemble_is_a_version_like_any_other(own_store):
+    """Of two equal models, so that it answers as each of them."""
+    clone, names = own_store, ["fold-1", "fold-2"]
+    before = pd.read_parquet(clone.path / "data/predictions.parquet")
+    for name in names:
+        shutil.copytree(clone.path / "models/synesthesia", clone.path / "pretrained/model" / name)
+    clone.set(**{"train.ensemble": names})
+    clone.run("dvc", "repro", "-q")
+    after = pd.read_parquet(clone.path / "data/predictions.parquet")
+    pd.testing.assert_frame_equal(after, before, rtol=1e-4)
+    assert clone.mlflow("run.info.run_name").startswith("2 × image-text-audio bilinear")
+    card = clone.mlflow("mlflow.artifacts.load_text(f'runs:/{run.info.run_id}/model_card.md')")
+    assert "the answers of 2 models are averaged, fold-1, fold-2." in card
+    printed = clone.run("components.serving.predict", "--text", "what color is the circle?")
+    assert printed.startswith("answer ")
+    clone.run(*EVALUATION)
+    found = clone.read_json("judged/evaluation.json")
+    assert found["figures"]["accuracy"] == clone.read_json("reports/metrics.json")["accuracy"]

@@ -50,12 +50,24 @@ def test_code_is_that_of_the_project_and_outputs_stay(project, sandbox):
     (sandbox.path / "data/output").write_text("kept")
     (project / "components/first.py").write_text("edited = True\n")
     (project / "components/second.py").unlink()
-    (project / "pretrained/image").rmdir()
-    (project / "pretrained").rmdir()
     sandbox.refresh({"seed": 8})
     assert (sandbox.path / "components/first.py").read_text() == "edited = True\n"
     assert not (sandbox.path / "components/second.py").exists()
     assert (sandbox.path / "data/output").read_text() == "kept"
+
+
+def test_models_of_others_replace_those_of_the_project(project, sandbox):
+    (project / "pretrained/model").mkdir()
+    (project / "pretrained/model/own").touch()
+    for name in ("old", "new"):
+        folder = project / name
+        folder.mkdir()
+        (folder / "config.json").write_text(name)
+        sandbox.refresh({})
+        sandbox.take_models({name: folder})
+    found = [path.name for path in (sandbox.path / "pretrained/model").iterdir()]
+    assert found == ["new"]
+    assert (project / "pretrained/model/own").exists()
 
 
 def test_invalid_settings_are_refused(project):
