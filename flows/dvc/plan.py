@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +74,16 @@ def recorded(stage: Stage) -> bool:
     if not isinstance(stage, PipelineStage):
         return True
     path = lockfile(stage)
-    return path.exists() and stage.name in load_yaml(path).get("stages", {})
+    if not path.exists():
+        return False
+    version = path.stat()
+    return stage.name in _entries(path, version.st_ino, version.st_mtime_ns, version.st_size)
+
+
+@lru_cache(maxsize=1)
+def _entries(path: Path, *_version: int) -> frozenset[str]:
+    """Return the stages in a version of `dvc.lock`: parsing it once per stage takes seconds."""
+    return frozenset(load_yaml(path).get("stages", {}))
 
 
 def explain(stage: Stage) -> str:

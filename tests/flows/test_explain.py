@@ -9,7 +9,7 @@ from tests.flows.toy import ORDER
 
 def test_unchanged_project_has_nothing_to_do(done, capsys):
     assert explain(Stages()) == {}
-    main()
+    main([])
     assert capsys.readouterr().out == "nothing to do: every stage is up to date\n"
 
 
@@ -47,7 +47,7 @@ def test_explaining_runs_and_writes_nothing(done):
 
 def test_lines_are_aligned(done, capsys):
     done.set("1e-5", "3e-5")
-    main()
+    main([])
     assert capsys.readouterr().out.splitlines() == [
         "  right   params.yaml: right.rate changed",
         "  join    if right changes its output",
@@ -58,7 +58,7 @@ def test_lines_are_aligned(done, capsys):
 def test_broken_dvc_yaml_is_refused(toy, capsys):
     (toy.path / "dvc.yaml").write_text("stages: [")
     with pytest.raises(SystemExit) as ended:
-        main()
+        main([])
     assert ended.value.code == 2
     assert capsys.readouterr().err.startswith("error: ")
 
@@ -66,6 +66,6 @@ def test_broken_dvc_yaml_is_refused(toy, capsys):
 def test_outside_of_project_is_refused(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as ended:
-        main()
+        main([])
     assert ended.value.code == 2
     assert "not inside of a DVC repository" in capsys.readouterr().err

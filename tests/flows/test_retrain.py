@@ -260,7 +260,7 @@ def test_decision_page():
 def test_exit_codes_of_shell(done, run, settings, capsys):
     from flows.retrain import main
 
-    assert main() == 0
+    assert main([]) == 0
     assert "Nothing new: nothing changed since the last run" in capsys.readouterr().out
     settings(push=True)
-    assert main() == 2
+    assert main([]) == 2
