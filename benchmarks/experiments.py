@@ -1,5 +1,7 @@
 """What each choice of params.yaml is worth after equal time: the tables of docs/experiments.md.
 
+`curve` instead of groups prints learning curves: docs/small_data.md.
+
 Each row changes settings, mostly one that takes one of several words. Every row trains for the same
 processor time: a short run measures the time of an epoch, and the number of
 epochs follows, so that every learning rate schedule comes to its end. The stages themselves do all
@@ -13,6 +15,7 @@ import contextlib
 import os
 import shutil
 import statistics
+import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
@@ -25,6 +28,7 @@ from typing import Any, get_args
 
 import yaml
 
+from benchmarks import curve
 from benchmarks.figures import duration, markdown_table
 from benchmarks.stages import ROOT, make_pretrained, read_stages
 from benchmarks.training import read_project_samples, read_settings
@@ -200,6 +204,9 @@ def spread(values: Sequence[float]) -> str:
 
 def main(words: Sequence[str] | None = None) -> None:
     """Print the tables as Markdown."""
+    words = sys.argv[1:] if words is None else words
+    if words[:1] == ["curve"]:
+        return curve.main(words[1:])
     parser = command_line.parser(__doc__)
     parser.add_argument("groups", nargs="*", choices=[*GROUPS, []], help="default: all of them")
     parser.add_argument("--data", nargs="+", choices=list(PARAMS), default=list(PARAMS))

@@ -10,6 +10,7 @@ from components.features.arguments import FeaturesArguments
 from components.features.encode_shards import encode_shards
 from components.features.encoder_training import (
     EncoderData,
+    EncoderWithHeads,
     self_supervised,
     split_rows,
     task_objectives,
@@ -18,7 +19,7 @@ from components.features.encoder_training import (
 from components.features.pretrained import load_published, load_weights
 from components.features.settings import FeaturesSettings
 from components.huggingface.description import describe
-from components.huggingface.encoder_file import save_encoder
+from components.huggingface.encoder_file import Weights, save_encoder
 from components.huggingface.locate import is_pretrained_model
 from components.layers.features import Encoder
 from components.modalities.encoding import pretext_of
@@ -36,7 +37,7 @@ def encode_modality(arguments: FeaturesArguments, settings: FeaturesSettings) ->
     m, folder = arguments.modality, arguments.pretrained
     options: EncoderSettings = getattr(settings.features, m)
     names, encoders = modality(m).encoder_names, encoders_of(m)
-    description = None
+    description, heads = None, None
     if is_pretrained_model(options.encoder, folder, names):
         description = describe(options.encoder, folder, names, encoders.INTERFACE)
     encoder = encoders.build(getattr(settings.preprocess, m), options, description)
@@ -45,8 +46,8 @@ def encode_modality(arguments: FeaturesArguments, settings: FeaturesSettings) ->
     elif description is not None:
         history = load_published(encoder, options.encoder, folder, names, encoders.INTERFACE)
     else:
-        history = train_here(arguments, settings, encoder)
-    save_encoder(arguments.encoder, encoder, description)
+        history, heads = train_here(arguments, settings, encoder)
+    save_encoder(arguments.encoder, encoder, description, heads if options.keep_heads else None)
     write_table(arguments.history, history, HISTORY)
     form = [options.model_dump(exclude=set(options.LEARNING_KEYS)), settings.threads]
     encode_shards(encoder, arguments.encoder, form, arguments.tensors, arguments.features)
@@ -55,8 +56,11 @@ def encode_modality(arguments: FeaturesArguments, settings: FeaturesSettings) ->
 
 def train_here(
     arguments: FeaturesArguments, settings: FeaturesSettings, encoder: Encoder
-) -> pd.DataFrame:
-    """Train the encoder in place on what its modality alone can know; return the history."""
+) -> tuple[pd.DataFrame, Weights]:
+    """Train the encoder in place on what its modality alone can know.
+
+    Return the history, and the weights of the heads of tasks.
+    """
     m, tasks = arguments.modality, settings.tasks
     options: EncoderSettings = getattr(settings.features, m)
     samples, vocabulary = read_samples(arguments.samples, [m]), read_json(arguments.vocabulary)
@@ -69,4 +73,10 @@ def train_here(
     data = EncoderData(m, assets, split_rows(assets, samples, m), objectives, pretext)
     fingerprint = run_fingerprint(__name__, arguments, settings)
     checkpoint = Checkpoint(arguments.checkpoint, fingerprint)
-    return train_encoder(encoder, self_supervised(data), options, settings.seed, checkpoint)
+    data = self_supervised(data)
+    model = EncoderWithHeads(encoder, data.objectives)
+    history = train_encoder(model, data, options, settings.seed, checkpoint)
+    heads = {name: head.state_dict() for name, head in model.heads.items() if name in tasks}
+    return history, {
+        f"{n}.{part}": value for n, head in heads.items() for part, value in head.items()
+    }

@@ -194,7 +194,7 @@ def self_supervised(data: EncoderData) -> EncoderData:
 
 
 def train_encoder(
-    encoder: Encoder, data: EncoderData, options: EncoderSettings, seed: int, checkpoint
+    model: EncoderWithHeads, data: EncoderData, options: EncoderSettings, seed: int, checkpoint
 ) -> pd.DataFrame:
     """Train an encoder in place, if there are assets and something to learn; return the history."""
     label = f"features_{data.modality}"
@@ -207,7 +207,7 @@ def train_encoder(
         seed=seed,
         checkpoint=checkpoint,
         data=data,
-        model=EncoderWithHeads(encoder, data.objectives),
+        model=model,
         options=options,
     )
     return train(run).history

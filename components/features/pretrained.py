@@ -5,12 +5,12 @@ from typing import Any
 
 import pandas as pd
 from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from components.common.errors import InputError
 from components.huggingface import models
 from components.huggingface.description import published_weights
+from components.huggingface.encoder_file import load_encoder
 from components.huggingface.locate import EncoderNames, locate
 from components.huggingface.models import EncoderInterface
 from components.layers.features import Encoder
@@ -45,7 +45,7 @@ def load_weights(encoder: Encoder, path: Path, modality: str) -> pd.DataFrame:
     """
     key = f"features.{modality}.pretrained"
     try:
-        weights = load_file(path)
+        weights, _ = load_encoder(path)
     except (OSError, SafetensorError) as error:
         raise InputError(
             f"{key}: {path} cannot be read: {error}. Copy models/encoders/{modality}.safetensors "

@@ -61,12 +61,35 @@ class EncoderSettings(OptimizerSettings, LoopSettings):
     """Dropout rate in the encoder."""
     label_smoothing: DropoutRate = 0.0
     """Label smoothing of its training."""
+    keep_heads: bool = False
+    """Keep the heads of its training: for a task that it decides, the model starts from the average
+    of what such encoders say, and learns what to add. Better on little data."""
 
 
 def heads_divide_width(width: int, heads: int) -> None:
     """Raise ValueError unless attention heads divide the width."""
     if width % heads:
         raise ValueError(f"heads ({heads}) must divide width ({width})")
+
+
+class PlainSettings(Section):
+    """Plain features beside an encoder that is built here."""
+
+    WITH_PLAIN: ClassVar[str]  # the encoder that takes them
+
+    encoder: EncoderName
+    plain: bool = False
+    """Add a linear map of features that need no training (docs/small_data.md); better on little
+    data."""
+
+    @model_validator(mode="after")
+    def _plain_is_built_in(self):
+        if self.plain and self.encoder != self.WITH_PLAIN:
+            raise ValueError(
+                f"encoder is {self.encoder}, plain is true: only {self.WITH_PLAIN} takes plain "
+                "features. Set plain to false"
+            )
+        return self
 
 
 class TransformerEncoderSettings(EncoderSettings):

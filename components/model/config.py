@@ -40,6 +40,7 @@ class ModelConfig(Section):
     model: ModelSettings
     tasks: dict[str, TaskConfig]
     members: Count = 1  # of an ensemble
+    experts: Mapping[str, tuple[str, ...]] = {}  # tasks of the heads of encoders that are kept
 
     @model_validator(mode="before")
     @classmethod
@@ -83,6 +84,7 @@ def model_config(
     tasks: Mapping[str, TaskSettings],
     vocabulary: Mapping[str, Vocabulary],
     descriptions: Mapping[str, Description],
+    experts: Mapping[str, tuple[str, ...]] | None = None,
 ) -> ModelConfig:
     """Return the configuration of the model that settings describe; see `ModelConfig`."""
     return ModelConfig(
@@ -90,6 +92,7 @@ def model_config(
         inputs={m: inputs[m] for m in modalities},
         encoders={m: encoders[m] for m in modalities},
         descriptions=dict(descriptions),
+        experts=dict(experts or {}),
         embed_dim=embed_dim,
         model=model,
         tasks={

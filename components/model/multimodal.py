@@ -14,6 +14,7 @@ from components.layers.projection import Projections
 from components.layers.transformer import Transformer
 from components.modalities.registry import encoders_of
 from components.model.config import ModelConfig
+from components.model.experts import Experts
 
 
 class MultimodalModel(nn.Module):
@@ -37,6 +38,9 @@ class MultimodalModel(nn.Module):
         self.readout = nn.Parameter(torch.zeros(shape.width))
         self.transformer = Transformer(shape, causal=fusion.IS_CAUSAL)
         self.heads = NamedModules({name: task.head(shape) for name, task in self.tasks.items()})
+        known = {name for names in config.experts.values() for name in names}
+        decided = {name: task for name, task in self.tasks.items() if name in known}
+        self.experts = Experts(widths, decided, config.experts) if decided else None
 
     def encoder(self, modality: str) -> Any:
         """Return the encoder of a modality."""
@@ -75,9 +79,18 @@ class MultimodalModel(nn.Module):
             name: head(x, mask) if self.tasks[name].IS_GENERATIVE else head(x[:, -1])
             for name, head in self.heads.items()
         }
-        if fused.votes is None:
-            return logits
-        return {name: self._average(name, said, fused.votes) for name, said in logits.items()}
+        votes = fused.votes
+        if votes is not None:
+            logits = {name: self._average(name, said, votes) for name, said in logits.items()}
+        return logits if self.experts is None else self.experts(logits, features, rows)
+
+    def load_expert(self, modality: str, heads: Mapping[str, Tensor]) -> None:
+        """Give the heads of an encoder their weights, `<task>.weight` and `<task>.bias`."""
+        assert self.experts is not None
+        for name, value in heads.items():
+            task, _, part = name.rpartition(".")
+            head = self.experts.head(task, modality)
+            getattr(head, part).data.copy_(value)
 
     def _average(self, name: str, logits: Any, votes: Tensor) -> Any:
         """Return logits of B samples from those of the V modalities that vote: [V, K] → [B, K]."""

@@ -30,12 +30,19 @@ class Column:
         cells: those of the first rows that hold something.
         rows: how many rows were looked at.
         root: folder that paths in it start from.
+        places: which rows the cells are of; by default the first ones.
     """
 
     name: str
     cells: Sequence[Any]
     rows: int
     root: Path
+    places: Sequence[int] = ()
+
+    @cached_property
+    def by_row(self) -> dict[int, str]:
+        """The cell of each row that has one."""
+        return dict(zip(self.places or range(self.rows), map(str, self.cells), strict=False))
 
     @cached_property
     def counts(self) -> Counter[str]:
@@ -138,17 +145,21 @@ def _data_set(
     splits: frozenset[Split] = frozenset(),
 ) -> DataSet:
     names = list(dict.fromkeys(name for file in files for name in file.columns))
-    share, cells, count = max(1, ROWS // len(files)), {name: [] for name in names}, 0
+    share, count = max(1, ROWS // len(files)), 0
+    cells: dict[str, dict[int, Any]] = {name: {} for name in names}  # by row
     for file in files:
         rows = (row for row in file.rows(names) if isinstance(row, Row))
         for row in islice(rows, share):
-            count += 1
             for name in names:
                 if _holds_something(value := row.cells.get(name)):
-                    cells[name].append(value)
+                    cells[name][count] = value
+            count += 1
     if not count:
         raise InputError(f"{options}: no row can be read")
-    columns = [Column(name, cells[name], count, root.resolve()) for name in names]
+    columns = [
+        Column(name, list(found.values()), count, root.resolve(), list(found))
+        for name, found in cells.items()
+    ]
     return DataSet(kind, options, columns, count, splits)
 
 

@@ -4,11 +4,13 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError, listed
 from components.ingest.hints import unbalanced
+from components.ingest.sources.files import SPLIT_NAMES
 from components.ingest.sources.folders import CLASS, class_folders
 from components.modalities.modality import Facts
 from components.modalities.registry import (
@@ -33,8 +35,15 @@ GROUPS = (  # names of columns of what must not be in two splits
 IDS = ("id", "row_id", "sample_id", "index")
 FEW_NUMBERS = 20  # distinct whole numbers that are classes
 ROWS_PER_CLASS = 3  # at least, on average
+EXCEPTIONS = 0.05  # of the rows, with another label than most rows of the same cells
+ON_LITTLE_DATA = {"plain": True, "keep_heads": True, "label_smoothing": 0.1}  # of encoders
+CAREFUL = 0.0003  # learning rate of what is added to what encoders say
+WHOLE_WORDS = 8_000  # tokens, of which few texts need no parts of words
+MUCH = 20_000  # assets, of which encoders learn more than plain features tell
 STEPS = 600  # of a training, at least
+SEEN = 10_000  # items in all, where encoders learn the label; more is learning by heart
 MOST_EPOCHS = 60
+TRAINING = 0.8  # of the rows, where nothing says which
 
 
 @dataclass
@@ -84,20 +93,26 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
             f"several words, or paths of files below {root}"
         )
     kind, why = _kind(target)
+    task = _word(target.name)
     proposal.put(
-        f"tasks.{_word(target.name)}",
+        f"tasks.{task}",
         {"kind": kind, "column": target.name},
-        f"task {_word(target.name)}: {kind} of the column {target.name!r}, {why}",
+        f"task {task}: {kind} of the column {target.name!r}, {why}",
     )
     if issubclass(settings_of(kind), ClassTaskSettings):
-        _put_balance(proposal, _word(target.name), target.classes)
+        _put_balance(proposal, task, target.classes)
+    if kind != "generation":  # which encoders do not learn
+        _put_sufficient(proposal, task, target, left)
     if not splits:
         _put_group(proposal, data, left, columns)
     for c in left:
         if c.name not in [name for names in columns.values() for name in _list(names)]:
             why = f", as it says what {target.name!r} is" if _says(c, target) else ""
             proposal.reasons.append(f"column {c.name!r}: not used{why}")
-    _put_epochs(proposal, data.rows, columns)
+    by_name, rows = {c.name: c for c in left}, _training_rows(data.rows, by_column)
+    parts = {m: [by_name[name] for name in _list(names)] for m, names in columns.items()}
+    assets = {m: _training_assets(part, rows) for m, part in parts.items()}
+    _put_training(proposal, assets, len(rows))
     return proposal
 
 
@@ -120,13 +135,14 @@ def propose_for_folders(folder: Path, root: str) -> Proposal:
     )
     proposal.put(
         f"tasks.{CLASS}",
-        {"column": CLASS},
+        {"column": CLASS, "sufficient_modalities": [m]},
         f"task {CLASS}: classification by folder, {len(classes)} classes: {listed(list(classes))}",
     )
     _put_balance(proposal, CLASS, classes)
     _put_splits(proposal, {split for split, _ in found if split}, "the folders")
     _put_suggested_inputs(proposal, m, facts)
-    _put_epochs(proposal, len(files), [m])
+    count = math.ceil(TRAINING * len(files))
+    _put_training(proposal, {m: count}, count)
     return proposal
 
 
@@ -231,6 +247,31 @@ def _put_cells(proposal: Proposal, columns: Sequence[Column], rows: int) -> None
         proposal.put(f"train.encoders.{m}", "finetune")
 
 
+def _put_sufficient(
+    proposal: Proposal, task: str, target: Column, columns: Iterable[Column]
+) -> None:
+    """Set that each modality decides the task, if so: then its encoder learns the labels."""
+    by_name = {column.name: column for column in columns}
+    chosen = proposal.settings["ingest"]["source"]["columns"]
+    if any(map(_is_of_cells, chosen)):  # whose encoder learns with the model
+        return
+    parts = [[by_name[name] for name in _list(names)] for names in chosen.values()]
+    if all(_decides(part, target) for part in parts):
+        why = f"task {task}: {listed(list(chosen))} may decide it alone, so its encoder learns it"
+        proposal.put(f"tasks.{task}.sufficient_modalities", list(chosen), why)
+
+
+def _decides(columns: Sequence[Column], target: Column) -> bool:
+    """Return whether rows with equal cells have, with few exceptions, equal labels."""
+    labels: dict[tuple, Counter[str]] = {}
+    for row, label in target.by_row.items():
+        cells = tuple(column.by_row.get(row) for column in columns)
+        if any(cell is not None for cell in cells):
+            labels.setdefault(cells, Counter())[label] += 1
+    others = sum(counts.total() - max(counts.values()) for counts in labels.values())
+    return others <= EXCEPTIONS * len(target.cells)
+
+
 def _is_of_cells(m: str) -> bool:
     """Return whether the assets of a modality are several cells of a row."""
     return modality(m).is_inline and not modality(m).is_language
@@ -282,19 +323,55 @@ def _put_group(
             proposal.put("ingest.splits", {"group": m}, why)
 
 
-def _put_epochs(proposal: Proposal, rows: int, modalities: Iterable[str]) -> None:
-    """Set more epochs for small data, so that there are enough steps."""
-    for m in modalities:
-        _put_more_epochs(proposal, f"features.{m}", rows, modality(m).encoder.model_validate({}))
+def _put_training(proposal: Proposal, assets: Mapping[str, int], rows: int) -> None:
+    """Set what little data needs: enough steps, and encoders that cannot learn it by heart.
+
+    Args:
+        assets: for training, by modality.
+        rows: for training.
+    """
     from components.train.settings import TrainSettings  # here, as it imports torch
 
-    _put_more_epochs(proposal, "train", rows, TrainSettings())
+    (task,) = proposal.settings["tasks"].values()
+    learnt = "sufficient_modalities" in task and max(assets.values()) < MUCH
+    if learnt:
+        for m, (key, value) in product(assets, ON_LITTLE_DATA.items()):
+            proposal.put(f"features.{m}.{key}", value)
+        for m in filter(assets.__contains__, language_modalities()):
+            proposal.put(f"preprocess.{m}.vocab_size", WHOLE_WORDS)
+        proposal.put("train.learning_rate", CAREFUL, "little data: docs/small_data.md")
+    for m, count in assets.items():
+        settings = modality(m).encoder.model_validate({})
+        _put_more_epochs(proposal, f"features.{m}", count, settings, learnt)
+    joint = TrainSettings()
+    _put_more_epochs(proposal, "train", assets.get(joint.group_by, rows), joint, learnt)
 
 
-def _put_more_epochs(proposal: Proposal, section: str, rows: int, settings: Any) -> None:
-    needed = math.ceil(STEPS / max(1, rows / settings.batch_size))
+def _put_more_epochs(
+    proposal: Proposal, section: str, count: int, settings: Any, learnt: bool
+) -> None:
+    """Set more epochs than by default, if training needs them."""
+    if learnt:
+        needed = math.ceil(SEEN / max(1, count))
+    else:
+        steps = max(1, round(count / settings.batch_size))
+        needed = min(MOST_EPOCHS, math.ceil(STEPS / steps))
     if needed > settings.epochs:
-        proposal.put(f"{section}.epochs", min(needed, MOST_EPOCHS))
+        proposal.put(f"{section}.epochs", needed)
+
+
+def _training_rows(rows: int, by_column: Column | None) -> Collection[int]:
+    """Return which rows are for training, or about as many as there will be."""
+    if by_column is None:
+        return range(math.ceil(TRAINING * rows))
+    splits = by_column.by_row.items()
+    return {row for row, word in splits if SPLIT_NAMES[word.strip().casefold()] == "train"}
+
+
+def _training_assets(columns: Iterable[Column], rows: Collection[int]) -> int:
+    """Return how many different assets some columns have in some rows."""
+    found = {tuple(column.by_row.get(row) for column in columns) for row in rows}
+    return sum(any(cell is not None for cell in cells) for cells in found)
 
 
 def _spread(files: Sequence[Path]) -> Sequence[Path]:

@@ -2,13 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
 
 from components.common.errors import InputError
-from components.huggingface.encoder_file import load_description
+from components.huggingface.encoder_file import load_description, load_encoder
 from components.model.config import model_config
 from components.model.multimodal import MultimodalModel
 from components.tasks.labels import Vocabulary
@@ -32,6 +32,7 @@ def build_model(
     """
     files = {m: encoders / f"{m}.safetensors" for m in modalities}
     descriptions = {m: load_description(file) for m, file in files.items()}
+    loaded = {m: load_encoder(file) for m, file in files.items()}
     aligned = load_file(projections)
     config = model_config(
         modalities=modalities,
@@ -42,14 +43,22 @@ def build_model(
         tasks=settings.tasks,
         vocabulary=vocabulary,
         descriptions={m: found for m, found in descriptions.items() if found},
+        experts={m: _tasks(heads) for m, (_, heads) in loaded.items() if heads},
     )
     model = MultimodalModel(config)
-    for m, file in files.items():
-        model.encoders[m].load_state_dict(load_file(file))
+    for m, (weights, heads) in loaded.items():
+        model.encoders[m].load_state_dict(weights)
         model.encoders[m].requires_grad_(not settings.train.is_frozen(m))
+        if heads:
+            model.load_expert(m, heads)
     own = model.projections.state_dict()
     model.projections.load_state_dict(own | {n: w for n, w in aligned.items() if n in own})
     return model
+
+
+def _tasks(heads: Iterable[str]) -> tuple[str, ...]:
+    """Return the tasks of the weights of heads."""
+    return tuple(dict.fromkeys(name.rpartition(".")[0] for name in heads))
 
 
 def compile_model(model: MultimodalModel) -> None:

@@ -74,9 +74,16 @@ def _differs(modality: str, model: MultimodalModel, other: MultimodalModel, froz
 
 
 def _shared_weights(other: MultimodalModel, shared: Sequence[str]) -> list[tuple[str, Tensor]]:
-    """Return the weights of a model, without heads and without modalities that are not shared."""
+    """Return the weights of a model, without heads and without modalities that are not shared.
+
+    Heads of encoders are left out too: the model has those of its own encoders.
+    """
     unknown = [m for m in other.config.modalities if m not in shared]
-    skipped = ("heads.", *(f"{part}.{m}." for part in ("encoders", "projections") for m in unknown))
+    skipped = (
+        "heads.",
+        "experts.",
+        *(f"{part}.{m}." for part in ("encoders", "projections") for m in unknown),
+    )
     return [(n, w) for n, w in other.state_dict().items() if not n.startswith(skipped)]
 
 

@@ -69,7 +69,8 @@ class Lesson:
 
     def train(self, folder) -> pd.DataFrame:
         """Train the encoder in place; return the history."""
-        return train_encoder(self.encoder, self.data, self.options, 0, Checkpoint(folder / "c", ""))
+        model = EncoderWithHeads(self.encoder, self.data.objectives)
+        return train_encoder(model, self.data, self.options, 0, Checkpoint(folder / "c", ""))
 
 
 def assets_of(m: str) -> AssetTensors:

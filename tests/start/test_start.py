@@ -72,8 +72,14 @@ def test_table_of_texts(data):
         "columns": {"text": "review"},
         "id": "id",
     }
-    assert found["tasks"] == {"sentiment": {"kind": "classification", "column": "sentiment"}}
-    assert found["preprocess"] == {"text": {"max_tokens": 16}}
+    assert found["tasks"] == {
+        "sentiment": {
+            "kind": "classification",
+            "column": "sentiment",
+            "sufficient_modalities": ["text"],
+        }
+    }
+    assert found["preprocess"] == {"text": {"max_tokens": 16, "vocab_size": 8000}}
 
 
 def test_rare_classes_are_balanced(data):
@@ -116,7 +122,7 @@ def test_files_are_recognised_by_what_they_hold(data):
     (data / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
     found = proposed(data / "rows.jsonl")
     assert found["ingest"]["source"]["columns"] == {"audio": "a", "image": "b", "text": "c"}
-    assert found["tasks"] == {"y": {"kind": "classification", "column": "y"}}
+    assert found["tasks"]["y"]["sufficient_modalities"] == ["audio", "image", "text"]
     assert found["preprocess"]["audio"] == {"max_seconds": 1.1, "sample_rate": 8000}
     assert found["preprocess"].get("image", {}) == {}  # 64 pixels, the default
     assumed = "features.audio.transcript: true, as column 'c' is taken to be what the audio of the"
@@ -156,7 +162,7 @@ def test_folders_of_classes(data):
     assert found["ingest"]["source"] == {"kind": "folders", "modality": "image"}
     assert found["ingest"]["splits"] == {"test": 0.0}
     assert found["preprocess"] == {"image": {"size": 32}}
-    assert found["tasks"] == {"class": {"column": "class"}}
+    assert found["tasks"] == {"class": {"column": "class", "sufficient_modalities": ["image"]}}
 
 
 def test_numbers_and_categories_are_one_modality(data, capsys):
@@ -203,8 +209,34 @@ def test_last_likely_column_is_learnt(data):
     table["speaker"], table["number"] = [row % 5 for row in range(ROWS)], range(ROWS)
     table.to_csv(data / "rows.csv", index=False)
     found = proposed(data / "rows.csv")
-    assert found["tasks"] == {"kind": {"kind": "classification", "column": "kind"}}
+    assert found["tasks"]["kind"]["column"] == "kind"
     assert found["ingest"]["splits"] == {"group": "speaker"}
+
+
+def test_encoders_learn_labels_that_their_modality_decides(data):
+    """Not where rows with the same image have different labels."""
+    for row in range(ROWS):
+        (data / f"{row}.png").write_bytes(png(row))
+    table = pd.DataFrame({"image": [f"{row}.png" for row in range(ROWS)], "text": texts()})
+    table["label"] = ["a", "b", "c"] * 20
+    table.to_csv(data / "rows.csv", index=False)
+    found = proposed(data / "rows.csv")
+    assert found["tasks"]["label"]["sufficient_modalities"] == ["image", "text"]
+    assert found["train"]["learning_rate"] == 0.0003
+    table["image"] = [f"{row // 3}.png" for row in range(ROWS)]
+    table.to_csv(data / "rows.csv", index=False)
+    found = proposed(data / "rows.csv")
+    assert "sufficient_modalities" not in found["tasks"]["label"]
+    assert "learning_rate" not in found["train"]
+
+
+def test_little_data_is_seen_often_enough(data):
+    """Counted over the training rows, each asset once."""
+    table = pd.DataFrame({"text": texts(), "label": ["a", "b"] * 30})
+    table.assign(split=["train"] * 20 + ["test"] * 40).to_csv(data / "rows.csv", index=False)
+    found = proposed(data / "rows.csv")
+    assert found["features"]["text"]["epochs"] == found["train"]["epochs"] == 10_000 // 20
+    assert found["features"]["text"]["plain"] and found["features"]["text"]["keep_heads"]
 
 
 def test_every_column_has_its_reason(data, capsys):

@@ -13,6 +13,7 @@ from components.modalities.settings import (
     EncoderName,
     InputSettings,
     Mixup,
+    PlainSettings,
     TransformerEncoderSettings,
 )
 from components.stage.settings import DropoutRate, Fraction, Section
@@ -66,10 +67,11 @@ class AudioAugmentationSettings(Section):
     """Blend sounds and their labels in pairs, shares drawn from Beta(mixup, mixup); 0: do not."""
 
 
-class AudioEncoderSettings(TransformerEncoderSettings):
+class AudioEncoderSettings(PlainSettings, TransformerEncoderSettings):
     """An encoder of sound."""
 
     LEARNING_KEYS = TransformerEncoderSettings.LEARNING_KEYS | {"transcript"}
+    WITH_PLAIN = "convolutional"
 
     encoder: EncoderName = "convolutional"
     """convolutional: convolutions over time, then a Transformer; patches: a Transformer over

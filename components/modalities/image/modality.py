@@ -8,7 +8,13 @@ from pydantic import Field
 
 from components.huggingface.locate import EncoderNames
 from components.modalities.modality import Facts, Modality
-from components.modalities.settings import EncoderName, EncoderSettings, InputSettings, Mixup
+from components.modalities.settings import (
+    EncoderName,
+    EncoderSettings,
+    InputSettings,
+    Mixup,
+    PlainSettings,
+)
 from components.stage.settings import Fraction, Section
 
 SIZES = (32, 64, 128)  # that are proposed
@@ -45,8 +51,10 @@ class ImageAugmentationSettings(Section):
     """Blend images and their labels in pairs, shares drawn from Beta(mixup, mixup); 0: do not."""
 
 
-class ImageEncoderSettings(EncoderSettings):
+class ImageEncoderSettings(PlainSettings, EncoderSettings):
     """An encoder of images."""
+
+    WITH_PLAIN = "convolutional"
 
     encoder: EncoderName = "convolutional"
     """convolutional; a classification model of torchvision; or a pretrained one of Transformers or

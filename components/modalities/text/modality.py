@@ -11,6 +11,7 @@ from components.modalities.settings import (
     HUB,
     EncoderName,
     InputSettings,
+    PlainSettings,
     TransformerEncoderSettings,
 )
 from components.stage.settings import DropoutRate, Section, matching
@@ -50,8 +51,10 @@ class TextAugmentationSettings(Section):
     """Probability that a token is left out."""
 
 
-class TextEncoderSettings(TransformerEncoderSettings):
+class TextEncoderSettings(PlainSettings, TransformerEncoderSettings):
     """An encoder of texts."""
+
+    WITH_PLAIN = "transformer"
 
     encoder: EncoderName = "transformer"
     """transformer, or a pretrained model of Transformers."""

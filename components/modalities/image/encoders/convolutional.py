@@ -6,6 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features
+from components.layers.plain import PlainLinear
+from components.modalities.image.encoders.plain import WIDTH, describe
 from components.modalities.image.modality import ImageEncoderSettings
 
 
@@ -36,6 +38,7 @@ class ConvolutionalImageEncoder(Encoder):
             *(_stage(channels_in, channels_out) for channels_in, channels_out in pairwise(widths))
         )
         self.dropout = nn.Dropout(options.dropout)
+        self.plain = PlainLinear(WIDTH, options.width) if options.plain else None
 
     def forward(self, pixels: Tensor) -> Features:
         """uint8 [N, 3, H, W] → features with (H/16)·(W/16) tokens."""
@@ -43,4 +46,7 @@ class ConvolutionalImageEncoder(Encoder):
         x = self.stages(x)  # [N, D, H/16, W/16]
         tokens = self.dropout(x.flatten(2).transpose(1, 2))  # [N, T, D]
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        return Features(tokens, mask, tokens.amax(1))
+        pooled = tokens.amax(1)
+        if self.plain is not None:
+            pooled = pooled + self.plain(describe(pixels))
+        return Features(tokens, mask, pooled)

@@ -4,15 +4,16 @@ import torch
 from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features, length_mask, masked_mean
+from components.layers.plain import PlainBag
 from components.layers.transformer import Transformer, TransformerShape
-from components.modalities.settings import TransformerEncoderSettings
-from components.modalities.text.modality import TextSettings
+from components.modalities.text.encoders.plain import BUCKETS, describe
+from components.modalities.text.modality import TextEncoderSettings, TextSettings
 
 
 class TextEncoder(Encoder):
     """Token and position embeddings, then a bidirectional Transformer (Devlin et al. 2019)."""
 
-    def __init__(self, inputs: TextSettings, options: TransformerEncoderSettings):
+    def __init__(self, inputs: TextSettings, options: TextEncoderSettings):
         super().__init__()
         self.width = options.width
         self.embedding = nn.Embedding(inputs.vocab_size, options.width)
@@ -23,9 +24,14 @@ class TextEncoder(Encoder):
             TransformerShape(options.width, options.layers, options.heads, options.dropout)
         )
 
+        self.plain = PlainBag(BUCKETS, options.width) if options.plain else None
+
     def forward(self, tokens: Tensor, lengths: Tensor) -> Features:
         """Token ids [N, T] and lengths [N] → features with T tokens."""
         mask = length_mask(lengths, tokens.shape[1])  # [N, T]
         x = self.embedding(tokens) + self.position[: tokens.shape[1]]  # [N, T, D]
         x = self.transformer(x, mask)
-        return Features(x, mask, masked_mean(x, mask))
+        pooled = masked_mean(x, mask)
+        if self.plain is not None:
+            pooled = pooled + self.plain(*describe(tokens, lengths))
+        return Features(x, mask, pooled)
