@@ -40,6 +40,7 @@ EDITS = WITHOUT_LEARNING | {
     "components/stage/settings.py": "how settings are read",
     "components/common/files.py": "how files are written",
     "flows/pipeline.py": "the flow",
+    "flows/crossvalidation/results.py": "how figures vary from fold to fold",
     "flows/dvc/stages.py": "how the flow drives DVC",
     "flows/prefect/artifacts.py": "pages in Prefect",
     "flows/promotion/gates.py": "gates of promotion",

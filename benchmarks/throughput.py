@@ -39,7 +39,7 @@ from components.modalities.audio.processing import MIN_POWER
 from components.modalities.registry import processing_of
 from components.model.multimodal import MultimodalModel
 from components.tasks.registry import with_heads
-from components.train.joint_training import JointTraining, drop_modalities, task_losses
+from components.train.joint_training import JointTraining, drop_modalities
 from components.train.settings import TrainStageSettings
 from components.training.checkpoint import Checkpoint
 
@@ -122,7 +122,11 @@ def textbook_steps(
             samples = Samples(rows, batch["targets"])
             samples = drop_modalities(model, samples, settings.train.modality_dropout)
             logits = model(model.encode(batch["inputs"]), samples.rows)
-            yield size, task_losses(model, samples, logits)
+            losses = {
+                name: model.tasks[name].loss(logits[name], targets)
+                for name, targets in samples.targets.items()
+            }
+            yield size, losses
 
 
 def project_steps(project: Path, settings: TrainStageSettings, model: MultimodalModel) -> Steps:

@@ -2,10 +2,9 @@
 
 from components.huggingface.description import Description
 from components.layers.features import Encoder
-from components.modalities.settings import TransformerEncoderSettings
 from components.modalities.text.encoders.huggingface import INTERFACE, HuggingFaceTextEncoder
 from components.modalities.text.encoders.transformer import TextEncoder
-from components.modalities.text.modality import TextSettings
+from components.modalities.text.modality import TextEncoderSettings, TextSettings
 
 __all__ = ["INTERFACE", "build"]
 
@@ -13,7 +12,7 @@ BUILT_IN = {"transformer": TextEncoder}
 
 
 def build(
-    inputs: TextSettings, options: TransformerEncoderSettings, description: Description | None
+    inputs: TextSettings, options: TextEncoderSettings, description: Description | None
 ) -> Encoder:
     """See `Encoders`."""
     if description:
