@@ -31,6 +31,7 @@ from components.train.joint_training import JointTraining, StepSamples
 from components.train.settings import TrainSettings, TrainStageSettings
 from components.training.checkpoint import Checkpoint
 from components.training.determinism import make_deterministic
+from components.training.overfitting import Measurements
 from components.training.run import MicroBatch, Validation
 
 MODES = {mode: dict.fromkeys(MODALITIES, mode) for mode in ("frozen", "finetune")}  # of encoders
@@ -102,6 +103,9 @@ class TimedTraining(JointTraining):
 
     def validate(self) -> Validation:
         return {}
+
+    def compare(self) -> tuple[Measurements, Measurements]:
+        return {}, {}
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from tests.support.clone import TRACKED
 from tests.support.params import small_params
 from tests.support.stages import STAGES
 
-AUDIO = {"preprocess_audio", "features_audio", "align", "train", "evaluate", "register"}
+LATER = {"align", "train", "evaluate", "register"}
 
 
 def test_every_stage_runs(done):
@@ -70,9 +70,10 @@ def test_flow_leaves_the_same_bytes(pair):
 def test_change_runs_its_branch_only(again):
     assert again.changed() == set()
     again.set(**{"preprocess.audio.n_mels": 24})
-    assert again.changed() == AUDIO
+    # The baselines read how files are shown to encoders, such as the part of an image.
+    assert again.changed() == {"preprocess_audio", "features_audio", "baselines"} | LATER
     again.set(**{"features.image.epochs": 3})
-    assert again.changed() == {"features_image", "align", "train", "evaluate", "register"}
+    assert again.changed() == {"features_image"} | LATER
     again.set(**{"model.fusion": "concat"})
     assert again.changed() == {"train", "evaluate", "register"}
     again.set()
