@@ -42,7 +42,7 @@ serve-flows: setup ## serve pipeline, retrain and evaluate to Prefect, scheduled
 register: setup ## register the current model in MLflow, for example after dvc pull
 	@dvc repro --force --single-item register
 
-check: $(VENV)/.complete-test ## lint, types and the fast tests, in under two minutes
+check: $(VENV)/.complete-test ## lint, types and the fast tests
 	@$(MAKE) --no-print-directory --jobs lint types fast-tests
 
 test: $(VENV)/.complete-test ## everything that check does, and the tests that need pipelines, servers and browsers
