@@ -14,7 +14,7 @@ from components.data.tables import TableWriter, read_rows
 from components.ingest.groups import Groups
 from components.ingest.ledger import Ledger
 from components.ingest.media_store import MediaStore
-from components.ingest.quarantine import Quarantine
+from components.ingest.quarantine import UNUSED, Quarantine
 from components.ingest.records import BadRow, Record, RowError, Rows, Value
 from components.ingest.settings import IngestSettings
 from components.ingest.sources.files import did_you_mean, short
@@ -118,7 +118,7 @@ class RowReader:
             raise RowError(name, group.reason, detail)
         if self.settings.splits.leaves_alone(group or row.row_id):
             detail = "the row is in the test split, which cross-validation leaves alone"
-            raise RowError(None, "left_alone", detail)
+            raise RowError(None, UNUSED, detail)
         return replace(row, split=self.groups.split(row.row_id, group, row.split))
 
     def _sample(self, row: Record) -> Sample:
