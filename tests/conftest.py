@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.clone import again, done, own_store, pair  # noqa: F401
+from tests.support.clone import again, committed, done, own_store, pair  # noqa: F401
 from tests.support.disks import mount  # noqa: F401
 from tests.support.preloaded import preloaded  # noqa: F401
 from tests.support.servers import (  # noqa: F401

@@ -4,13 +4,12 @@ import json
 import shutil
 
 import pandas as pd
-import pytest
 
 from components.data.samples import read_samples
 from components.data.tables import read_table
 from components.ingest.quarantine import QUARANTINE
 from components.modalities.registry import MODALITIES
-from tests.support.clone import IDENTITY, Clone, kill_group, wait_until
+from tests.support.clone import Clone, kill_group, wait_until
 
 COMMAND = ("flows.crossvalidate", "--folds", "2")
 HOME = "work/crossvalidation/2-folds"
@@ -42,14 +41,6 @@ def unknown(clone: Clone, fold: str) -> set[str]:
     """Return the samples of classes that the training samples of a fold do not have."""
     bad = read_table(clone.path / fold / "data/quarantine.parquet", QUARANTINE)
     return set(bad.loc[bad["reason"] == "label_unknown", "row_id"])
-
-
-@pytest.fixture
-def committed(own_store) -> Clone:
-    """A clone after `dvc repro` whose results are committed."""
-    own_store.git("add", "-A")
-    own_store.git(*IDENTITY, "commit", "-qm", "done")
-    return own_store
 
 
 def test_folds_run_in_copies_and_continue_after_sigkill(committed):

@@ -2,20 +2,8 @@
 
 import json
 
-import pytest
-
-from tests.support.clone import IDENTITY, Clone
-
 FOUND = """[[v.version, v.tags["fingerprint"]]
     for v in client.search_model_versions("name = 'synesthesia'")]"""
-
-
-@pytest.fixture
-def committed(own_store) -> Clone:
-    """A clone after `dvc repro` whose results are committed, as experiments need it."""
-    own_store.git("add", "-A")
-    own_store.git(*IDENTITY, "commit", "-qm", "done")
-    return own_store
 
 
 def test_temporary_experiment_is_registered_and_applied(committed):

@@ -239,3 +239,11 @@ def _group_of(pid: int) -> int | None:
         return os.getpgid(pid)
     except ProcessLookupError:
         return None
+
+
+@pytest.fixture
+def committed(own_store) -> Clone:
+    """A clone after `dvc repro` whose results are committed."""
+    own_store.git("add", "-A")
+    own_store.git(*IDENTITY, "commit", "-qm", "done")
+    return own_store
