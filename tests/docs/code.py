@@ -5,7 +5,7 @@ import ast
 import inspect
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields
 from functools import cache
@@ -83,23 +83,37 @@ def _children(form: Schema, part: str) -> Iterator[Schema]:
 @cache
 def reason_codes() -> frozenset[str]:
     """Return every reason code that components give."""
-    files = (ROOT / "components").rglob("*.py")
-    return frozenset(code for path in files for code in _codes_in(path.read_text(encoding="utf-8")))
+    paths = (ROOT / "components").rglob("*.py")
+    files = [ast.parse(path.read_text(encoding="utf-8")) for path in paths]
+    constants = {name: text for file in files for name, text in _constants_in(file)}
+    return frozenset(code for file in files for code in _codes_in(file, constants))
 
 
-def _codes_in(source: str) -> Iterator[str]:
-    for node in ast.walk(ast.parse(source)):
+def _constants_in(file: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the names and texts of a file's constants."""
+    for node in file.body:
+        match node:
+            case ast.Assign([ast.Name(name)], ast.Constant(str(text))):
+                yield name, text
+
+
+def _codes_in(file: ast.Module, constants: Mapping[str, str]) -> Iterator[str]:
+    for node in ast.walk(file):
         if not isinstance(node, ast.Call):
             continue
         name = getattr(node.func, "id", getattr(node.func, "attr", ""))
         if name not in REASONS:
             continue
         named = [word.value for word in node.keywords if word.arg == "reason"]
-        reason = next(iter([*named, *node.args[REASONS[name] :]]))
-        if isinstance(reason, ast.Constant):
-            yield reason.value
-        else:  # passed on
-            assert getattr(reason, "attr", getattr(reason, "id", "")) == "reason", ast.unparse(node)
+        match next(iter([*named, *node.args[REASONS[name] :]])):
+            case ast.Constant(str(code)):
+                yield code
+            case ast.Name(name) if name in constants:
+                yield constants[name]
+            case ast.Name("reason") | ast.Attribute(attr="reason"):
+                pass  # passed on
+            case reason:
+                raise AssertionError(f"no reason code: {ast.unparse(reason)}")
 
 
 class Parsed(Exception):
