@@ -37,6 +37,10 @@ class AssetTensors:
             )
         return torch.tensor(rows.fillna(MISSING).astype("int64").to_numpy().copy())
 
+    def take(self, rows: Tensor) -> dict[str, Tensor]:
+        """Return the tensors of some assets, int64 [n]."""
+        return {name: value[rows] for name, value in self.tensors.items()}
+
     def align(self, labels: pd.Series) -> pd.Series:
         """Return labels by asset id in the order of the assets, null where there is none."""
         return labels.reindex(list(self.ids))

@@ -1,6 +1,7 @@
 """The encoder of a modality: trained here, or pretrained; and the features of its assets."""
 
 import pandas as pd
+import torch
 
 from components.common.files import read_json
 from components.data.assets import load_assets
@@ -16,12 +17,14 @@ from components.features.encoder_training import (
     task_objectives,
     train_encoder,
 )
+from components.features.plain_heads import describe_assets, fit_scale, plain_heads
 from components.features.pretrained import load_published, load_weights
 from components.features.settings import FeaturesSettings
 from components.huggingface.description import describe
 from components.huggingface.encoder_file import Weights, save_encoder
 from components.huggingface.locate import is_pretrained_model
 from components.layers.features import Encoder
+from components.layers.plain import PlainFeatures
 from components.modalities.encoding import pretext_of
 from components.modalities.registry import encoders_of, modality, transcripts_of
 from components.modalities.settings import EncoderSettings
@@ -37,17 +40,20 @@ def encode_modality(arguments: FeaturesArguments, settings: FeaturesSettings) ->
     m, folder = arguments.modality, arguments.pretrained
     options: EncoderSettings = getattr(settings.features, m)
     names, encoders = modality(m).encoder_names, encoders_of(m)
-    description, heads = None, None
+    description = None
     if is_pretrained_model(options.encoder, folder, names):
         description = describe(options.encoder, folder, names, encoders.INTERFACE)
     encoder = encoders.build(getattr(settings.preprocess, m), options, description)
+    heads: Weights = {}
     if options.pretrained:
         history = load_weights(encoder, folder / options.pretrained, m)
     elif description is not None:
         history = load_published(encoder, options.encoder, folder, names, encoders.INTERFACE)
     else:
         history, heads = train_here(arguments, settings, encoder)
-    save_encoder(arguments.encoder, encoder, description, heads if options.keep_heads else None)
+    if encoder.plain is not None:
+        heads |= plain_heads_of(encoder.plain, arguments, settings)
+    save_encoder(arguments.encoder, encoder, description, heads)
     write_table(arguments.history, history, HISTORY)
     form = [options.model_dump(exclude=set(options.LEARNING_KEYS)), settings.threads]
     encode_shards(encoder, arguments.encoder, form, arguments.tensors, arguments.features)
@@ -59,24 +65,44 @@ def train_here(
 ) -> tuple[pd.DataFrame, Weights]:
     """Train the encoder in place on what its modality alone can know.
 
-    Return the history, and the weights of the heads of tasks.
+    Return the history, and the weights of the heads of tasks if they are kept.
     """
-    m, tasks = arguments.modality, settings.tasks
+    options: EncoderSettings = getattr(settings.features, arguments.modality)
+    checkpoint = Checkpoint(arguments.checkpoint, run_fingerprint(__name__, arguments, settings))
+    data = self_supervised(read_data(arguments, settings))
+    model = EncoderWithHeads(encoder, data.objectives)
+    if encoder.plain is not None:
+        fit_scale(encoder.plain, data.assets, data.rows["train"])
+    history = train_encoder(model, data, options, settings.seed, checkpoint)
+    kept = [name for name in model.heads if name in settings.tasks] if options.keep_heads else []
+    return history, {
+        f"pooled.{name}.{part}": weights
+        for name in kept
+        for part, weights in model.heads[name].state_dict().items()
+    }
+
+
+def read_data(arguments: FeaturesArguments, settings: FeaturesSettings) -> EncoderData:
+    """Read what the encoder is trained on."""
+    m = arguments.modality
     options: EncoderSettings = getattr(settings.features, m)
     samples, vocabulary = read_samples(arguments.samples, [m]), read_json(arguments.vocabulary)
     assets = load_assets(arguments.tensors)
-    objectives = task_objectives(m, assets, samples, tasks, vocabulary)
+    objectives = task_objectives(m, assets, samples, settings.tasks, vocabulary)
     if arguments.texts is not None:
         given = options, assets, samples, arguments.texts
         objectives |= transcripts_of(m).transcript_objectives(*given)
     pretext = pretext_of(m, getattr(settings.preprocess, m), options)
-    data = EncoderData(m, assets, split_rows(assets, samples, m), objectives, pretext)
-    fingerprint = run_fingerprint(__name__, arguments, settings)
-    checkpoint = Checkpoint(arguments.checkpoint, fingerprint)
-    data = self_supervised(data)
-    model = EncoderWithHeads(encoder, data.objectives)
-    history = train_encoder(model, data, options, settings.seed, checkpoint)
-    heads = {name: head.state_dict() for name, head in model.heads.items() if name in tasks}
-    return history, {
-        f"{n}.{part}": value for n, head in heads.items() for part, value in head.items()
-    }
+    return EncoderData(m, assets, split_rows(assets, samples, m), objectives, pretext)
+
+
+def plain_heads_of(
+    plain: PlainFeatures, arguments: FeaturesArguments, settings: FeaturesSettings
+) -> Weights:
+    """Return the weights of heads over plain features of the assets."""
+    torch.manual_seed(settings.seed)  # draws are the same whether training was resumed or not
+    m, assets = arguments.modality, load_assets(arguments.tensors)
+    samples, vocabulary = read_samples(arguments.samples, [m]), read_json(arguments.vocabulary)
+    return plain_heads(
+        describe_assets(plain, assets), m, assets, samples, settings.tasks, vocabulary
+    )

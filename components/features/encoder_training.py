@@ -89,13 +89,13 @@ class EncoderTraining(TrainingRun):
         return torch.randperm(len(rows))
 
     def losses(self, batch: Tensor) -> Losses:
-        pretext, tensors = self.data.pretext, self.data.assets.tensors
-        inputs = pretext.augment({name: value[batch] for name, value in tensors.items()})
+        pretext, inputs = self.data.pretext, self.data.assets.take(batch)
+        inputs |= pretext.augment(inputs)
         shares = [(batch, 1.0)]  # of the labels of these assets
         if pretext.mixup is not None:
             inputs, order, share = pretext.mixup(inputs)
             shares = [(batch, share), (batch[order], 1 - share)]
-        pooled = self.model.encoder(**inputs).pooled  # [B, D]
+        pooled = self.model.encoder.encode(inputs).pooled  # [B, D]
         losses: Losses = {}
         for name, objective in self.data.objectives.items():
             logits = self.model.heads[name](pooled)

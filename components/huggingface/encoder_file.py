@@ -18,7 +18,9 @@ Weights = dict[str, Tensor]
 def save_encoder(
     path: Path, encoder: nn.Module, description: Description | None, heads: Weights | None = None
 ) -> None:
-    """Write the weights of an encoder and of heads over its features, `<task>.weight` and so on.
+    """Write the weights of an encoder and of heads over its features.
+
+    The names of their tensors begin with the part of the features, as in `pooled.<task>.weight`.
 
     Its description goes with them if it is a published model.
     """

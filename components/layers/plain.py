@@ -1,39 +1,72 @@
-"""Linear maps of plain features, which need no training, beside what an encoder learns."""
+"""Plain features: what is seen of assets without training, beside what an encoder learns."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
-DROPOUT = 0.5  # of the plain features, so that none is relied on alone
+DROPOUT = 0.5  # of what is mapped, so that none is relied on alone
+FARTHEST = 5.0  # standard deviations from the mean
 
 
-class PlainLinear(nn.Sequential):
-    """Standardise features by their mean and deviation in training, and map them.
+class PlainFeatures(nn.Module):
+    """Base: describe assets by numbers, and scale those by what the training split has of them.
 
-    [N, F] → [N, D].
+    Rows have lengths of about 1, so that one range of penalties suits every modality. A linear map
+    of them is added to what the encoder learns.
+
+    Args:
+        width: F, of the features.
+        mapped: D, of the encoder's.
     """
 
-    def __init__(self, width_in: int, width: int):
-        super().__init__(
-            nn.BatchNorm1d(width_in, affine=False),
-            nn.Dropout(DROPOUT),
-            nn.Linear(width_in, width, bias=False),
-        )
+    OWN_INPUTS: ClassVar[frozenset[str]] = frozenset()  # tensors of the processor for these alone
 
-
-class PlainBag(nn.Module):
-    """Add up the vectors of the features that are there: a linear map of 0 and 1, times 1/√count.
-
-    [N, G] → [N, D].
-    """
-
-    def __init__(self, features: int, width: int):
+    def __init__(self, width: int, mapped: int):
         super().__init__()
-        self.vectors = nn.Embedding(features, width)
-        nn.init.normal_(self.vectors.weight, std=0.02)
+        self.width = width
         self.dropout = nn.Dropout(DROPOUT)
+        self.map = nn.Linear(width, mapped, bias=False)
+        nn.init.zeros_(self.map.weight)  # it says nothing until it is trained
 
-    def forward(self, features: Tensor, there: Tensor) -> Tensor:
-        """Return the sum of the features, int64 [N, G], that are there, bool [N, G]."""
-        weights = self.dropout(there.float())  # [N, G]
-        scale = there.sum(1, keepdim=True).clamp(min=1) ** -0.5
-        return torch.einsum("ng,ngd->nd", weights * scale, self.vectors(features))
+    def mapped(self, features: Tensor) -> Tensor:
+        """Return the linear map of scaled features, [N, F] → [N, D]."""
+        return self.map(self.dropout(features * self.width**0.5))
+
+    @abstractmethod
+    def describe(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return numbers [N, F] of N assets, from the tensors of the processor."""
+
+    @abstractmethod
+    def fit(self, features: Tensor) -> None:
+        """Learn the scale from the numbers of training assets [N, F]."""
+
+    @abstractmethod
+    def scale(self, features: Tensor) -> Tensor:
+        """Return scaled features, [N, F] → [N, F]."""
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return the scaled features of N assets, [N, F]."""
+        return self.scale(self.describe(inputs))
+
+
+class StandardisedFeatures(PlainFeatures):
+    """Features with mean 0 and deviation 1, divided by √F."""
+
+    def __init__(self, width: int, mapped: int):
+        super().__init__(width, mapped)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("deviation", torch.ones(width))
+        self.mean: Tensor
+        self.deviation: Tensor
+
+    def fit(self, features: Tensor) -> None:
+        self.mean.copy_(features.mean(0))
+        deviation = features.var(0, correction=0) ** 0.5
+        self.deviation.copy_(torch.where(deviation > 1e-5, deviation, 1.0))
+
+    def scale(self, features: Tensor) -> Tensor:
+        z = (features - self.mean) / self.deviation
+        return z.clamp(-FARTHEST, FARTHEST) * self.width**-0.5

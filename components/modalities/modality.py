@@ -58,6 +58,7 @@ class Modality:
     copies_within: float | None = None
     limit: Limit | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)  # by key of `suggested_inputs`
+    encoder_keys: tuple[str, ...] = ("encoder",)  # of `encoder`, which preprocessing reads too
     is_language: bool = False  # whether assets are texts that people write, as prompts are
 
     @property
@@ -166,6 +167,7 @@ class Preparation:
     encoder: str  # setting `features.<modality>.encoder`
     pretrained: Path  # folder of the modality in pretrained/
     media: Path  # media shard set of the modality
+    plain: bool = False  # setting `features.<modality>.plain`, where the processor needs it
 
 
 class Processing(Protocol):

@@ -62,8 +62,8 @@ class EncoderSettings(OptimizerSettings, LoopSettings):
     label_smoothing: DropoutRate = 0.0
     """Label smoothing of its training."""
     keep_heads: bool = False
-    """Keep the heads of its training: for a task that it decides, the model starts from the average
-    of what such encoders say, and learns what to add. Better on little data."""
+    """Keep the heads of its training: for a task that it decides, the model weighs what such heads
+    say by the validation samples, and learns what to add. Better on little data."""
 
 
 def heads_divide_width(width: int, heads: int) -> None:
@@ -73,14 +73,14 @@ def heads_divide_width(width: int, heads: int) -> None:
 
 
 class PlainSettings(Section):
-    """Plain features beside an encoder that is built here."""
+    """Plain features beside what an encoder learns that is built here."""
 
     WITH_PLAIN: ClassVar[str]  # the encoder that takes them
 
     encoder: EncoderName
     plain: bool = False
-    """Add a linear map of features that need no training (docs/small_data.md); better on little
-    data."""
+    """Add a linear map of features that need no training (docs/small_data.md), and fit heads to
+    these alone, which the model weighs as those of keep_heads; better on little data."""
 
     @model_validator(mode="after")
     def _plain_is_built_in(self):

@@ -40,7 +40,8 @@ class ModelConfig(Section):
     model: ModelSettings
     tasks: dict[str, TaskConfig]
     members: Count = 1  # of an ensemble
-    experts: Mapping[str, tuple[str, ...]] = {}  # tasks of the heads of encoders that are kept
+    # Heads over single modalities: modality → part of its features → tasks.
+    experts: Mapping[str, Mapping[str, tuple[str, ...]]] = {}
 
     @model_validator(mode="before")
     @classmethod
@@ -84,7 +85,7 @@ def model_config(
     tasks: Mapping[str, TaskSettings],
     vocabulary: Mapping[str, Vocabulary],
     descriptions: Mapping[str, Description],
-    experts: Mapping[str, tuple[str, ...]] | None = None,
+    experts: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
 ) -> ModelConfig:
     """Return the configuration of the model that settings describe; see `ModelConfig`."""
     return ModelConfig(

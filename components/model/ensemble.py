@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from components.common.errors import InputError
 from components.fusion.fusion import FeaturesByModality, RowsByModality
-from components.layers.features import Encoder, Features
+from components.layers.features import Encoder, Features, cat_plain
 from components.model.config import ModelConfig
 from components.model.multimodal import MultimodalModel
 from components.tasks.task import Task
@@ -19,15 +19,16 @@ class EnsembleEncoder(Encoder):
 
     def __init__(self, members: Sequence[Encoder]):
         super().__init__()
-        self.members = nn.ModuleList(members)
+        self.members: Any = nn.ModuleList(members)
         self.width = sum(member.width for member in members)
         self.max_batch_size = min(member.max_batch_size for member in members)  # pyright: ignore[reportAttributeAccessIssue]
 
-    def forward(self, **inputs: Tensor) -> Features:
+    def encode(self, inputs: Mapping[str, Tensor]) -> Features:
         """Return the features of all members, [N, T, D] each, in one: [N, T, members × D]."""
-        found: list[Features] = [member(**inputs) for member in self.members]
+        found: list[Features] = [member.encode(inputs) for member in self.members]
         tokens, pooled = ([getattr(f, name) for f in found] for name in ("tokens", "pooled"))
-        return Features(torch.cat(tokens, -1), found[0].mask, torch.cat(pooled, -1))
+        plain = cat_plain(found, -1)
+        return Features(torch.cat(tokens, -1), found[0].mask, torch.cat(pooled, -1), plain)
 
 
 class Ensemble(MultimodalModel):
@@ -58,10 +59,10 @@ class Ensemble(MultimodalModel):
     def _split(self, features: Any) -> list[Features]:
         """Return the features of each member."""
         count = len(self.members)
-        chunks = features.tokens.chunk(count, -1), features.pooled.chunk(count, -1)
-        return [
-            Features(tokens, features.mask, pooled) for tokens, pooled in zip(*chunks, strict=True)
-        ]
+        tokens, pooled = features.tokens.chunk(count, -1), features.pooled.chunk(count, -1)
+        plain = [None] * count if features.plain is None else features.plain.chunk(count, -1)
+        parts = zip(tokens, pooled, plain, strict=True)
+        return [Features(t, features.mask, p, found) for t, p, found in parts]
 
     def _mean(self, name: str, logits: Sequence[Tensor]) -> Tensor:
         stacked = torch.stack(list(logits), 1)  # [B, members, outputs]

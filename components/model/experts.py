@@ -1,6 +1,8 @@
-"""What each encoder says by itself: the heads of its own training, which the model starts from."""
+"""What single modalities say by themselves, and how much each of them counts."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -10,55 +12,95 @@ from components.layers.features import Features
 from components.layers.named_modules import NamedModules
 from components.tasks.task import Task
 
+PARTS = ("pooled", "plain")  # features that heads read: of an encoder, and what needs no training
+Known = Mapping[str, Mapping[str, Sequence[str]]]  # modality → part → tasks that its heads know
+
+
+@dataclass(frozen=True)
+class Opinions:
+    """What E experts of a task say of B samples."""
+
+    logits: Tensor  # [B, E, outputs]
+    given: Tensor  # bool [B, E], whether the sample has the modality
+    columns: Tensor  # int64 [E], of `Experts.shares`
+
+    def __getitem__(self, rows) -> "Opinions":
+        """Return what they say of some of the samples."""
+        return Opinions(self.logits[rows], self.given[rows], self.columns)
+
+    def pool(self, task: Task, shares: Tensor) -> Tensor:
+        """Return the logits of all together, [B, outputs], with the shares [sources] of each."""
+        return task.pool(self.logits, shares[self.columns] * self.given)
+
 
 class Experts(nn.Module):
-    """Linear heads over the pooled features of single modalities, and how much the rest counts.
+    """Linear heads over features of single modalities, which were learnt before.
 
     Args:
-        widths: of the features, by modality.
-        tasks: by name, of which some encoder knows the label.
-        known: tasks that the encoder of a modality knows.
+        widths: of the features, by modality and part.
+        tasks: by name, those that some head knows.
+        known: the heads.
     """
 
     def __init__(
-        self,
-        widths: Mapping[str, int],
-        tasks: Mapping[str, Task],
-        known: Mapping[str, tuple[str, ...]],
+        self, widths: Mapping[tuple[str, str], int], tasks: Mapping[str, Task], known: Known
     ):
         super().__init__()
         self.tasks = dict(tasks)
+        self.sources = [(m, part) for m, parts in known.items() for part in PARTS if part in parts]
         self.heads = NamedModules()
-        for name, task in tasks.items():
-            experts = (m for m, names in known.items() if name in names)
-            heads = {m: nn.Linear(widths[m], task.outputs) for m in experts}
+        shares = torch.zeros(len(tasks), len(self.sources))
+        for row, (name, task) in enumerate(tasks.items()):
+            able = [(m, part) for m, part in self.sources if name in known[m][part]]
+            heads = {_key(*source): nn.Linear(widths[source], task.outputs) for source in able}
             self.heads.add_module(name, nn.ModuleDict(heads))
+            of_modality = Counter(m for m, _ in able)
+            for m, part in able:
+                shares[row, self.sources.index((m, part))] = 1 / of_modality[m]
         self.heads.requires_grad_(False)
+        self.register_buffer("shares", shares)  # of what each head says, [tasks, sources]
+        self.shares: Tensor
         # Of what fusion adds: nothing at first (Bachlechner et al. 2021, ReZero).
         self.gain = nn.Parameter(torch.zeros(len(tasks)))
 
-    def head(self, task: str, modality: str) -> nn.Module:
-        """Return the head of a task that the encoder of a modality knows."""
+    def head(self, task: str, modality: str, part: str) -> nn.Module:
+        """Return a head."""
+        return self._heads(task)[_key(modality, part)]
+
+    def _heads(self, task: str) -> nn.ModuleDict:
         heads = self.heads[task]
         assert isinstance(heads, nn.ModuleDict)
-        return heads[modality]
+        return heads
+
+    def opinions(
+        self, task: str, features: Mapping[str, Features], rows: RowsByModality
+    ) -> Opinions | None:
+        """Return what the experts of a task say; None if none of their modalities is given."""
+        heads, logits, given, columns = self._heads(task), [], [], []
+        for column, (m, part) in enumerate(self.sources):
+            if (key := _key(m, part)) in heads and m in features:
+                logits.append(gather(heads[key](getattr(features[m], part)), rows[m]))
+                given.append(rows[m] >= 0)
+                columns.append(column)
+        if not columns:
+            return None
+        return Opinions(torch.stack(logits, 1), torch.stack(given, 1), torch.tensor(columns))
 
     def forward(
         self, logits: Mapping[str, Tensor], features: Mapping[str, Features], rows: RowsByModality
     ) -> dict[str, Tensor]:
-        """Return by task the average of the experts of each sample's modalities, plus `logits`.
+        """Return by task what experts and fusion say together, see `Task.pool`.
 
-        See `Task.average`; where no expert's modality is present, they say the same of everything.
+        Where no expert's modality is present, fusion speaks alone.
         """
         result = dict(logits)
-        for gain, (name, heads) in zip(self.gain, self.heads.items(), strict=True):
-            assert isinstance(heads, nn.ModuleDict)
-            given = [m for m in heads if m in features]
-            if not given:
-                continue
-            votes = torch.stack([rows[m] >= 0 for m in given], 1)  # [B, M]
-            said = [gather(heads[m](features[m].pooled), rows[m]) for m in given]
-            said = torch.stack(said, 1) * votes[..., None]  # [B, M, K]
-            votes = votes | ~votes.any(1, keepdim=True)
-            result[name] = self.tasks[name].average(said, votes) + gain * logits[name]
+        for row, (name, task) in enumerate(self.tasks.items()):
+            said = self.opinions(name, features, rows)
+            if said is not None:
+                pooled = said.pool(task, self.shares[row])
+                result[name] = pooled + self.gain[row] * logits[name]
         return result
+
+
+def _key(modality: str, part: str) -> str:
+    return f"{modality}_{part}"

@@ -15,6 +15,7 @@ from components.layers.transformer import Transformer
 from components.modalities.registry import encoders_of
 from components.model.config import ModelConfig
 from components.model.experts import Experts
+from components.tasks.task import Task
 
 
 class MultimodalModel(nn.Module):
@@ -38,9 +39,7 @@ class MultimodalModel(nn.Module):
         self.readout = nn.Parameter(torch.zeros(shape.width))
         self.transformer = Transformer(shape, causal=fusion.IS_CAUSAL)
         self.heads = NamedModules({name: task.head(shape) for name, task in self.tasks.items()})
-        known = {name for names in config.experts.values() for name in names}
-        decided = {name: task for name, task in self.tasks.items() if name in known}
-        self.experts = Experts(widths, decided, config.experts) if decided else None
+        self.experts = _build_experts(config, self.tasks, encoders)
 
     def encoder(self, modality: str) -> Any:
         """Return the encoder of a modality."""
@@ -54,7 +53,7 @@ class MultimodalModel(nn.Module):
     def encode(self, inputs: Mapping[str, Mapping[str, Tensor]]) -> dict[str, Features]:
         """Return features of distinct assets, from the tensors of the processors."""
         given = (m for m in self.config.modalities if m in inputs)
-        return {m: self.encoder(m)(**inputs[m]) for m in given}
+        return {m: self.encoder(m).encode(inputs[m]) for m in given}
 
     def forward(self, features: FeaturesByModality, rows: RowsByModality) -> dict[str, Any]:
         """Return logits by task.
@@ -68,6 +67,11 @@ class MultimodalModel(nn.Module):
         Returns:
             [B, outputs] per task; of a generative task a `DecoderInput` of B texts.
         """
+        logits = self.fused(features, rows)
+        return logits if self.experts is None else self.experts(logits, features, rows)
+
+    def fused(self, features: FeaturesByModality, rows: RowsByModality) -> dict[str, Any]:
+        """Return logits by task, without what experts say."""
         projected = {m: self.projections[m](f) for m, f in features.items()}
         fused = self.fusion(projected, rows)
         readout = self.readout.expand(len(fused.tokens), 1, -1)  # [B, 1, D]
@@ -82,15 +86,7 @@ class MultimodalModel(nn.Module):
         votes = fused.votes
         if votes is not None:
             logits = {name: self._average(name, said, votes) for name, said in logits.items()}
-        return logits if self.experts is None else self.experts(logits, features, rows)
-
-    def load_expert(self, modality: str, heads: Mapping[str, Tensor]) -> None:
-        """Give the heads of an encoder their weights, `<task>.weight` and `<task>.bias`."""
-        assert self.experts is not None
-        for name, value in heads.items():
-            task, _, part = name.rpartition(".")
-            head = self.experts.head(task, modality)
-            getattr(head, part).data.copy_(value)
+        return logits
 
     def _average(self, name: str, logits: Any, votes: Tensor) -> Any:
         """Return logits of B samples from those of the V modalities that vote: [V, K] → [B, K]."""
@@ -101,6 +97,16 @@ class MultimodalModel(nn.Module):
             scattered = logits.new_zeros(*votes.shape, logits.shape[1])  # [B, M, K]
             scattered[votes] = logits
         return task.average(scattered, self.config.voters(name, votes))
+
+
+def _build_experts(
+    config: ModelConfig, tasks: Mapping[str, Task], encoders: Mapping[str, Encoder]
+) -> Experts | None:
+    known = {n for parts in config.experts.values() for names in parts.values() for n in names}
+    decided = {name: task for name, task in tasks.items() if name in known}
+    widths = {(m, "pooled"): encoder.width for m, encoder in encoders.items()}
+    widths |= {(m, "plain"): e.plain.width for m, e in encoders.items() if e.plain is not None}
+    return Experts(widths, decided, config.experts) if decided else None
 
 
 def _build_encoder(config: ModelConfig, modality: str) -> Encoder:

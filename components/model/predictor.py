@@ -87,7 +87,7 @@ class Predictor:
         inputs = self._process(modality, {row: content(row, modality, v) for row, v in cells})
         places[rows] = torch.arange(len(rows))
         tensors = {name: torch.as_tensor(value) for name, value in inputs.items()}
-        return self.model.encoder(modality)(**tensors), places
+        return self.model.encoder(modality).encode(tensors), places
 
     def _process(self, modality: str, contents: Mapping[int, bytes]) -> Mapping[str, Any]:
         """Convert the files of some rows; on an error, find the row that is at fault."""

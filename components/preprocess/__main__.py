@@ -29,12 +29,14 @@ class PreprocessArguments(Arguments):
 def main(arguments: PreprocessArguments, settings: PreprocessSettings) -> None:
     """Run the stage."""
     m, processing = arguments.modality, processing_of(arguments.modality)
+    encoder = getattr(settings.features, m)
     state = processing.prepare(
         Preparation(
             inputs=getattr(settings.preprocess, m),
-            encoder=getattr(settings.features, m).encoder,
+            encoder=encoder.encoder,
             pretrained=arguments.pretrained,
             media=arguments.media,
+            plain=getattr(encoder, "plain", False),
         )
     )
     processor = processing.build(state)

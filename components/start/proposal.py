@@ -4,7 +4,6 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ from components.modalities.registry import (
     learns_transcripts,
     modality,
 )
+from components.modalities.settings import PlainSettings
 from components.start.columns import FILES, Column, DataSet, named
 from components.tasks.registry import settings_of
 from components.tasks.settings import ClassTaskSettings
@@ -36,7 +36,8 @@ IDS = ("id", "row_id", "sample_id", "index")
 FEW_NUMBERS = 20  # distinct whole numbers that are classes
 ROWS_PER_CLASS = 3  # at least, on average
 EXCEPTIONS = 0.05  # of the rows, with another label than most rows of the same cells
-ON_LITTLE_DATA = {"plain": True, "keep_heads": True, "label_smoothing": 0.1}  # of encoders
+ON_LITTLE_DATA = {"plain": True}  # of encoders
+WITH_LABELS = {"keep_heads": True, "label_smoothing": 0.1}  # of those that learn the label, too
 CAREFUL = 0.0003  # learning rate of what is added to what encoders say
 WHOLE_WORDS = 8_000  # tokens, of which few texts need no parts of words
 MUCH = 20_000  # assets, of which encoders learn more than plain features tell
@@ -333,10 +334,15 @@ def _put_training(proposal: Proposal, assets: Mapping[str, int], rows: int) -> N
     from components.train.settings import TrainSettings  # here, as it imports torch
 
     (task,) = proposal.settings["tasks"].values()
-    learnt = "sufficient_modalities" in task and max(assets.values()) < MUCH
+    is_little = max(assets.values()) < MUCH
+    learnt = is_little and "sufficient_modalities" in task
+    if is_little:
+        for m in assets:
+            takes_plain = issubclass(modality(m).encoder, PlainSettings)
+            settings = (ON_LITTLE_DATA if takes_plain else {}) | (WITH_LABELS if learnt else {})
+            for key, value in settings.items():
+                proposal.put(f"features.{m}.{key}", value)
     if learnt:
-        for m, (key, value) in product(assets, ON_LITTLE_DATA.items()):
-            proposal.put(f"features.{m}.{key}", value)
         for m in filter(assets.__contains__, language_modalities()):
             proposal.put(f"preprocess.{m}.vocab_size", WHOLE_WORDS)
         proposal.put("train.learning_rate", CAREFUL, "little data: docs/small_data.md")

@@ -97,6 +97,19 @@ class Task(Labels):
             votes: bool [B, M], which of them count; at least one per sample.
         """
 
+    @staticmethod
+    def pool(logits: Tensor, weights: Tensor) -> Tensor:
+        """Return the logits of several weighted predictions together, of which all may be right.
+
+        By default their weighted sum, a logarithmic opinion pool (Genest & Zidek 1986); one that is
+        not there has the weight 0.
+
+        Args:
+            logits: [B, E, outputs].
+            weights: [B, E], not negative.
+        """
+        return (weights[..., None] * logits).sum(1)
+
     @classmethod
     def progress(cls, value: float, goal: float | None) -> float:
         """Return the fraction of the way to a goal, by default 1, that a validation metric made."""

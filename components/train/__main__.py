@@ -18,6 +18,7 @@ from components.stage.stage import Stage, run_fingerprint
 from components.train.build import build_model, compile_model
 from components.train.data import training_data
 from components.train.ensemble import load_members
+from components.train.expert_shares import fit_shares
 from components.train.joint_training import JointTraining
 from components.train.settings import TrainStageSettings
 from components.train.warm_start import warm_start
@@ -87,7 +88,10 @@ def train_model(arguments: TrainArguments, settings: TrainStageSettings) -> None
     data = training_data(model, samples, settings.tasks, settings.train, *folders)
     fingerprint = run_fingerprint("components.train.__main__", arguments, settings)
     checkpoint = Checkpoint(arguments.checkpoint, fingerprint)
-    logs = train(JointTraining(replace(data, augment=augment), settings.seed, checkpoint))
+    training = JointTraining(replace(data, augment=augment), settings.seed, checkpoint)
+    fit_shares(data, training.task_losses)
+    logs = train(training)
+    fit_shares(data, training.task_losses)
     if not distributed.is_main_process():
         return
     write_table(arguments.history, logs.history, HISTORY)

@@ -43,22 +43,33 @@ def build_model(
         tasks=settings.tasks,
         vocabulary=vocabulary,
         descriptions={m: found for m, found in descriptions.items() if found},
-        experts={m: _tasks(heads) for m, (_, heads) in loaded.items() if heads},
+        experts={m: _known(heads) for m, (_, heads) in loaded.items() if heads},
     )
     model = MultimodalModel(config)
     for m, (weights, heads) in loaded.items():
         model.encoders[m].load_state_dict(weights)
         model.encoders[m].requires_grad_(not settings.train.is_frozen(m))
-        if heads:
-            model.load_expert(m, heads)
+        for name, value in heads.items():
+            assert model.experts is not None
+            part, task, tensor = _split(name)
+            getattr(model.experts.head(task, m, part), tensor).data.copy_(value)
     own = model.projections.state_dict()
     model.projections.load_state_dict(own | {n: w for n, w in aligned.items() if n in own})
     return model
 
 
-def _tasks(heads: Iterable[str]) -> tuple[str, ...]:
-    """Return the tasks of the weights of heads."""
-    return tuple(dict.fromkeys(name.rpartition(".")[0] for name in heads))
+def _known(heads: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the tasks of the weights of heads, by the part of features that they read."""
+    names = dict.fromkeys(_split(name)[:2] for name in heads)
+    parts = dict.fromkeys(part for part, _ in names)
+    return {part: tuple(task for p, task in names if p == part) for part in parts}
+
+
+def _split(name: str) -> tuple[str, str, str]:
+    """Return the part of features, the task and the tensor that a name in a file means."""
+    part, _, rest = name.partition(".")
+    task, _, tensor = rest.rpartition(".")
+    return part, task, tensor
 
 
 def compile_model(model: MultimodalModel) -> None:

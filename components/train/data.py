@@ -88,9 +88,9 @@ class TrainingData:
 
     def _inputs(self, modality: str, rows: Tensor) -> Batch:
         """Return assets on the device; those of an encoder in training are augmented in steps."""
-        batch = {name: value[rows] for name, value in self.assets[modality].tensors.items()}
+        batch = self.assets[modality].take(rows)
         if self.model.training and modality in self.augment:
-            batch = self.augment[modality](batch)
+            batch = batch | self.augment[modality](batch)
         return {name: value.to(self.device) for name, value in batch.items()}
 
 

@@ -159,8 +159,7 @@ class JointTraining(TrainingRun):
     def _measure(self, samples: Samples, label: str, kept: Sequence[str]) -> dict[str, Measured]:
         """Return each task's metric on samples with some of the modalities, called `label`."""
         model, result = self.data.model, {}
-        keep = samples.presence & torch.tensor([m in kept for m in model.config.modalities])
-        part = samples.keep(keep)[keep.any(1)]
+        part = with_modalities(samples, model.config.modalities, kept)
         for name, logits in (self.data.logits(part) if len(part) else {}).items():
             task, targets = model.tasks[name], part.targets[name].to(logits.device)
             answerable = model.config.answerable(name, part.presence).to(targets.device)
@@ -189,6 +188,12 @@ def validated_subsets(modalities: Sequence[str]) -> dict[str, tuple[str, ...]]:
         smaller = combinations(modalities, len(modalities) - 1)
         subsets |= {subset_name(subset): subset for subset in smaller}
     return subsets
+
+
+def with_modalities(samples: Samples, modalities: Sequence[str], kept: Sequence[str]) -> Samples:
+    """Return the samples that have some of the modalities, without the others."""
+    keep = samples.presence & torch.tensor([m in kept for m in modalities])
+    return samples.keep(keep)[keep.any(1)]
 
 
 def validation_metric(metric: Metric, subset: str) -> Metric:

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from components.layers.plain import PlainBag
+from components.layers.features import Features
+from components.layers.plain import StandardisedFeatures
 from components.modalities.audio.encoders import plain as audio
 from components.modalities.image.encoders import plain as image
 from components.modalities.image.plain_features import measurements
 from components.modalities.registry import encoders_of, modality
-from components.modalities.text.encoders import plain as text
+from components.modalities.text.encoders.plain import PlainTextFeatures
+from components.modalities.text.modality import COUNTS
+from components.modalities.text.plain_features import BUCKETS, CHARACTERS, KINDS, WORDS, hashed
 from components.train.settings import TrainStageSettings
 from tests.support.params import small_settings
 from tests.support.tiny_model import make_inputs
@@ -50,35 +54,90 @@ def test_sound_of_few_frames_has_features():
     assert audio.describe(torch.randn(2, 4, 12), torch.tensor([1, 3])).isfinite().all()
 
 
-def test_texts_have_runs_of_their_tokens():
-    tokens = torch.tensor([[5, 6, 7, 0], [7, 6, 5, 0], [5, 6, 0, 0]])
-    buckets, there = text.describe(tokens, torch.tensor([3, 3, 2]))
-    runs = [set(row[mask].tolist()) for row, mask in zip(buckets, there, strict=True)]
-    assert [len(found) for found in runs] == [6, 6, 3]
-    assert runs[2] < runs[0]
-    assert len(runs[0] & runs[1]) == 3  # single tokens
+def test_texts_have_the_tf_idf_of_scikit_learn():
+    """Where no two words and no two runs of characters share a bucket."""
+    texts = ["it is ab", "is it cd", "ab, ab cd"]
+    plain = PlainTextFeatures(mapped=4)
+    counts = torch.from_numpy(hashed(texts))
+    plain.fit(counts)
+    found = plain({COUNTS: counts}).unflatten(1, (KINDS, BUCKETS))
+    for kind, options in enumerate((WORDS, CHARACTERS)):
+        vectorizer = TfidfVectorizer(**options)
+        vectorizer.fit(texts)
+        tally = CountVectorizer(**options, vocabulary=vectorizer.vocabulary_).transform(texts)
+        expected = np.log1p(tally.toarray()) * vectorizer.idf_
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        assert np.allclose(_similarities(found[:, kind]), expected @ expected.T, atol=1e-5)
+        assert np.allclose(found[:, kind].norm(dim=1), 1)
 
 
-def test_bag_is_the_sum_over_what_is_there():
-    bag = PlainBag(10, 4).eval()
-    found = bag(torch.tensor([[1, 2, 3, 4]]), torch.tensor([[True, True, True, False]]))
-    expected = bag.vectors.weight[1:4].sum(0) / 3**0.5
-    torch.testing.assert_close(found[0], expected)
+def _similarities(features: torch.Tensor) -> np.ndarray:
+    return (features @ features.T).numpy()
+
+
+def test_text_without_words_has_features():
+    assert PlainTextFeatures(mapped=4)({COUNTS: torch.from_numpy(hashed([" "]))}).equal(
+        torch.zeros(1, KINDS * BUCKETS)
+    )
+
+
+def inputs_of(m: str) -> dict[str, torch.Tensor]:
+    """Return random assets, with what plain features need."""
+    inputs = make_inputs(COUNT)[m]
+    counts = torch.randint(0, 2, (COUNT, KINDS * BUCKETS)).float()
+    return {**inputs, COUNTS: counts} if m == "text" else inputs
 
 
 @pytest.mark.parametrize("m", WITH_PLAIN)
-def test_plain_features_change_the_pooled_ones_only(m):
+def test_plain_features_stand_beside_those_that_are_learnt(m):
     settings = small_settings(TrainStageSettings, {f"features.{m}.plain": True})
     torch.manual_seed(0)
     encoder = encoders_of(m).build(settings.preprocess[m], settings.features[m], None).eval()
-    inputs = make_inputs(COUNT)[m]
-    found = encoder(**inputs)
-    alone = encoder(**{name: value[2:3] for name, value in inputs.items()})
-    torch.testing.assert_close(alone.pooled, found.pooled[2:3])
+    inputs = inputs_of(m)
+    found = encoder.encode(inputs)
+    assert found.plain.shape == (COUNT, encoder.plain.width)
+    alone = encoder.encode({name: value[2:3] for name, value in inputs.items()})
+    torch.testing.assert_close(alone.plain, found.plain[2:3])
     encoder.plain = None
-    without = encoder(**inputs)
-    assert torch.equal(found.tokens, without.tokens)
-    assert not torch.allclose(found.pooled, without.pooled)
+    without = encoder.encode(make_inputs(COUNT)[m])
+    assert found.tokens.equal(without.tokens) and found.pooled.equal(without.pooled)
+    assert without.plain is None
+
+
+@pytest.mark.parametrize("m", WITH_PLAIN)
+def test_encoder_learns_to_use_plain_features(m):
+    """Nothing of them is in the pooled ones before."""
+    settings = small_settings(TrainStageSettings, {f"features.{m}.plain": True})
+    encoder = encoders_of(m).build(settings.preprocess[m], settings.features[m], None).eval()
+    inputs = inputs_of(m)
+    before = encoder.encode(inputs).pooled
+    torch.nn.init.normal_(encoder.plain.map.weight)
+    assert not encoder.encode(inputs).pooled.allclose(before)
+
+
+def test_scale_is_learnt_from_training_assets():
+    features = torch.tensor([[1.0, 5.0, 2.0], [3.0, 5.0, 2.0]])
+    plain = Numbers(3, mapped=4)
+    plain.fit(features)
+    found = plain({"numbers": torch.tensor([[3.0, 6.0, 2.0], [99.0, 5.0, 2.0]])})
+    expected = torch.tensor([[1.0, 1.0, 0.0], [5.0, 0.0, 0.0]]) / 3**0.5
+    torch.testing.assert_close(found, expected)
+
+
+class Numbers(StandardisedFeatures):
+    """Features that are there already."""
+
+    def describe(self, inputs):
+        return inputs["numbers"]
+
+
+def test_features_of_a_shard_are_those_that_were_written():
+    tokens, mask = torch.randn(2, 3, 4), torch.ones(2, 3, dtype=torch.bool)
+    found = Features(tokens, mask, tokens[:, 0], torch.ones(2, 5))
+    again = Features.from_tensors(found.to_tensors())
+    assert again.plain.equal(found.plain)
+    both = Features.cat([found, again[:1]])
+    assert both.plain.shape == (3, 5)
 
 
 @pytest.mark.parametrize("m", WITH_PLAIN)

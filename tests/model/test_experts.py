@@ -1,4 +1,6 @@
-"""Heads of encoders that the model starts from."""
+"""Heads over single modalities, which the model starts from."""
+
+from collections.abc import Mapping
 
 import pytest
 import torch
@@ -7,54 +9,84 @@ from components.huggingface.encoder_file import load_encoder, save_encoder
 from components.layers.features import Features
 from components.model.experts import Experts
 from components.tasks.classification.head import Classification
+from components.tasks.regression.head import Regression
+from components.tasks.task import Task
 from tests.support.tiny_model import make_model
 
-COUNT, WIDTH, CLASSES = 4, 3, 2
+COUNT, WIDTH, PLAIN_WIDTH, CLASSES = 4, 3, 5, 2
+TASK = Classification(classes=["no", "yes"])
+KNOWN = {"image": {"pooled": ("answer",), "plain": ("answer",)}, "text": {"plain": ("answer",)}}
 
 
-@pytest.fixture
-def experts() -> Experts:
+def make_experts(task: Task = TASK, known: Mapping = KNOWN) -> Experts:
     torch.manual_seed(0)
-    widths = {"image": WIDTH, "text": WIDTH}
-    task = Classification(classes=["no", "yes"])
-    return Experts(widths, {"answer": task}, dict.fromkeys(widths, ("answer",)))
+    widths = {(m, p): WIDTH if p == "pooled" else PLAIN_WIDTH for m in known for p in known[m]}
+    return Experts(widths, {"answer": task}, known)
 
 
-def features() -> dict[str, Features]:
+def make_features() -> dict[str, Features]:
     tokens, mask = torch.zeros(COUNT, 1, WIDTH), torch.ones(COUNT, 1, dtype=torch.bool)
-    return {m: Features(tokens, mask, torch.randn(COUNT, WIDTH)) for m in ("image", "text")}
+    return {
+        m: Features(tokens, mask, torch.randn(COUNT, WIDTH), torch.randn(COUNT, PLAIN_WIDTH))
+        for m in KNOWN
+    }
 
 
-def test_model_starts_from_the_average_of_the_experts_that_are_asked(experts):
-    given = features()
-    rows = {"image": torch.tensor([0, 1, -1]), "text": torch.tensor([2, -1, 3])}
+def said(experts: Experts, features: Mapping[str, Features], m: str, part: str) -> torch.Tensor:
+    return experts.head("answer", m, part)(getattr(features[m], part))
+
+
+ROWS = {"image": torch.tensor([0, 1, -1]), "text": torch.tensor([2, -1, 3])}
+
+
+def test_model_starts_from_the_weighted_sum_of_those_that_are_asked():
+    """At first all modalities count the same, and their parts share that."""
+    experts, given = make_experts(), make_features()
     logits = {"answer": torch.randn(3, CLASSES), "other": torch.randn(3, 5)}
-    found = experts(logits, given, rows)
-    image, text = (
-        experts.heads["answer"][m](given[m].pooled).softmax(1) for m in ("image", "text")
-    )
-    expected = torch.stack([(image[0] + text[2]) / 2, image[1], text[3]])
-    torch.testing.assert_close(found["answer"].softmax(1), expected)
+    found = experts(logits, given, ROWS)
+    image = (said(experts, given, "image", "pooled") + said(experts, given, "image", "plain")) / 2
+    text = said(experts, given, "text", "plain")
+    expected = torch.stack([image[0] + text[2], image[1], text[3]])
+    torch.testing.assert_close(found["answer"], expected)
     assert found["other"] is logits["other"]
 
 
-def test_fusion_learns_what_to_add(experts):
+def test_numbers_are_averaged():
+    known = {m: {"pooled": ("answer",)} for m in KNOWN}
+    experts, given = make_experts(Regression(mean=0.0, deviation=1.0), known), make_features()
+    experts.shares.copy_(torch.tensor([[3.0, 1.0]]))
+    found = experts({"answer": torch.zeros(3, 1)}, given, ROWS)["answer"]
+    image, text = (said(experts, given, m, "pooled") for m in known)
+    torch.testing.assert_close(
+        found, torch.stack([(3 * image[0] + text[2]) / 4, image[1], text[3]])
+    )
+
+
+def test_without_an_expert_fusion_speaks():
+    experts, logits = make_experts(), torch.randn(3, CLASSES)
+    features = {"audio": make_features()["image"]}
+    rows = {**ROWS, "audio": torch.arange(3)}
+    assert experts({"answer": logits}, features, rows)["answer"] is logits
+
+
+def test_fusion_learns_what_to_add():
     """Experts stay as they are."""
-    rows = {m: torch.arange(COUNT) for m in ("image", "text")}
+    experts, given = make_experts(), make_features()
+    rows = {m: torch.arange(COUNT) for m in KNOWN}
     logits = {"answer": torch.randn(COUNT, CLASSES, requires_grad=True)}
-    experts(logits, features(), rows)["answer"][:, 0].sum().backward()
+    experts(logits, given, rows)["answer"][:, 0].sum().backward()
     assert experts.gain.grad.abs().item() > 0
     assert [name for name, p in experts.named_parameters() if p.requires_grad] == ["gain"]
     experts.gain.data.fill_(2.0)
-    given = features()
     more = experts(logits, given, rows)["answer"]
     less = experts({"answer": torch.zeros(COUNT, CLASSES)}, given, rows)["answer"]
     torch.testing.assert_close(more - less, 2 * logits["answer"])
 
 
-def test_file_of_an_encoder_has_its_heads_apart(tmp_path):
+@pytest.mark.parametrize("part", ["pooled", "plain"])
+def test_file_of_an_encoder_has_its_heads_apart(tmp_path, part):
     encoder = make_model().encoders["image"]
-    heads = {"answer.weight": torch.randn(2, 3), "a.b.bias": torch.randn(2)}
+    heads = {f"{part}.answer.weight": torch.randn(2, 3), f"{part}.a.b.bias": torch.randn(2)}
     save_encoder(tmp_path / "image.safetensors", encoder, None, heads)
     weights, found = load_encoder(tmp_path / "image.safetensors")
     assert weights.keys() == encoder.state_dict().keys()

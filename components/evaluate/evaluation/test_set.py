@@ -75,7 +75,7 @@ def _encode(
     while batch := list(islice(assets, encoder.max_batch_size)):
         inputs = processor([content for _, content in batch])
         ids += [asset for asset, _ in batch]
-        parts.append(encoder(**{name: torch.as_tensor(v) for name, v in inputs.items()}))
+        parts.append(encoder.encode({name: torch.as_tensor(v) for name, v in inputs.items()}))
     return EncodedAssets(tuple(ids), Features.cat(parts)) if parts else None
 
 

@@ -17,6 +17,8 @@ from components.modalities.settings import (
 from components.stage.settings import DropoutRate, Section, matching
 from components.training.settings import BatchSize
 
+COUNTS = "counts"  # the tensor of how often words and characters occur, for plain features
+
 TokenizerSource = Annotated[
     str,
     matching(
@@ -94,6 +96,7 @@ MODALITY = _Text(
     measures={"characters": "text [characters]"},
     mlflow_type="string",
     is_leak=False,
+    encoder_keys=("encoder", "plain"),
     is_language=True,
     limit=Limit("max_tokens", "characters"),
     reasons={

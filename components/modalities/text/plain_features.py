@@ -1,8 +1,10 @@
-"""Plain features of texts: TF-IDF of words and of characters."""
+"""Plain features of texts: words and characters, as TF-IDF or hashed."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from sklearn.feature_extraction.text import TfidfVectorizer
+import numpy as np
+from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.pipeline import make_union
 
 from components.modalities.settings import InputSettings
@@ -11,6 +13,9 @@ from components.modalities.text.decoding import decode
 MAX_CHARACTERS = 1_000  # of a text that are looked at
 MAX_FEATURES = 20_000  # of each kind
 WORD = r"\w+|[^\w\s]"  # a text of signs alone has words too
+WORDS: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": WORD}
+CHARACTERS: dict[str, Any] = {"ngram_range": (2, 4), "analyzer": "char_wb"}  # within a word
+KINDS, BUCKETS = 2, 1024  # of hashed features; buckets of each kind
 
 
 def describe(content: bytes, inputs: InputSettings) -> str:
@@ -21,6 +26,16 @@ def describe(content: bytes, inputs: InputSettings) -> str:
 def vectorizer() -> Any:
     """See `PlainFeatures`: words and pairs of them, and two to four characters within a word."""
     options: dict[str, Any] = {"sublinear_tf": True, "max_features": MAX_FEATURES}
-    words = TfidfVectorizer(ngram_range=(1, 2), token_pattern=WORD, **options)
-    characters = TfidfVectorizer(ngram_range=(2, 4), analyzer="char_wb", **options)
-    return make_union(words, characters)
+    kinds = (TfidfVectorizer(**kind, **options) for kind in (WORDS, CHARACTERS))
+    return make_union(*kinds)
+
+
+def hashed(texts: Sequence[str]) -> np.ndarray:
+    """Return the logarithm of how often words and characters occur, float32 [N, KINDS · BUCKETS].
+
+    Those that share a bucket by chance are added or subtracted (Weinberger et al. 2009).
+    """
+    options: dict[str, Any] = {"n_features": BUCKETS, "norm": None}
+    kinds = (HashingVectorizer(**kind, **options) for kind in (WORDS, CHARACTERS))
+    counts = make_union(*kinds).transform([text[:MAX_CHARACTERS] for text in texts]).toarray()
+    return (np.sign(counts) * np.log1p(np.abs(counts))).astype(np.float32)

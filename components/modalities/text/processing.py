@@ -15,7 +15,7 @@ from components.data.shards import read_index, read_media
 from components.huggingface.locate import fetched, is_pretrained_model, locate
 from components.modalities.modality import Preparation
 from components.modalities.text.decoding import decode
-from components.modalities.text.modality import MODALITY, TextSettings
+from components.modalities.text.modality import COUNTS, MODALITY, TextSettings
 
 PAD, MASK = 0, 1  # ids of the special tokens, with any tokenizer
 SPECIAL_TOKENS = ("<pad>", "<mask>")  # in the order of their ids
@@ -33,12 +33,14 @@ def prepare(preparation: Preparation) -> dict[str, Any]:
         tokenizer = train_tokenizer(map(decode, contents), inputs.vocab_size)
     else:
         tokenizer = load_tokenizer(find_tokenizer(inputs.tokenizer, folder), inputs)
-    return {"max_tokens": inputs.max_tokens, "tokenizer": json.loads(tokenizer.to_str())}
+    state = {"max_tokens": inputs.max_tokens, "tokenizer": json.loads(tokenizer.to_str())}
+    return {**state, COUNTS: True} if preparation.plain else state
 
 
 def build(state: Mapping[str, Any]) -> "TextProcessor":
     """See `Processing`."""
-    return TextProcessor(Tokenizer.from_str(json.dumps(state["tokenizer"])), state["max_tokens"])
+    tokenizer = Tokenizer.from_str(json.dumps(state["tokenizer"]))
+    return TextProcessor(tokenizer, state["max_tokens"], COUNTS in state)
 
 
 def export(state: Mapping[str, Any], folder: Path, name: str) -> dict[str, Any]:
@@ -116,10 +118,13 @@ def model_tokenizer(encoder: str, folder: Path, inputs: TextSettings) -> Tokeniz
 
 
 class TextProcessor:
-    """Encodes texts with a tokenizer; that of a model of Transformers cuts and pads them itself."""
+    """Encodes texts with a tokenizer; that of a model of Transformers cuts and pads them itself.
 
-    def __init__(self, tokenizer: Tokenizer, max_tokens: int):
-        self.max_tokens = max_tokens
+    If `counts`, it counts words and characters too.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int, counts: bool = False):
+        self.max_tokens, self.counts = max_tokens, counts
         self.tokenizer = tokenizer
         self._pads_itself = tokenizer.padding is not None
         self._offset = 0 if self._pads_itself else _id_offset(tokenizer)
@@ -130,23 +135,31 @@ class TextProcessor:
         """See `CuttingProcessor`."""
         return sum(
             len(encoding.ids) > self.max_tokens or bool(encoding.overflowing)
-            for encoding in self._encode(contents)
+            for encoding in self._encode(list(map(decode, contents)))
         )
 
-    def _encode(self, contents: Iterable[bytes]) -> list[Encoding]:
-        texts = [decode(content) for content in contents]
+    def _encode(self, texts: list[str]) -> list[Encoding]:
         return self.tokenizer.encode_batch_fast(texts, add_special_tokens=self._pads_itself)
 
     def __call__(self, contents: Iterable[bytes]) -> dict[str, np.ndarray]:
-        """Encode UTF-8: `tokens` int64 [N, max_tokens], padded, and `lengths` int64 [N], from 1."""
-        encodings = self._encode(contents)
+        """Encode UTF-8: `tokens` int64 [N, max_tokens], padded, and `lengths` int64 [N], from 1.
+
+        With `counts` float32 [N, F], see `hashed`, if it counts words and characters.
+        """
+        texts = list(map(decode, contents))
+        encodings = self._encode(texts)
         tokens = np.full((len(encodings), self.max_tokens), PAD, np.int64)  # [N, L]
         lengths = np.ones(len(encodings), np.int64)
         for row, encoding in enumerate(encodings):
             ids = encoding.ids[: self.max_tokens]
             tokens[row, : len(ids)] = np.array(ids, np.int64) + self._offset
             lengths[row] = max(1, sum(encoding.attention_mask[: self.max_tokens]))
-        return {"tokens": tokens, "lengths": lengths}
+        tensors = {"tokens": tokens, "lengths": lengths}
+        if not self.counts:
+            return tensors
+        from components.modalities.text.plain_features import hashed  # importing it takes a second
+
+        return {**tensors, COUNTS: hashed(texts)}
 
 
 def _id_offset(tokenizer: Tokenizer) -> int:

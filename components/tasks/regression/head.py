@@ -47,6 +47,12 @@ class Regression(NumberLabels, Task):
     def average(logits: Tensor, votes: Tensor) -> Tensor:
         return logits.masked_fill(~votes[..., None], 0.0).sum(1) / votes.sum(1, keepdim=True)
 
+    @staticmethod
+    def pool(logits: Tensor, weights: Tensor) -> Tensor:
+        """Return the weighted mean: sums of numbers mean nothing."""
+        total = weights.sum(1, keepdim=True).clamp(min=1e-9)
+        return (weights[..., None] * logits).sum(1) / total
+
     @classmethod
     def progress(cls, value: float, goal: float | None) -> float:
         """As `Task`; the way starts at an error of 1, about that of always predicting the mean."""

@@ -11,7 +11,7 @@ from tokenizers.processors import TemplateProcessing
 
 from components.common.errors import InputError
 from components.modalities.text.decoding import MAX_CHARACTERS
-from components.modalities.text.modality import TextSettings
+from components.modalities.text.modality import COUNTS, TextSettings
 from components.modalities.text.processing import (
     MASK,
     PAD,
@@ -116,6 +116,15 @@ def test_texts_that_are_cut_are_counted(limit):
 def test_equivalent_accents_are_equal(processor):
     one, other = (processor([word.encode()])["tokens"] for word in ("é", "e\u0301"))
     assert np.array_equal(one, other)
+
+
+def test_words_and_characters_are_counted_if_asked(processor):
+    counting = TextProcessor(processor.tokenizer, SETTINGS.max_tokens, counts=True)
+    found, plain = counting([b"a red cube", b""]), processor([b"a red cube", b""])
+    assert found.keys() == plain.keys() | {COUNTS}
+    assert np.array_equal(found["tokens"], plain["tokens"])
+    assert found[COUNTS].dtype == np.float32
+    assert found[COUNTS][0].any() and not found[COUNTS][1].any()
 
 
 def test_spelt_special_token_is_text(processor):

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features, length_mask
-from components.layers.plain import PlainLinear
 from components.layers.transformer import Transformer, TransformerShape
-from components.modalities.audio.encoders.plain import describe, width
+from components.modalities.audio.encoders.plain import PlainAudioFeatures
 from components.modalities.audio.encoders.pooling import POOLINGS
 from components.modalities.audio.modality import AudioEncoderSettings, AudioSettings
 
@@ -44,8 +43,8 @@ class ConvolutionalAudioEncoder(Encoder):
                 TransformerShape(options.width, options.layers, options.heads, options.dropout)
             )
         self.pool = POOLINGS[options.pooling](options.width)
-        size = width(inputs.n_mels)
-        self.plain = PlainLinear(size, options.width) if options.plain else None
+        if options.plain:
+            self.plain = PlainAudioFeatures(inputs.n_mels, options.width)
 
     def forward(self, mels: Tensor, lengths: Tensor) -> Features:
         """[N, mels, frames] and lengths in frames [N] → features with a token per 8 frames."""
@@ -53,10 +52,7 @@ class ConvolutionalAudioEncoder(Encoder):
         mask = length_mask(_after_stem(lengths), x.shape[1])  # [N, T]
         if self.transformer is not None:
             x = self.transformer(x + self.position, mask)
-        pooled = self.pool(x, mask)
-        if self.plain is not None:
-            pooled = pooled + self.plain(describe(mels, lengths))
-        return Features(x, mask, pooled)
+        return Features(x, mask, self.pool(x, mask))
 
 
 def _after_stem(frames: Frames) -> Frames:

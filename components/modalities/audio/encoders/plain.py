@@ -1,11 +1,24 @@
 """Features of sound that need no training: statistics of its mel bands."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
 from components.layers.features import length_mask
+from components.layers.plain import StandardisedFeatures
 
 PARTS = 8  # of equal length, whose means tell what comes when
+
+
+class PlainAudioFeatures(StandardisedFeatures):
+    """Statistics of spectrograms with some number of mel bands."""
+
+    def __init__(self, bands: int, mapped: int):
+        super().__init__(width(bands), mapped)
+
+    def describe(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return describe(inputs["mels"], inputs["lengths"])
 
 
 def width(bands: int) -> int:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features
-from components.layers.plain import PlainLinear
-from components.modalities.image.encoders.plain import WIDTH, describe
+from components.modalities.image.encoders.plain import PlainImageFeatures
 from components.modalities.image.modality import ImageEncoderSettings
 
 
@@ -38,7 +37,8 @@ class ConvolutionalImageEncoder(Encoder):
             *(_stage(channels_in, channels_out) for channels_in, channels_out in pairwise(widths))
         )
         self.dropout = nn.Dropout(options.dropout)
-        self.plain = PlainLinear(WIDTH, options.width) if options.plain else None
+        if options.plain:
+            self.plain = PlainImageFeatures(options.width)
 
     def forward(self, pixels: Tensor) -> Features:
         """uint8 [N, 3, H, W] → features with (H/16)·(W/16) tokens."""
@@ -46,7 +46,4 @@ class ConvolutionalImageEncoder(Encoder):
         x = self.stages(x)  # [N, D, H/16, W/16]
         tokens = self.dropout(x.flatten(2).transpose(1, 2))  # [N, T, D]
         mask = torch.ones(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
-        pooled = tokens.amax(1)
-        if self.plain is not None:
-            pooled = pooled + self.plain(describe(pixels))
-        return Features(tokens, mask, pooled)
+        return Features(tokens, mask, tokens.amax(1))

@@ -1,15 +1,28 @@
 """Features of images that need no training: colours, and histograms of oriented gradients."""
 
 import math
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from components.layers.plain import StandardisedFeatures
+
 SIDE, CELL, BLOCK = 32, 4, 4  # pixels: of an image, of a cell, of a block with one colour
 ORIENTATIONS = 9  # over half a turn
 COLOURS = (SIDE // BLOCK) ** 2 * 3
 WIDTH = COLOURS + (SIDE // CELL) ** 2 * ORIENTATIONS
+
+
+class PlainImageFeatures(StandardisedFeatures):
+    """Colours and gradients of images."""
+
+    def __init__(self, mapped: int):
+        super().__init__(WIDTH, mapped)
+
+    def describe(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return describe(inputs["pixels"])
 
 
 def describe(pixels: Tensor) -> Tensor:

@@ -1,21 +1,34 @@
-"""Features of texts that need no training: the runs of tokens in them, as in fastText."""
+"""Plain features of texts: words and characters, the more the rarer they are."""
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
-from components.layers.features import length_mask
-
-LONGEST = 3  # tokens of a run
-BUCKETS = 8192  # that runs share by chance (Joulin et al. 2017)
-FACTORS = (1_000_003, 8_191, 127)  # which spread runs over the buckets
+from components.layers.plain import PlainFeatures
+from components.modalities.text.modality import COUNTS
+from components.modalities.text.plain_features import BUCKETS, KINDS
 
 
-def describe(tokens: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the buckets of all runs of one to `LONGEST` tokens [N, G], and which are there."""
-    buckets, masks = [], []
-    for length in range(1, LONGEST + 1):
-        runs = tokens.unfold(1, length, 1)  # [N, T - length + 1, length]
-        code = sum(run * factor for run, factor in zip(runs.unbind(-1), FACTORS, strict=False))
-        buckets.append((code + length) % BUCKETS)
-        masks.append(length_mask(lengths - length + 1, runs.shape[1]))
-    return torch.cat(buckets, 1), torch.cat(masks, 1)
+class PlainTextFeatures(PlainFeatures):
+    """TF-IDF of hashed words and characters, each kind of length 1."""
+
+    OWN_INPUTS = frozenset({COUNTS})
+
+    def __init__(self, mapped: int):
+        super().__init__(KINDS * BUCKETS, mapped)
+        self.register_buffer("rarity", torch.ones(self.width))  # inverse document frequency
+        self.rarity: Tensor
+
+    def describe(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return inputs[COUNTS]
+
+    def fit(self, features: Tensor) -> None:
+        """Learn log((1 + N) / (1 + n)) + 1, with n of N texts in a bucket, as scikit-learn does."""
+        frequency = (1 + (features != 0).sum(0)) / (1 + len(features))
+        self.rarity.copy_(1 - frequency.log())
+
+    def scale(self, features: Tensor) -> Tensor:
+        x = (features * self.rarity).unflatten(1, (KINDS, BUCKETS))  # [N, KINDS, BUCKETS]
+        length = (x * x).sum(2, keepdim=True) ** 0.5
+        return (x / length.clamp(min=1e-9)).flatten(1)

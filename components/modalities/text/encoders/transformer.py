@@ -4,9 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features, length_mask, masked_mean
-from components.layers.plain import PlainBag
 from components.layers.transformer import Transformer, TransformerShape
-from components.modalities.text.encoders.plain import BUCKETS, describe
+from components.modalities.text.encoders.plain import PlainTextFeatures
 from components.modalities.text.modality import TextEncoderSettings, TextSettings
 
 
@@ -23,15 +22,12 @@ class TextEncoder(Encoder):
         self.transformer = Transformer(
             TransformerShape(options.width, options.layers, options.heads, options.dropout)
         )
-
-        self.plain = PlainBag(BUCKETS, options.width) if options.plain else None
+        if options.plain:
+            self.plain = PlainTextFeatures(options.width)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Features:
         """Token ids [N, T] and lengths [N] → features with T tokens."""
         mask = length_mask(lengths, tokens.shape[1])  # [N, T]
         x = self.embedding(tokens) + self.position[: tokens.shape[1]]  # [N, T, D]
         x = self.transformer(x, mask)
-        pooled = masked_mean(x, mask)
-        if self.plain is not None:
-            pooled = pooled + self.plain(*describe(tokens, lengths))
-        return Features(x, mask, pooled)
+        return Features(x, mask, masked_mean(x, mask))

@@ -1,0 +1,123 @@
+"""Linear heads over plain features, which convex optimisation finds."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from components.data.assets import AssetTensors
+from components.data.samples import SPLIT, SPLITS, asset_column
+from components.huggingface.encoder_file import Weights
+from components.layers.plain import PlainFeatures
+from components.tasks.class_task import Loss, balanced_loss, sampled_classes
+from components.tasks.labels import Vocabulary
+from components.tasks.registry import head_of, with_heads
+from components.tasks.settings import TaskSettings
+from components.training.class_sampling import draw_evenly
+
+PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the squares of weights, falling
+USUAL_PENALTY = 1e-4  # where no sample of the validation split has a label
+STEPS = 100  # of L-BFGS, per penalty
+AT_ONCE = 1024  # assets that are described together
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Samples of a split whose label is known."""
+
+    features: Tensor  # plain features of all assets, float [N, F]
+    rows: Tensor  # the asset of each sample, int64 [n]
+    targets: Tensor  # [n, …]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: Tensor) -> "Labelled":
+        """Return some of the samples."""
+        return Labelled(self.features, self.rows[index], self.targets[index])
+
+    def loss(self, head: nn.Module, loss: Loss) -> Tensor:
+        """Return the mean loss of a head; each asset is looked at once."""
+        return loss(head(self.features)[self.rows], self.targets)
+
+
+def plain_heads(
+    features: Tensor,
+    modality: str,
+    assets: AssetTensors,
+    samples: pd.DataFrame,
+    tasks: Mapping[str, TaskSettings],
+    vocabulary: Mapping[str, Vocabulary],
+) -> Weights:
+    """Return the weights of a head per task, `plain.<task>.weight` and so on.
+
+    A task has one if the modality alone decides it or if it takes several, unless its labels are
+    texts to be written. `features` are the plain ones of all assets, [N, F].
+    """
+    rows, weights = assets.rows(samples[asset_column(modality)]), {}
+    splits = {split: torch.tensor((samples[SPLIT] == split).to_numpy()) for split in SPLITS}
+    for name, settings in with_heads(tasks).items():
+        kind, deciding = head_of(settings.kind), settings.sufficient_modalities
+        if kind.IS_GENERATIVE or (deciding and modality not in deciding):
+            continue
+        task = kind(**vocabulary[name])
+        targets = task.targets(samples[settings.column])
+        labelled = Labelled(features, rows, targets)
+        usable = (rows >= 0) & task.known(targets)
+        train, validation = (labelled[usable & splits[s]] for s in ("train", "validation"))
+        if len(train) and (classes := sampled_classes(task, settings, train.targets)) is not None:
+            train = train[draw_evenly(classes, len(train))]
+        loss = balanced_loss(task, settings, train.targets)
+        head = fit_head(loss, task.outputs, train, validation)
+        weights |= {f"plain.{name}.{part}": value for part, value in head.state_dict().items()}
+    return weights
+
+
+def fit_head(loss: Loss, outputs: int, train: Labelled, validation: Labelled) -> nn.Linear:
+    """Return the head of the penalty that has the least validation loss; they fall until it rises.
+
+    Without training samples it says nothing, and without any for validation the penalty is
+    `USUAL_PENALTY`.
+    """
+    head = nn.Linear(train.features.shape[1], outputs)
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    least, best = math.inf, head.state_dict()
+    for penalty in (PENALTIES if len(validation) else (USUAL_PENALTY,)) if len(train) else ():
+        minimise(head, loss, train, penalty)
+        with torch.no_grad():
+            found = float(validation.loss(head, loss)) if len(validation) else 0.0
+        if found >= least:
+            break
+        least, best = found, {name: value.clone() for name, value in head.state_dict().items()}
+    head.load_state_dict(best)
+    return head
+
+
+def minimise(head: nn.Linear, loss: Loss, train: Labelled, penalty: float) -> None:
+    """Minimise a head's loss and penalty by L-BFGS (Liu & Nocedal 1989), from where it is."""
+    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=STEPS, line_search_fn="strong_wolfe")
+
+    def total() -> Tensor:
+        optimizer.zero_grad()
+        value = train.loss(head, loss) + penalty * head.weight.square().sum()
+        value.backward()
+        return value
+
+    optimizer.step(total)
+
+
+def fit_scale(plain: PlainFeatures, assets: AssetTensors, rows: Tensor) -> None:
+    """Learn the scale of plain features from some assets, int64 [n], if there are any."""
+    if len(rows):
+        plain.fit(torch.cat([plain.describe(assets.take(part)) for part in rows.split(AT_ONCE)]))
+
+
+@torch.no_grad()
+def describe_assets(plain: PlainFeatures, assets: AssetTensors) -> Tensor:
+    """Return the plain features of all assets, [N, F]."""
+    parts = torch.arange(len(assets.ids)).split(AT_ONCE)
+    return torch.cat([plain(assets.take(part)) for part in parts])

@@ -1,0 +1,138 @@
+"""Linear heads over plain features."""
+
+import pandas as pd
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+
+from components.data.assets import AssetTensors
+from components.features.plain_heads import (
+    PENALTIES,
+    Labelled,
+    describe_assets,
+    fit_head,
+    fit_scale,
+    minimise,
+    plain_heads,
+)
+from components.layers.plain import StandardisedFeatures
+from components.tasks.classification.head import Classification
+from components.tasks.classification.settings import ClassificationSettings
+
+COUNT, WIDTH = 60, 4
+TASK = Classification(classes=["a", "b", "c"])
+NOBODY = torch.arange(0)
+
+
+class Numbers(StandardisedFeatures):
+    """Features that are there already."""
+
+    def describe(self, inputs):
+        return inputs["numbers"]
+
+
+def make_assets() -> AssetTensors:
+    torch.manual_seed(0)
+    return AssetTensors(
+        tuple(f"a{row}" for row in range(COUNT)), {"numbers": torch.randn(COUNT, WIDTH)}
+    )
+
+
+def make_labels() -> pd.Series:
+    torch.manual_seed(1)
+    noisy = make_assets().tensors["numbers"][:, :3] + 0.5 * torch.randn(COUNT, 3)
+    return pd.Series([TASK.classes[code] for code in noisy.argmax(1)])
+
+
+def make_samples(**columns) -> pd.DataFrame:
+    """Return a sample per asset: 40 for training, 10 each for validation and test."""
+    return pd.DataFrame(
+        {
+            "image_id": [f"a{row}" for row in range(COUNT)],
+            "split": ["train"] * 40 + ["validation"] * 10 + ["test"] * 10,
+            "kind": make_labels(),
+        }
+    ).assign(**columns)
+
+
+def labelled(first: int, last: int) -> Labelled:
+    rows = torch.arange(first, last)
+    return Labelled(make_assets().tensors["numbers"], rows, TASK.targets(make_labels())[rows])
+
+
+def heads_of(samples: pd.DataFrame, **options) -> dict[str, torch.Tensor]:
+    tasks = {"kind": ClassificationSettings(column="kind", **options)}
+    assets = make_assets()
+    vocabulary = {"kind": {"classes": list(TASK.classes)}}
+    return plain_heads(assets.tensors["numbers"], "image", assets, samples, tasks, vocabulary)
+
+
+def test_head_is_that_of_scikit_learn():
+    train = labelled(0, 40)
+    head = fit_head(TASK.loss, 3, train, train[NOBODY])
+    # Its penalty is |w|² / 2C for the sum of the losses, ours a share of |w|² for their mean.
+    expected = LogisticRegression(C=1 / (2 * 1e-4 * 40), max_iter=5000, tol=1e-8)
+    expected.fit(train.features[:40], train.targets)
+    found = head(train.features).softmax(1).detach().numpy()
+    assert abs(found - expected.predict_proba(train.features)).max() < 0.01
+
+
+def test_penalty_is_the_best_on_validation():
+    train, validation = labelled(0, 40), labelled(40, 50)
+    losses = []
+    for penalty in PENALTIES:
+        head = fit_head(TASK.loss, 3, train[NOBODY], validation)  # all weights are 0
+        minimise(head, TASK.loss, train, penalty)
+        losses.append(validation.loss(head, TASK.loss).item())
+    found = validation.loss(fit_head(TASK.loss, 3, train, validation), TASK.loss).item()
+    assert found == pytest.approx(min(losses), rel=0.02)
+    assert max(losses) > 1.1 * min(losses)
+
+
+def test_held_out_labels_are_not_learnt():
+    samples = make_samples()
+    changed = samples.assign(kind=samples["kind"].where(samples["split"] != "test", "a"))
+    assert same(heads_of(samples), heads_of(changed))
+
+
+def same(one, two) -> bool:
+    return one.keys() == two.keys() and all(value.equal(two[name]) for name, value in one.items())
+
+
+def test_without_training_labels_a_head_says_nothing():
+    found = heads_of(make_samples(kind=None))
+    assert found["plain.kind.weight"].shape == (3, WIDTH)
+    assert not any(value.any() for value in found.values())
+
+
+@pytest.mark.parametrize("deciding", [(), ("image",), ("image", "text"), ("text",)])
+def test_a_modality_that_cannot_decide_has_no_head(deciding):
+    found = heads_of(make_samples(), sufficient_modalities=deciding)
+    assert bool(found) == (deciding != ("text",))
+
+
+def test_assets_of_several_samples_count_as_often():
+    samples = make_samples()
+    first = samples[samples["split"] == "train"].head(20)
+    twice = pd.concat([samples, first], ignore_index=True)
+    assert not same(heads_of(samples), heads_of(twice))
+    every = samples[samples["split"] == "train"]
+    doubled = heads_of(pd.concat([samples, every], ignore_index=True))
+    for name, value in heads_of(samples).items():
+        torch.testing.assert_close(doubled[name], value, atol=1e-2, rtol=1e-2)
+
+
+def test_sampled_classes_are_drawn_equally_often():
+    rare = make_labels().where(make_labels() != "a", None)
+    rare[:2] = "a"
+    plain, sampled = (heads_of(make_samples(kind=rare), balance=b) for b in ("none", "sampling"))
+    assert sampled["plain.kind.bias"][0] > plain["plain.kind.bias"][0]
+
+
+def test_scale_is_that_of_some_assets():
+    plain, assets = Numbers(WIDTH, mapped=2), make_assets()
+    fit_scale(plain, assets, torch.arange(40))
+    numbers = assets.tensors["numbers"]
+    torch.testing.assert_close(plain.mean, numbers[:40].mean(0))
+    expected = (numbers - plain.mean) / numbers[:40].std(0, correction=0) / WIDTH**0.5
+    torch.testing.assert_close(describe_assets(plain, assets), expected)
