@@ -20,7 +20,9 @@ def settings_for(m: str) -> type[PreprocessSettings]:
     record = modality(m)
     inputs = with_fields(Settings, "Inputs", {m: record.inputs})
     fields = record.encoder.model_fields
-    read = {key: (fields[key].annotation, fields[key]) for key in record.encoder_keys}
+    read: dict[str, Any] = {
+        key: (fields[key].annotation, fields[key]) for key in record.encoder_keys
+    }
     encoder = create_model("Encoder", __base__=Settings, **read)
     features = with_fields(Settings, "Features", {m: encoder})
     sections = {"preprocess": inputs, "features": features}
