@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field
 
 from components.common.plugins import has_part, load_part
 from components.stage.settings import OneOf
+from components.tasks.names import confidence_column
 from components.tasks.settings import (
     RESERVED_NAMES,
     HeadTaskSettings,
@@ -72,7 +73,7 @@ def _check(tasks: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
             f"found {odd}: a name consists of letters, digits, _ and -, and begins with a letter "
             "or a digit"
         )
-    confidences = {f"{name}_confidence" for name in tasks}  # columns of the answers
+    confidences = set(map(confidence_column, tasks))
     if clash := sorted((RESERVED_NAMES | confidences) & tasks.keys()):
         raise ValueError(f"found {clash}: these names are reserved; rename the tasks")
     sampled = [name for name, task in tasks.items() if balance_of(task) == "sampling"]

@@ -13,11 +13,11 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.common.metrics import Metric
+from components.common.metrics import PROBABILITY_THRESHOLD, Metric
 from components.data.assets import MISSING, AssetTensors, asset_labels
 from components.data.samples import SPLIT, asset_column
 from components.data.shards import read_assets
-from components.layers.losses import PROBABILITY_THRESHOLD, micro_f1, sparse_binary_cross_entropy
+from components.layers.losses import micro_f1, sparse_binary_cross_entropy
 from components.modalities.audio.modality import AudioEncoderSettings
 from components.modalities.encoding import Objective
 from components.modalities.text.decoding import decode

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.common.metrics import Metric
-from components.layers.losses import PROBABILITY_THRESHOLD, micro_f1
+from components.common.metrics import PROBABILITY_THRESHOLD, Metric
+from components.layers.losses import micro_f1
 from components.tasks.class_task import ClassTask
 from components.tasks.multilabel.labels import ClassSetLabels
 from components.tasks.task import Predictions, average_sigmoids
