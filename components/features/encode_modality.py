@@ -65,7 +65,8 @@ def train_here(
     options: EncoderSettings = getattr(settings.features, m)
     samples, vocabulary = read_samples(arguments.samples, [m]), read_json(arguments.vocabulary)
     assets = load_assets(arguments.tensors)
-    objectives = task_objectives(m, assets, samples, tasks, vocabulary)
+    is_soft = settings.ingest.on_conflict == "soft"
+    objectives = task_objectives(m, assets, samples, tasks, vocabulary, is_soft)
     if arguments.texts is not None:
         given = options, assets, samples, arguments.texts
         objectives |= transcripts_of(m).transcript_objectives(*given)

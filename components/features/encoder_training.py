@@ -8,14 +8,14 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from components.data.assets import AssetTensors, asset_labels
+from components.data.assets import AssetTensors, label_votes, majority_labels
 from components.data.samples import SPLIT, SPLITS, asset_column
 from components.layers.features import Encoder, encode
 from components.layers.losses import nt_xent
 from components.layers.named_modules import NamedModules
 from components.modalities.encoding import Batch, Objective, Pretext
 from components.modalities.settings import EncoderSettings
-from components.tasks.class_task import balanced_loss, sampled_classes
+from components.tasks.class_task import ClassTask, balanced_loss, sampled_classes, soft_targets
 from components.tasks.labels import Vocabulary
 from components.tasks.registry import head_of, with_heads
 from components.tasks.settings import TaskSettings
@@ -146,18 +146,22 @@ def task_objectives(
     samples: pd.DataFrame,
     tasks: Mapping[str, TaskSettings],
     vocabulary: Mapping[str, Vocabulary],
+    is_soft: bool = False,
 ) -> dict[str, Objective]:
     """Return the tasks that the modality alone decides, without generative ones.
 
-    Those may have several right texts per asset, and are learnt in the stage `train`.
+    Those may have several right texts per asset, and are learnt in the stage `train`. With
+    `is_soft` an asset that has several classes keeps all of them.
     """
     objectives, rows = {}, split_rows(assets, samples, modality)["train"]
     for name, settings in with_heads(tasks).items():
         kind = head_of(settings.kind)
         if modality in settings.sufficient_modalities and not kind.IS_GENERATIVE:
             task = kind(**vocabulary[name])
-            labels = asset_labels(samples, modality, settings.column, task.to_text)
-            targets = task.targets(assets.align(labels))
+            votes = label_votes(samples, modality, settings.column, task.to_text)
+            targets = task.targets(assets.align(majority_labels(votes)))
+            if is_soft and isinstance(task, ClassTask) and votes["asset"].duplicated().any():
+                task, targets = task.soft(), soft_targets(task, votes, assets)
             objectives[name] = replace(
                 task_objective(task, targets, settings.weight),
                 loss=balanced_loss(task, settings, targets[rows]),

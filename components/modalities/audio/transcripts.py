@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from components.common.metrics import PROBABILITY_THRESHOLD, Metric
-from components.data.assets import MISSING, AssetTensors, asset_labels
+from components.data.assets import MISSING, AssetTensors, label_votes, majority_labels
 from components.data.samples import SPLIT, asset_column
 from components.data.shards import read_assets
 from components.layers.losses import micro_f1, sparse_binary_cross_entropy
@@ -42,7 +42,7 @@ def transcript_objectives(
     counts, none if there is a tie.
     """
     audio, text = asset_column("audio"), asset_column("text")
-    said = asset_labels(samples, "audio", text, str)
+    said = majority_labels(label_votes(samples, "audio", text, str))
     heard = samples.loc[samples[SPLIT] == "train", audio].dropna()
     train = sorted(said[said.index.isin(heard)].unique())
     if not train or not options.transcript:
