@@ -1,7 +1,11 @@
 """The encoder of a modality: trained here, or pretrained; and the features of its assets."""
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
+from components.common.errors import InputError
 from components.common.files import read_json
 from components.data.assets import load_assets
 from components.data.samples import read_samples
@@ -11,12 +15,13 @@ from components.features.encode_shards import encode_shards
 from components.features.encoder_training import (
     EncoderData,
     EncoderWithHeads,
+    decided_tasks,
     self_supervised,
     split_rows,
     task_objectives,
     train_encoder,
 )
-from components.features.pretrained import load_published, load_weights
+from components.features.pretrained import load_heads, load_published, load_weights
 from components.features.settings import FeaturesSettings
 from components.huggingface.description import describe
 from components.huggingface.encoder_file import Weights, save_encoder
@@ -37,21 +42,38 @@ def encode_modality(arguments: FeaturesArguments, settings: FeaturesSettings) ->
     m, folder = arguments.modality, arguments.pretrained
     options: EncoderSettings = getattr(settings.features, m)
     names, encoders = modality(m).encoder_names, encoders_of(m)
-    description, heads = None, None
+    description, heads = None, {}
     if is_pretrained_model(options.encoder, folder, names):
         description = describe(options.encoder, folder, names, encoders.INTERFACE)
     encoder = encoders.build(getattr(settings.preprocess, m), options, description)
     if options.pretrained:
         history = load_weights(encoder, folder / options.pretrained, m)
+        if options.keep_heads:
+            decided = decided_tasks(m, settings.tasks, read_json(arguments.vocabulary))
+            heads = load_heads(folder / options.pretrained, m, decided)
     elif description is not None:
+        if options.keep_heads:
+            raise InputError(
+                f"features.{m}.keep_heads: true, but {options.encoder} is not trained here, so it "
+                "has no heads. Set it to false"
+            )
         history = load_published(encoder, options.encoder, folder, names, encoders.INTERFACE)
     else:
         history, heads = train_here(arguments, settings, encoder)
-    save_encoder(arguments.encoder, encoder, description, heads if options.keep_heads else None)
+    heads = heads if options.keep_heads else {}
+    learnt = tasks_of(heads, settings, arguments.vocabulary)
+    save_encoder(arguments.encoder, encoder, description, heads, learnt)
     write_table(arguments.history, history, HISTORY)
     form = [options.model_dump(exclude=set(options.LEARNING_KEYS)), settings.threads]
     encode_shards(encoder, arguments.encoder, form, arguments.tensors, arguments.features)
     arguments.checkpoint.unlink(missing_ok=True)
+
+
+def tasks_of(heads: Weights, settings: FeaturesSettings, vocabulary: Path) -> dict[str, Any]:
+    """Return the kind and the vocabulary of each task of heads, as their file has them."""
+    names = sorted({name.rpartition(".")[0] for name in heads})
+    learnt = read_json(vocabulary) if names else {}
+    return {n: {"kind": settings.tasks[n].kind, "vocabulary": learnt[n]} for n in names}
 
 
 def train_here(

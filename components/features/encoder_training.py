@@ -140,6 +140,20 @@ def split_rows(assets: AssetTensors, samples: pd.DataFrame, modality: str) -> di
     }
 
 
+def decided_tasks(
+    modality: str, tasks: Mapping[str, TaskSettings], vocabulary: Mapping[str, Vocabulary]
+) -> dict[str, Task]:
+    """Return the tasks that the modality alone decides, without generative ones.
+
+    Those may have several right texts per asset, and are learnt in the stage `train`.
+    """
+    return {
+        name: head_of(task.kind)(**vocabulary[name])
+        for name, task in with_heads(tasks).items()
+        if modality in task.sufficient_modalities and not head_of(task.kind).IS_GENERATIVE
+    }
+
+
 def task_objectives(
     modality: str,
     assets: AssetTensors,
@@ -148,25 +162,22 @@ def task_objectives(
     vocabulary: Mapping[str, Vocabulary],
     is_soft: bool = False,
 ) -> dict[str, Objective]:
-    """Return the tasks that the modality alone decides, without generative ones.
+    """Return an objective per task of `decided_tasks`.
 
-    Those may have several right texts per asset, and are learnt in the stage `train`. With
-    `is_soft` an asset that has several classes keeps all of them.
+    With `is_soft` an asset that has several classes keeps all of them.
     """
     objectives, rows = {}, split_rows(assets, samples, modality)["train"]
-    for name, settings in with_heads(tasks).items():
-        kind = head_of(settings.kind)
-        if modality in settings.sufficient_modalities and not kind.IS_GENERATIVE:
-            task = kind(**vocabulary[name])
-            votes = label_votes(samples, modality, settings.column, task.to_text)
-            targets = task.targets(assets.align(majority_labels(votes)))
-            if is_soft and isinstance(task, ClassTask) and votes["asset"].duplicated().any():
-                task, targets = task.soft(), soft_targets(task, votes, assets)
-            objectives[name] = replace(
-                task_objective(task, targets, settings.weight),
-                loss=balanced_loss(task, settings, targets[rows]),
-                sampled=sampled_classes(task, settings, targets),
-            )
+    for name, task in decided_tasks(modality, tasks, vocabulary).items():
+        settings = with_heads(tasks)[name]
+        votes = label_votes(samples, modality, settings.column, task.to_text)
+        targets = task.targets(assets.align(majority_labels(votes)))
+        if is_soft and isinstance(task, ClassTask) and votes["asset"].duplicated().any():
+            task, targets = task.soft(), soft_targets(task, votes, assets)
+        objectives[name] = replace(
+            task_objective(task, targets, settings.weight),
+            loss=balanced_loss(task, settings, targets[rows]),
+            sampled=sampled_classes(task, settings, targets),
+        )
     return objectives
 
 

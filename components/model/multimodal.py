@@ -84,6 +84,15 @@ class MultimodalModel(nn.Module):
             logits = {name: self._average(name, said, votes) for name, said in logits.items()}
         return logits if self.experts is None else self.experts(logits, features, rows)
 
+    def expert(self, modality: str) -> dict[str, Tensor]:
+        """Return the weights of the heads of an encoder, as `load_expert` takes them."""
+        assert self.experts is not None
+        return {
+            f"{task}.{part}": value
+            for task in self.config.experts[modality]
+            for part, value in self.experts.head(task, modality).state_dict().items()
+        }
+
     def load_expert(self, modality: str, heads: Mapping[str, Tensor]) -> None:
         """Give the heads of an encoder their weights, `<task>.weight` and `<task>.bias`."""
         assert self.experts is not None

@@ -38,7 +38,10 @@ def export_pretrained(folder: Path, name: str, pretrained: Path) -> dict[str, An
     settings: dict[str, Any] = {"features": {}, "train": {"warm_start": name}}
     for m in model.config.modalities:
         file = pretrained / m / f"{name}.safetensors"
-        save_encoder(file, model.encoders[m], model.config.descriptions.get(m))
+        names = model.config.experts.get(m, ())
+        known = {n: model.config.tasks[n].model_dump(include={"kind", "vocabulary"}) for n in names}
+        heads = model.expert(m) if names else {}
+        save_encoder(file, model.encoders[m], model.config.descriptions.get(m), heads, known)
         settings["features"][m] = {"pretrained": file.name}
         if inputs := processing_of(m).export(states[m], pretrained / m, name):
             settings.setdefault("preprocess", {})[m] = inputs

@@ -7,12 +7,14 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file
 
+from components.common.errors import InputError
 from components.common.files import write_json
 from components.common.hashing import content_id
 from components.data.samples import samples_schema
 from components.data.shards import Asset, MediaWriter
 from components.data.tables import write_table
 from components.features import __main__ as features
+from components.huggingface.encoder_file import HEADS, load_encoder, load_tasks
 from components.modalities.registry import MODALITIES
 from components.preprocess import __main__ as preprocess
 from tests.support.params import small_settings
@@ -64,7 +66,7 @@ def run(folder: Path, name: str, **changes: Any) -> dict[str, Any]:
             history=folder / "history.csv",
             checkpoint=folder / "checkpoint",
         ),
-        small_settings(features.settings_for("text"), {"tasks": {"label": TASK}, **changes}),
+        small_settings(features.settings_for("text"), {"tasks": {"label": TASK}} | changes),
     )
     return load_file(encoder)
 
@@ -77,3 +79,74 @@ def test_settings_say_whether_labels_are_soft(folder):
     majority = run(folder, "majority")
     assert same(run(folder, "again"), majority)
     assert not same(run(folder, "soft", **{"ingest.on_conflict": "soft"}), majority)
+
+
+def start_from(folder: Path, name: str) -> dict[str, Any]:
+    """Return the settings of a run that takes the encoder that another one left."""
+    tokenizer = folder / "tokenizer.json"
+    tokenizer.write_text("is not read")
+    return {
+        "features.text.pretrained": f"{name}.safetensors",
+        "preprocess.text.tokenizer": tokenizer.name,
+    }
+
+
+def test_heads_are_kept_with_what_they_learnt(folder):
+    assert not [name for name in run(folder, "without") if name.startswith(HEADS)]
+    run(folder, "with", **WITH_HEADS)
+    _, heads = load_encoder(folder / "with.safetensors")
+    assert {name: list(value.shape) for name, value in heads.items()} == {
+        "label.weight": [2, 8],
+        "label.bias": [2],
+    }
+    vocabulary = {"kind": "classification", "vocabulary": {"classes": CLASSES}}
+    assert load_tasks(folder / "with.safetensors") == {"label": vocabulary}
+    assert load_tasks(folder / "without.safetensors") == {}
+
+
+def test_pretrained_encoder_brings_its_heads(folder):
+    run(folder, "first", **WITH_HEADS)
+    options = start_from(folder, "first")
+    again = run(folder, "again", **options, **WITH_HEADS)
+    assert same(again, load_file(folder / "first.safetensors"))
+    assert load_tasks(folder / "again.safetensors") == load_tasks(folder / "first.safetensors")
+    assert not [name for name in run(folder, "without", **options) if name.startswith(HEADS)]
+
+
+@pytest.mark.parametrize(
+    ("classes", "places"),
+    [(["yes", "no"], [1, 0]), (["yes"], [1])],
+    ids=["another order", "fewer"],
+)
+def test_labels_of_pretrained_heads_keep_their_meaning(folder, classes, places):
+    first = run(folder, "first", **WITH_HEADS)
+    write_json(folder / "vocabulary.json", {"label": {"classes": classes}})
+    found = run(folder, "again", **start_from(folder, "first"), **WITH_HEADS)
+    for part in ("weight", "bias"):
+        name = f"{HEADS}label.{part}"
+        assert found[name].equal(first[name][places])
+
+
+@pytest.mark.parametrize(
+    ("learnt", "kind", "unknown"),
+    [
+        ({"classes": ["maybe", *CLASSES]}, "classification", "does not know maybe"),
+        ({"classes": CLASSES}, "multilabel", "does not know this kind of label"),
+    ],
+)
+def test_heads_that_do_not_know_the_labels_are_left_out(folder, caplog, learnt, kind, unknown):
+    run(folder, "first", **WITH_HEADS)
+    write_json(folder / "vocabulary.json", {"label": learnt})
+    changes = start_from(folder, "first") | WITH_HEADS | {"tasks": {"label": TASK | {"kind": kind}}}
+    found = run(folder, "again", **changes)
+    assert not [name for name in found if name.startswith(HEADS)]
+    (warning,) = [line.message for line in caplog.records if line.levelname == "WARNING"]
+    assert warning.startswith("features_text: the head of the task label is left out: that in ")
+    assert warning.endswith(unknown)
+
+
+def test_missing_heads_are_refused(folder):
+    run(folder, "first")
+    message = "features.text.keep_heads: true, but .*first.safetensors has no heads: its encoder"
+    with pytest.raises(InputError, match=message):
+        run(folder, "again", **start_from(folder, "first"), **WITH_HEADS)
