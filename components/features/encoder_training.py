@@ -14,6 +14,7 @@ from components.layers.features import Encoder, encode
 from components.layers.losses import nt_xent
 from components.layers.named_modules import NamedModules
 from components.modalities.encoding import Batch, Objective, Pretext
+from components.modalities.registry import VIEWS
 from components.modalities.settings import EncoderSettings
 from components.tasks.class_task import ClassTask, balanced_loss, sampled_classes, soft_targets
 from components.tasks.labels import Vocabulary
@@ -202,7 +203,7 @@ def self_supervised(data: EncoderData) -> EncoderData:
 
     def losses(encoder: Encoder, batch: Batch) -> Losses:
         first, second = (encoder(**view(batch)).pooled for _ in range(2))  # [B, D]
-        return {"views": nt_xent(first, second, SIMCLR_INVERSE_TEMPERATURE)}
+        return {VIEWS: nt_xent(first, second, SIMCLR_INVERSE_TEMPERATURE)}
 
     log.info("features_%s: no label trains the encoder, so SimCLR does", data.modality)
     return replace(data, pretext=Pretext(losses=losses))

@@ -18,7 +18,7 @@ from components.data.assets import MISSING, AssetTensors, label_votes, majority_
 from components.data.samples import SPLIT, asset_column
 from components.data.shards import read_assets
 from components.layers.losses import micro_f1, sparse_binary_cross_entropy
-from components.modalities.audio.modality import AudioEncoderSettings
+from components.modalities.audio.modality import TRANSCRIPT, AudioEncoderSettings
 from components.modalities.encoding import Objective
 from components.modalities.text.decoding import decode
 
@@ -49,9 +49,9 @@ def transcript_objectives(
         return {}
     _warn_of_several(samples[[audio, text]].dropna().drop_duplicates(), said)
     if len(train) <= MANY_TEXTS:
-        return {"transcript": _which_text(assets, said, train)}
+        return {TRANSCRIPT: _which_text(assets, said, train)}
     words = _which_words(assets, said, train, texts)
-    return {"transcript": words} if words.outputs else {}
+    return {TRANSCRIPT: words} if words.outputs else {}
 
 
 def _warn_of_several(pairs: pd.DataFrame, said: pd.Series) -> None:

@@ -17,6 +17,7 @@ from components.modalities.settings import (
 from components.stage.settings import DropoutRate, Section, matching
 from components.training.settings import BatchSize
 
+MASKED_TOKENS, SAME_TEXT = "masked_tokens", "same_text"  # losses
 TokenizerSource = Annotated[
     str,
     matching(
@@ -95,6 +96,7 @@ MODALITY = _Text(
     mlflow_type="string",
     is_leak=False,
     is_language=True,
+    losses=(MASKED_TOKENS, SAME_TEXT),
     limit=Limit("max_tokens", "characters"),
     reasons={
         "max_tokens": "room for nearly all texts, at three characters each; longer ones are cut"
