@@ -30,6 +30,7 @@ SMALL = {  # dotted key of params.yaml → value: a pipeline that takes a minute
     "train.epochs": 1,
 }
 OF_SERVERS = ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+INIT = ("init", "--quiet", "--initial-branch", "main")
 IDENTITY = ("-c", "user.name=benchmark", "-c", "user.email=benchmark@example.org")
 
 
@@ -48,7 +49,7 @@ class Project:
         copy_tree(path)
         if settings:
             edit(path / "params.yaml", settings)
-        for words in (("init",), ("add", "--all"), (*IDENTITY, "commit", "-m", "benchmark")):
+        for words in (INIT, ("add", "--all"), (*IDENTITY, "commit", "-m", "benchmark")):
             subprocess.run(["git", *words], cwd=path, check=True, stdout=subprocess.DEVNULL)
         return cls(path)
 
@@ -56,7 +57,7 @@ class Project:
     def of_stages(cls, path: Path, stages: Mapping[str, Any]) -> "Project":
         """Return a project at an empty folder with these rows of dvc.yaml and nothing else."""
         (path / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
-        subprocess.run(["git", "init", "--quiet"], cwd=path, check=True)
+        subprocess.run(["git", *INIT], cwd=path, check=True)
         subprocess.run([sys.executable, "-m", "dvc", "init", "--quiet"], cwd=path, check=True)
         return cls(path)
 

@@ -22,6 +22,7 @@ from benchmarks.figures import Figure
 from benchmarks.project import Project, temporary
 from components.common.metrics import Figures
 from components.data.samples import SPLIT, read_samples
+from components.ingest.sources.digits import WORDS
 from components.ingest.sources.espeak import Utterance, say
 from components.modalities.registry import MODALITIES
 from flows.params_file import edit
@@ -29,7 +30,6 @@ from flows.params_file import edit
 ROWS = 600
 CHANGES: dict[str, Any] = {}  # of the proposed settings, by dotted key: none
 LINES = 30  # of params.yaml, at most
-DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 ACCENTS = ("en", "en-us", "en-gb-scotland", "en-gb-x-rp", "en-029")
 
 
@@ -66,7 +66,7 @@ def write_folders(folder: Path) -> Path:
     """Folders of classes: handwritten digits."""
     pixels, labels = mnist_data()
     for row in range(0, len(labels), len(labels) // ROWS):
-        path = folder / "digits" / DIGITS[labels[row]]
+        path = folder / "digits" / WORDS[labels[row]]
         path.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels[row].reshape(28, 28).astype("uint8")).save(path / f"{row}.png")
     return folder / "digits"
@@ -76,7 +76,7 @@ def write_speech(folder: Path) -> Path:
     """JSON Lines of paths of sounds: spoken digits, whose speaker is a column."""
     with open(folder / "rows.jsonl", "w") as file:
         for row in range(ROWS):
-            word, speaker = DIGITS[row % 10], row // 10
+            word, speaker = WORDS[row % 10], row // 10
             accent = ACCENTS[speaker % len(ACCENTS)]
             spoken = say(Utterance(word, accent, 130 + speaker, 30 + speaker % 40))
             assert isinstance(spoken, bytes)

@@ -12,6 +12,7 @@ from components.align.relations import Relation, Relations
 from components.align.settings import AlignSettings
 from components.common.metrics import Metric
 from components.data.samples import Split
+from components.data.tables import concat_tables
 from components.layers.projection import Projections
 from components.tasks.retrieval.metrics import RANKS, RETRIEVAL_METRICS, rank_metrics
 from components.training.run import Losses, TrainingRun, Validation
@@ -156,7 +157,7 @@ class AlignmentTraining(TrainingRun):
                 "targets": len(targets),
             }
             parts.append(pd.DataFrame(found))
-        return pd.concat(parts) if parts else pd.DataFrame(columns=pd.Index(RANKS.columns))
+        return concat_tables(parts, RANKS)
 
 
 def _repeat(rows: Tensor, size: int) -> Tensor:

@@ -13,6 +13,7 @@ from components.baselines.examples import Examples, examples, label_counts
 from components.baselines.features import AssetFeatures, plain_features
 from components.data.samples import SAMPLE_ID, SPLIT, asset_column, subset_name
 from components.data.subsets import subsets
+from components.data.tables import concat_tables
 from components.modalities.registry import MODALITIES, plain_features_of
 from components.modalities.settings import InputSettings
 from components.tasks.baseline import BASELINES, Baseline, Scores
@@ -139,14 +140,14 @@ def measure(
     A task has a baseline that sees nothing, and one per subset of the modalities that can decide
     it, which sums the scores of their models.
     """
-    tables = [pd.DataFrame(columns=list(BASELINES.columns))]
+    tables = []
     for task in tasks:
         labels, weights = label_counts(train[task.column], task.baseline.labels)
         scores = np.tile(task.baseline.constant(labels, weights), (len(task.held_out), 1))
         if len(task.held_out):
             tables.append(_table(task, task.baseline.CONSTANT, task.held_out, scores))
         tables += _fused(task, fits[task.name], features)
-    return pd.concat(tables[1:] or tables, ignore_index=True)
+    return concat_tables(tables, BASELINES)
 
 
 def _fused(

@@ -2,7 +2,7 @@
 
 import difflib
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 DISK_FULL = "Free some space and run it again: what was finished before is kept"
@@ -41,9 +41,13 @@ class Problem:
 
 def nearest(word: str, valid: Sequence[str]) -> str:
     """Return the valid words for an error message, with a suggestion if one is similar."""
-    near = difflib.get_close_matches(word, valid, n=1, cutoff=0.5)
-    hint = f"Did you mean {near[0]!r}? " if near else ""
-    return f"{hint}Valid here: {', '.join(valid) or 'none'}"
+    return f"{did_you_mean(word, valid)}Valid here: {', '.join(valid) or 'none'}"
+
+
+def did_you_mean(word: str, names: Iterable[str], most: int = 1) -> str:
+    """Return a question that proposes the most similar names; empty if none is similar."""
+    near = difflib.get_close_matches(word, names, n=most, cutoff=0.5)
+    return f"Did you mean {' or '.join(map(repr, near))}? " if near else ""
 
 
 def listed(names: Sequence[object]) -> str:

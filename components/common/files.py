@@ -38,11 +38,16 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
+def not_made(path: Path) -> InputError:
+    """Return the error about a missing output of a stage."""
+    return InputError(f"{path} is missing. Run the stage that makes it: dvc repro")
+
+
 def read_json(path: Path) -> Any:
     """Read JSON; raise `InputError` if the file is missing or is not JSON."""
     try:
         return json.loads(path.read_text())
     except FileNotFoundError as error:
-        raise InputError(f"{path} is missing. Run the stage that makes it: dvc repro") from error
+        raise not_made(path) from error
     except json.JSONDecodeError as error:
         raise InputError(f"{path} is not JSON: {error}. Delete it and run: dvc repro") from error

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from components.common.nested import paths
 
+PROBABILITY_THRESHOLD = 0.5  # a class with a higher probability is predicted
 DEFINITIONS = "definitions"
 EVALUATED_SPLIT = "split"
 SLICES = "slices"  # figures by task, column, value and subset: those of the task's primary metric

@@ -55,19 +55,22 @@ def load_assets(folder: Path) -> AssetTensors:
     return AssetTensors(tuple(a for shard in shards for a in shard.asset_ids), tensors)
 
 
-def asset_labels(
+def label_votes(
     samples: pd.DataFrame, modality: str, column: str, to_text: Callable[[Any], str]
-) -> pd.Series:
-    """Return the label in `column` of each asset that has one, by asset id.
+) -> pd.DataFrame:
+    """Return the distinct pairs of `asset` and `label`, and the `votes` of samples for each.
 
-    Of an asset with several, it is the most frequent one; if there is a tie, it has none. Samples
-    of the first split (train, validation, test) with the asset decide, so that no held-out label
-    is learnt. Labels are compared as what `to_text` makes of them.
+    Samples of the first split (train, validation, test) with the asset vote, so that no held-out
+    label is learnt. Labels are compared as what `to_text` makes of them.
     """
     found = samples[[SPLIT, asset_column(modality), column]].dropna().set_axis(COLUMNS, axis=1)
     found["place"], found["as_text"] = found["split"].map(SPLITS.index), found["label"].map(to_text)
     found = found[found["place"] == found.groupby("asset")["place"].transform("min")]
     found["votes"] = found.groupby(["asset", "as_text"])["as_text"].transform("size")
-    distinct = found.drop_duplicates(["asset", "as_text"])
-    best = distinct[distinct["votes"] == distinct.groupby("asset")["votes"].transform("max")]
+    return found.drop_duplicates(["asset", "as_text"])
+
+
+def majority_labels(votes: pd.DataFrame) -> pd.Series:
+    """Return the label with the most of `label_votes`, by asset id; of a tie there is none."""
+    best = votes[votes["votes"] == votes.groupby("asset")["votes"].transform("max")]
     return best[~best["asset"].duplicated(keep=False)].set_index("asset")["label"]

@@ -1,7 +1,7 @@
 """Tables that pass between stages, checked against a Pandera schema when written and when read."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -13,7 +13,7 @@ from pandera.errors import SchemaErrors
 from pyarrow import parquet
 
 from components.common.errors import InputError
-from components.common.files import replacing
+from components.common.files import not_made, replacing
 
 BATCH_ROWS = 10_000
 ASSET_ID = pa.Check.str_matches(r"^[0-9a-f]{64}$")
@@ -108,6 +108,13 @@ def count_rows(path: Path, *columns: str) -> Iterator[tuple[tuple, int]]:
             yield from Counter(zip(*map(_cells, map(batch.column, columns)), strict=True)).items()
 
 
+def concat_tables(parts: Sequence[pd.DataFrame], schema: pa.DataFrameSchema) -> pd.DataFrame:
+    """Return tables as one, with the columns of its schema; without rows if there are none."""
+    columns = pd.Index(schema.columns)
+    found = [part[columns] for part in parts if len(part)]
+    return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
+
+
 def _cells(column: arrow.Array) -> Iterable:
     cells = column.to_pylist()
     if not arrow.types.is_list(column.type):
@@ -118,6 +125,6 @@ def _cells(column: arrow.Array) -> Iterable:
 def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
     """Read a table; raise `InputError` if the file is missing or breaks the schema."""
     if not path.exists():
-        raise InputError(f"{path} is missing. Run the stage that makes it: dvc repro")
+        raise not_made(path)
     table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
     return _checked(table, schema, path)

@@ -12,6 +12,7 @@ from components.data.assets import AssetTensors
 from components.data.batches import Samples, asset_rows
 from components.data.samples import SAMPLE_ID, subset_name
 from components.data.subsets import subsets
+from components.data.tables import concat_tables
 from components.layers.features import Features, encode
 from components.model.multimodal import MultimodalModel
 from components.tasks.metrics import PREDICTIONS
@@ -58,7 +59,7 @@ def predict_encoded(
         known[name] = torch.tensor(labels.notna().to_numpy())
         texts[name] = labels.map(model.tasks[name].to_text, na_action="ignore").to_numpy()
     ids, modalities = table[SAMPLE_ID].to_numpy(), model.config.modalities
-    parts = [pd.DataFrame(columns=list(PREDICTIONS.columns))]
+    parts = []
     for subset in subsets(modalities):
         wanted = torch.tensor([m in subset for m in modalities])
         if containing is not None and containing not in subset:
@@ -71,7 +72,7 @@ def predict_encoded(
             index = asked[task].numpy()
             labels = {"sample_id": ids[index], "subset": subset_name(subset), "task": task}
             parts.append(pd.DataFrame({**labels, "target": texts[task][index], **columns}))
-    return pd.concat([part for part in parts if len(part)] or parts[:1])
+    return concat_tables(parts, PREDICTIONS)
 
 
 def _predict_each_once(

@@ -17,6 +17,7 @@ from components.data.assets import AssetTensors
 from components.data.samples import asset_column
 from components.evaluate.measure import Values
 from components.evaluate.settings import PromptSettings
+from components.huggingface.encoder_file import load_encoder
 from components.layers.features import Encoder, encode
 from components.layers.projection import Projections
 from components.modalities.modality import Processor
@@ -64,7 +65,8 @@ def shared_space(
     m = prompt_modality(model.config)
     one = model.members[0] if isinstance(model, Ensemble) else model
     encoder, space = copy.deepcopy((one.encoder(m), one.projections))
-    encoder.load_state_dict(load_file(encoders / f"{m}.safetensors"))
+    weights, _ = load_encoder(encoders / f"{m}.safetensors")
+    encoder.load_state_dict(weights)
     space.load_state_dict(load_file(projections), strict=False)
     return SharedSpace(
         modality=m,

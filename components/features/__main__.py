@@ -2,12 +2,11 @@
 
 import logging
 
-import pandas as pd
 from safetensors.numpy import save_file
 
 from components.common.files import replacing
 from components.data.shards import finish, read_index
-from components.data.tables import write_table
+from components.data.tables import concat_tables, write_table
 from components.features.arguments import FeaturesArguments
 from components.features.settings import FeaturesSettings, settings_for
 from components.stage.stage import Stage
@@ -31,7 +30,7 @@ def write_nothing(arguments: FeaturesArguments) -> None:
     log.info("features_%s: no sample has %s", arguments.modality, arguments.modality)
     with replacing(arguments.encoder) as temporary:
         save_file({}, temporary)
-    write_table(arguments.history, pd.DataFrame(columns=pd.Index(HISTORY.columns)), HISTORY)
+    write_table(arguments.history, concat_tables([], HISTORY), HISTORY)
     arguments.features.mkdir(parents=True, exist_ok=True)
     finish(arguments.features, [], ".safetensors")
 

@@ -1,8 +1,12 @@
 """The encoder of a modality: trained here, or pretrained; and the features of its assets."""
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 import torch
 
+from components.common.errors import InputError
 from components.common.files import read_json
 from components.data.assets import load_assets
 from components.data.samples import read_samples
@@ -12,16 +16,17 @@ from components.features.encode_shards import encode_shards
 from components.features.encoder_training import (
     EncoderData,
     EncoderWithHeads,
+    decided_tasks,
     self_supervised,
     split_rows,
     task_objectives,
     train_encoder,
 )
 from components.features.plain_heads import describe_assets, fit_scale, plain_heads
-from components.features.pretrained import load_published, load_weights
+from components.features.pretrained import load_heads, load_published, load_weights
 from components.features.settings import FeaturesSettings
 from components.huggingface.description import describe
-from components.huggingface.encoder_file import Weights, save_encoder
+from components.huggingface.encoder_file import Heads, save_encoder
 from components.huggingface.locate import is_pretrained_model
 from components.layers.features import Encoder
 from components.layers.plain import PlainFeatures
@@ -44,28 +49,44 @@ def encode_modality(arguments: FeaturesArguments, settings: FeaturesSettings) ->
     if is_pretrained_model(options.encoder, folder, names):
         description = describe(options.encoder, folder, names, encoders.INTERFACE)
     encoder = encoders.build(getattr(settings.preprocess, m), options, description)
-    heads: Weights = {}
+    heads: Heads = {}
     if options.pretrained:
         history = load_weights(encoder, folder / options.pretrained, m)
+        if options.keep_heads:
+            decided = decided_tasks(m, settings.tasks, read_json(arguments.vocabulary))
+            heads = load_heads(folder / options.pretrained, m, decided)
     elif description is not None:
+        if options.keep_heads:
+            raise InputError(
+                f"features.{m}.keep_heads: true, but {options.encoder} is not trained here, so it "
+                "has no heads. Set it to false"
+            )
         history = load_published(encoder, options.encoder, folder, names, encoders.INTERFACE)
     else:
         history, heads = train_here(arguments, settings, encoder)
     if encoder.plain is not None:
         heads |= plain_heads_of(encoder.plain, arguments, settings)
-    save_encoder(arguments.encoder, encoder, description, heads)
+    learnt = tasks_of(heads, settings, arguments.vocabulary)
+    save_encoder(arguments.encoder, encoder, description, heads, learnt)
     write_table(arguments.history, history, HISTORY)
     form = [options.model_dump(exclude=set(options.LEARNING_KEYS)), settings.threads]
     encode_shards(encoder, arguments.encoder, form, arguments.tensors, arguments.features)
     arguments.checkpoint.unlink(missing_ok=True)
 
 
+def tasks_of(heads: Heads, settings: FeaturesSettings, vocabulary: Path) -> dict[str, Any]:
+    """Return the kind and the vocabulary of each task of heads, as their file has them."""
+    names = sorted({task for _, task in heads})
+    learnt = read_json(vocabulary) if names else {}
+    return {n: {"kind": settings.tasks[n].kind, "vocabulary": learnt[n]} for n in names}
+
+
 def train_here(
     arguments: FeaturesArguments, settings: FeaturesSettings, encoder: Encoder
-) -> tuple[pd.DataFrame, Weights]:
+) -> tuple[pd.DataFrame, Heads]:
     """Train the encoder in place on what its modality alone can know.
 
-    Return the history, and the weights of the heads of tasks if they are kept.
+    Return the history, and the heads of tasks if they are kept.
     """
     options: EncoderSettings = getattr(settings.features, arguments.modality)
     checkpoint = Checkpoint(arguments.checkpoint, run_fingerprint(__name__, arguments, settings))
@@ -75,11 +96,7 @@ def train_here(
         fit_scale(encoder.plain, data.assets, data.rows["train"])
     history = train_encoder(model, data, options, settings.seed, checkpoint)
     kept = [name for name in model.heads if name in settings.tasks] if options.keep_heads else []
-    return history, {
-        f"pooled.{name}.{part}": weights
-        for name in kept
-        for part, weights in model.heads[name].state_dict().items()
-    }
+    return history, {("pooled", name): model.heads[name].state_dict() for name in kept}
 
 
 def read_data(arguments: FeaturesArguments, settings: FeaturesSettings) -> EncoderData:
@@ -88,7 +105,8 @@ def read_data(arguments: FeaturesArguments, settings: FeaturesSettings) -> Encod
     options: EncoderSettings = getattr(settings.features, m)
     samples, vocabulary = read_samples(arguments.samples, [m]), read_json(arguments.vocabulary)
     assets = load_assets(arguments.tensors)
-    objectives = task_objectives(m, assets, samples, settings.tasks, vocabulary)
+    is_soft = settings.ingest.on_conflict == "soft"
+    objectives = task_objectives(m, assets, samples, settings.tasks, vocabulary, is_soft)
     if arguments.texts is not None:
         given = options, assets, samples, arguments.texts
         objectives |= transcripts_of(m).transcript_objectives(*given)
@@ -98,8 +116,8 @@ def read_data(arguments: FeaturesArguments, settings: FeaturesSettings) -> Encod
 
 def plain_heads_of(
     plain: PlainFeatures, arguments: FeaturesArguments, settings: FeaturesSettings
-) -> Weights:
-    """Return the weights of heads over plain features of the assets."""
+) -> Heads:
+    """Return heads over plain features of the assets."""
     torch.manual_seed(settings.seed)  # draws are the same whether training was resumed or not
     m, assets = arguments.modality, load_assets(arguments.tensors)
     samples, vocabulary = read_samples(arguments.samples, [m]), read_json(arguments.vocabulary)

@@ -8,14 +8,15 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from components.data.assets import AssetTensors, asset_labels
+from components.data.assets import AssetTensors, label_votes, majority_labels
 from components.data.samples import SPLIT, SPLITS, asset_column
 from components.layers.features import Encoder, encode
 from components.layers.losses import nt_xent
 from components.layers.named_modules import NamedModules
 from components.modalities.encoding import Batch, Objective, Pretext
+from components.modalities.registry import VIEWS
 from components.modalities.settings import EncoderSettings
-from components.tasks.class_task import balanced_loss, sampled_classes
+from components.tasks.class_task import ClassTask, balanced_loss, sampled_classes, soft_targets
 from components.tasks.labels import Vocabulary
 from components.tasks.registry import head_of, with_heads
 from components.tasks.settings import TaskSettings
@@ -140,29 +141,44 @@ def split_rows(assets: AssetTensors, samples: pd.DataFrame, modality: str) -> di
     }
 
 
+def decided_tasks(
+    modality: str, tasks: Mapping[str, TaskSettings], vocabulary: Mapping[str, Vocabulary]
+) -> dict[str, Task]:
+    """Return the tasks that the modality alone decides, without generative ones.
+
+    Those may have several right texts per asset, and are learnt in the stage `train`.
+    """
+    return {
+        name: head_of(task.kind)(**vocabulary[name])
+        for name, task in with_heads(tasks).items()
+        if modality in task.sufficient_modalities and not head_of(task.kind).IS_GENERATIVE
+    }
+
+
 def task_objectives(
     modality: str,
     assets: AssetTensors,
     samples: pd.DataFrame,
     tasks: Mapping[str, TaskSettings],
     vocabulary: Mapping[str, Vocabulary],
+    is_soft: bool = False,
 ) -> dict[str, Objective]:
-    """Return the tasks that the modality alone decides, without generative ones.
+    """Return an objective per task of `decided_tasks`.
 
-    Those may have several right texts per asset, and are learnt in the stage `train`.
+    With `is_soft` an asset that has several classes keeps all of them.
     """
     objectives, rows = {}, split_rows(assets, samples, modality)["train"]
-    for name, settings in with_heads(tasks).items():
-        kind = head_of(settings.kind)
-        if modality in settings.sufficient_modalities and not kind.IS_GENERATIVE:
-            task = kind(**vocabulary[name])
-            labels = asset_labels(samples, modality, settings.column, task.to_text)
-            targets = task.targets(assets.align(labels))
-            objectives[name] = replace(
-                task_objective(task, targets, settings.weight),
-                loss=balanced_loss(task, settings, targets[rows]),
-                sampled=sampled_classes(task, settings, targets),
-            )
+    for name, task in decided_tasks(modality, tasks, vocabulary).items():
+        settings = with_heads(tasks)[name]
+        votes = label_votes(samples, modality, settings.column, task.to_text)
+        targets = task.targets(assets.align(majority_labels(votes)))
+        if is_soft and isinstance(task, ClassTask) and votes["asset"].duplicated().any():
+            task, targets = task.soft(), soft_targets(task, votes, assets)
+        objectives[name] = replace(
+            task_objective(task, targets, settings.weight),
+            loss=balanced_loss(task, settings, targets[rows]),
+            sampled=sampled_classes(task, settings, targets),
+        )
     return objectives
 
 
@@ -187,7 +203,7 @@ def self_supervised(data: EncoderData) -> EncoderData:
 
     def losses(encoder: Encoder, batch: Batch) -> Losses:
         first, second = (encoder(**view(batch)).pooled for _ in range(2))  # [B, D]
-        return {"views": nt_xent(first, second, SIMCLR_INVERSE_TEMPERATURE)}
+        return {VIEWS: nt_xent(first, second, SIMCLR_INVERSE_TEMPERATURE)}
 
     log.info("features_%s: no label trains the encoder, so SimCLR does", data.modality)
     return replace(data, pretext=Pretext(losses=losses))

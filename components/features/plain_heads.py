@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from components.data.assets import AssetTensors
 from components.data.samples import SPLIT, SPLITS, asset_column
-from components.huggingface.encoder_file import Weights
+from components.huggingface.encoder_file import Heads
 from components.layers.plain import PlainFeatures
 from components.tasks.class_task import Loss, balanced_loss, sampled_classes
 from components.tasks.labels import Vocabulary
@@ -51,13 +51,13 @@ def plain_heads(
     samples: pd.DataFrame,
     tasks: Mapping[str, TaskSettings],
     vocabulary: Mapping[str, Vocabulary],
-) -> Weights:
-    """Return the weights of a head per task, `plain.<task>.weight` and so on.
+) -> Heads:
+    """Return a head over plain features per task.
 
     A task has one if the modality alone decides it or if it takes several, unless its labels are
     texts to be written. `features` are the plain ones of all assets, [N, F].
     """
-    rows, weights = assets.rows(samples[asset_column(modality)]), {}
+    rows, heads = assets.rows(samples[asset_column(modality)]), {}
     splits = {split: torch.tensor((samples[SPLIT] == split).to_numpy()) for split in SPLITS}
     for name, settings in with_heads(tasks).items():
         kind, deciding = head_of(settings.kind), settings.sufficient_modalities
@@ -72,8 +72,8 @@ def plain_heads(
             train = train[draw_evenly(classes, len(train))]
         loss = balanced_loss(task, settings, train.targets)
         head = fit_head(loss, task.outputs, train, validation)
-        weights |= {f"plain.{name}.{part}": value for part, value in head.state_dict().items()}
-    return weights
+        heads["plain", name] = head.state_dict()
+    return heads
 
 
 def fit_head(loss: Loss, outputs: int, train: Labelled, validation: Labelled) -> nn.Linear:

@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import model_validator
 
+from components.data.settings import ConflictingLabels
 from components.modalities.registry import modality
 from components.stage.settings import Settings, TorchSettings, with_fields
 from components.tasks.registry import Tasks
@@ -13,6 +14,7 @@ class FeaturesSettings(TorchSettings):
     """Settings that every modality has."""
 
     tasks: Tasks
+    ingest: ConflictingLabels = ConflictingLabels()
     preprocess: Any
     features: Any
 

@@ -3,18 +3,19 @@
 Without torch, whose import takes longer than to preprocess some data sets.
 """
 
-import difflib
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
-from components.common.errors import InputError
+from components.common.errors import InputError, did_you_mean
 
 FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]  # of a repository; no pickles
 TIMM = "timm/"  # before the names of timm's models, here and on the Hub
 INSTALL = "pip install -e '.[timm]'"
 IMPORT = "python -m components.modalities.import_pretrained"
+MOST_NAMES = 3  # that are proposed for an unknown one
 
 
 @dataclass(frozen=True)
@@ -126,16 +127,19 @@ def _without_folder(name: str, place: Path) -> str:
         return f"{place} is missing, and timm cannot be imported: {error}. Install it: {INSTALL}"
     architecture = name.removeprefix(TIMM).partition(".")[0]
     if not timm.is_model(architecture):
-        hint = suggestion(architecture, timm.list_models())
-        return (
-            f"timm {timm.__version__} has no model {architecture!r}. {hint}See timm.list_models()"
-        )
+        return not_in_timm(timm, architecture)
     published = timm.get_pretrained_cfg_value(architecture, "hf_hub_id") or f"{name}.<tag>"
     return (
         f"{place}, the folder of its weights, is missing. Where the Hugging Face Hub can be "
         f"reached: hf download {published} config.json model.safetensors --local-dir {place}; or "
         f"name {published}@<commit>, or package:<module>/<folder>"
     )
+
+
+def not_in_timm(timm: ModuleType, name: str) -> str:
+    """Return that timm has no model of a name, and which names are similar."""
+    hint = did_you_mean(name, timm.list_models(), MOST_NAMES)
+    return f"timm {timm.__version__} has no model {name!r}. {hint}See timm.list_models()"
 
 
 def _valid_names(name: str, folder: Path, known: EncoderNames) -> str:
@@ -145,13 +149,7 @@ def _valid_names(name: str, folder: Path, known: EncoderNames) -> str:
     names = [*known.built_in, *known.library(), *folders, *known.importable]
     library = f"{known.library_name}, " if known.library_name else ""
     return (
-        f"{suggestion(name, names)}Valid here: {', '.join(known.built_in)}, {library}a folder in "
-        f"{folder} (found: {', '.join(folders) or 'none'}), name@commit on the Hugging Face Hub, "
-        "package:<module>/<folder>"
+        f"{did_you_mean(name, names, MOST_NAMES)}Valid here: {', '.join(known.built_in)}, "
+        f"{library}a folder in {folder} (found: {', '.join(folders) or 'none'}), name@commit on "
+        "the Hugging Face Hub, package:<module>/<folder>"
     )
-
-
-def suggestion(name: str, names: Sequence[str]) -> str:
-    """Return a question that proposes the nearest names; nothing if none is near."""
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    return f"Did you mean {' or '.join(map(repr, near))}? " if near else ""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from components.common.errors import InputError
-from components.huggingface.locate import INSTALL, suggestion
+from components.huggingface.locate import INSTALL, not_in_timm
 from components.huggingface.models import PoolingKind, tensor_files
 
 WEIGHTS = "model.safetensors"  # the file that timm reads first
@@ -44,10 +44,7 @@ def check_folder(place: Path, config: Mapping[str, Any]) -> None:
     """Raise InputError unless a folder has weights as safetensors, of a model that timm knows."""
     name, timm = config["architecture"], library()
     if not timm.is_model(name):
-        raise InputError(
-            f"its config.json has the architecture {name!r}, which timm {timm.__version__} does "
-            f"not know. {suggestion(name, timm.list_models())}See timm.list_models()"
-        )
+        raise InputError(f"its config.json: {not_in_timm(timm, name)}")
     if "pretrained_cfg" not in config:
         raise InputError("its config.json has no pretrained_cfg. Take a folder that timm saved")
     tensor_files(place, "timm.models.save_for_hf(model, folder, safe_serialization=True)")

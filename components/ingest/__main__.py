@@ -88,8 +88,11 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
         samples = tables.settle(samples, scratch / "in_splits_of_groups")
         samples, found, conflicts = keep(samples, tables, options, tasks)
         vocabularies = learn_vocabularies(samples, tasks)
+        if options.splits.fold:  # it may have a class alone: nothing is wrong with those rows
+            quarantine.refuse(count, options.max_bad_fraction)
         tables.select(samples, arguments.samples, label_check(vocabularies, tasks))
-        quarantine.refuse(count, options.max_bad_fraction)
+        if not options.splits.fold:
+            quarantine.refuse(count, options.max_bad_fraction)
         write_json(arguments.vocabulary, vocabularies)
         tables_of = arguments.samples, arguments.assets, arguments.media
         contents = Contents(*tables_of, ledger, tasks, conflicts)

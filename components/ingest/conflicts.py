@@ -4,25 +4,25 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from components.common.errors import InputError
 from components.data.samples import SAMPLE_ID, asset_column
+from components.data.settings import OnConflict
 from components.data.tables import count_rows
 from components.ingest.ledger import Ledger
 from components.ingest.records import BadRow
 from components.tasks.registry import labels_of, with_heads
-from components.tasks.settings import HeadTaskSettings, TaskSettings
+from components.tasks.settings import ClassTaskSettings, HeadTaskSettings, TaskSettings
 
 log = logging.getLogger(__name__)
-
-OnConflict = Literal["majority", "quarantine", "error"]
 
 MAX_LISTED = 10  # per task and modality in a message
 MAX_SHOWN = 50  # in the data report
 MAX_FRACTION = 0.1  # of the labelled assets; with more, the modality does not decide the task
 WHAT_HAPPENS = {
     "majority": "its encoder learns the most frequent label of each, or none if there is a tie",
+    "soft": "its encoder learns how often it has each",
     "quarantine": "the samples with those labels go to quarantine",
 }
 
@@ -37,6 +37,7 @@ class Conflict:
     count: int
     labelled: int  # assets with a label
     first: Mapping[str, list[str]]  # asset → its labels
+    policy: OnConflict  # what happens with them
 
     def __str__(self) -> str:
         cases = ", ".join(
@@ -56,8 +57,9 @@ def find_conflicts(
     """Return the conflicts of samples, all of which are named in the log; record their labels.
 
     Raises:
-        InputError: there are some and the policy is `error`; or it is `majority`, and so many that
-            the modality cannot be said to decide the task.
+        InputError: there are some and the policy is `error`; or it is `majority`, which numbers
+            have in place of `soft`, and so many that the modality cannot be said to decide the
+            task.
     """
     _record_labels(samples, tasks, ledger)
     found = []
@@ -65,12 +67,14 @@ def find_conflicts(
         count, first = ledger.conflicts(name, m, MAX_SHOWN)
         if count:
             labelled = ledger.labelled(name, m)
-            found.append(Conflict(name, task.column, m, count, labelled, first))
-    limit = {"error": 0.0, "majority": MAX_FRACTION}.get(policy, 1.0)
-    if refused := [c for c in found if c.count > limit * c.labelled]:
+            is_soft = policy == "soft" and isinstance(task, ClassTaskSettings)
+            own = "majority" if policy == "soft" and not is_soft else policy
+            found.append(Conflict(name, task.column, m, count, labelled, first, own))
+    limits = {"error": 0.0, "majority": MAX_FRACTION}
+    if refused := [c for c in found if c.count > limits.get(c.policy, 1.0) * c.labelled]:
         raise _refusal(refused, policy)
     for conflict in found:
-        log.warning("%s; %s", conflict, WHAT_HAPPENS[policy])
+        log.warning("%s; %s", conflict, WHAT_HAPPENS[conflict.policy])
     return found
 
 
@@ -83,12 +87,12 @@ def _record_labels(samples: Path, tasks: Mapping[str, TaskSettings], ledger: Led
 
 def _refusal(found: list[Conflict], policy: OnConflict) -> InputError:
     lines = "\n".join(f"  {conflict}" for conflict in found)
-    ways = "quarantine" if policy == "majority" else "majority or quarantine"
+    ways = {"error": "majority, soft or quarantine", "majority": "soft or quarantine"}
     return InputError(
         "a modality in sufficient_modalities alone decides the label, so that (nearly) all of its "
         f"assets have one label; ingest.on_conflict is {policy}:\n{lines}\n"
         "Correct the labels, remove the modality from sufficient_modalities of the task, or set "
-        f"ingest.on_conflict: {ways}"
+        f"ingest.on_conflict: {ways.get(policy, 'quarantine')}"
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from components.common.errors import InputError, Problem, listed
+from components.common.errors import InputError, Problem, did_you_mean, listed
 from components.data.samples import SAMPLE_ID, SPLIT, asset_column, id_columns, samples_schema
 from components.data.tables import TableWriter, read_rows
 from components.ingest.groups import Groups
@@ -17,7 +17,7 @@ from components.ingest.media_store import MediaStore
 from components.ingest.quarantine import UNUSED, Quarantine
 from components.ingest.records import BadRow, Record, RowError, Rows, Value
 from components.ingest.settings import IngestSettings
-from components.ingest.sources.files import did_you_mean, short
+from components.ingest.sources.files import short
 from components.ingest.sources.voices import with_voices
 from components.modalities.registry import MODALITIES, inspection_of, language_modalities
 from components.stage.progress import bar

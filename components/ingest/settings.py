@@ -6,8 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from components.data.samples import SPLIT, id_columns
-from components.data.settings import EvaluatedSplit
-from components.ingest.conflicts import OnConflict
+from components.data.settings import EvaluatedSplit, OnConflict
 from components.ingest.copies import OnCopy
 from components.ingest.sources.recordings import RecordingTable
 from components.ingest.sources.registry import OneSource
@@ -52,7 +51,8 @@ class IngestSettings(Section):
     split: it is in the data report, its samples go to quarantine, the run stops, or nothing."""
     on_conflict: OnConflict = "majority"
     """What happens if an asset has several labels of a task that its modality decides: majority
-    (its encoder learns the most frequent one), quarantine (its samples) or error."""
+    (its encoder learns the most frequent one), soft (it learns how often it has each, of classes),
+    quarantine (its samples) or error."""
     max_bad_fraction: Fraction = 0.01
     """Fraction of the rows; if more are in quarantine, the run stops."""
     slices: Annotated[tuple[str, ...], Field(strict=False)] = ()

@@ -4,8 +4,6 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-PROBABILITY_THRESHOLD = 0.5  # a class with a higher probability is predicted
-
 
 def nt_xent(first: Tensor, second: Tensor, inverse_temperature: float) -> Tensor:
     """NT-Xent of two views of each asset, [B, D] each (SimCLR, Chen et al. 2020, equation 1)."""

@@ -58,6 +58,7 @@ class Modality:
     copies_within: float | None = None
     limit: Limit | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)  # by key of `suggested_inputs`
+    losses: Sequence[str] = ()  # of the training of its encoders, besides those of tasks
     encoder_keys: tuple[str, ...] = ("encoder",)  # of `encoder`, which preprocessing reads too
     is_language: bool = False  # whether assets are texts that people write, as prompts are
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from components.modalities.modality import Inspection, Modality, PlainFeatures, Processing
 
 MODALITIES: tuple[str, ...] = ("image", "text", "audio", "tabular")
+VIEWS = "views"  # the loss of an encoder of any modality that no label trains
 
 
 def modality(name: str) -> "Modality":
@@ -31,6 +32,11 @@ def modality(name: str) -> "Modality":
 def language_modalities() -> tuple[str, ...]:
     """Return the modalities whose assets are texts that people write, as prompts are."""
     return tuple(name for name in MODALITIES if modality(name).is_language)
+
+
+def encoder_losses() -> set[str]:
+    """Return the names of the losses of encoders besides those of tasks."""
+    return {VIEWS, *(loss for name in MODALITIES for loss in modality(name).losses)}
 
 
 def inspection_of(name: str) -> "Inspection":

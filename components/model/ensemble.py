@@ -83,13 +83,32 @@ def ensemble_of(models: Mapping[str, MultimodalModel]) -> Ensemble:
         _check(name, model, first)
     ensemble = Ensemble(first.config.model_copy(update={"members": len(models)}))
     for member, model in zip(ensemble.members, models.values(), strict=True):
-        weights = model.state_dict()
+        member.load_state_dict(model.state_dict())
+        known = () if model.experts is None else model.experts.tasks
         for name, task in first.tasks.items():
-            trained = model.heads[name].state_dict()
-            rewritten = task.inherit(trained, model.tasks[name], trained)
-            weights |= {f"heads.{name}.{key}": value for key, value in rewritten.items()}
-        member.load_state_dict(weights)
+            head = model.heads[name].state_dict()
+            rewritten = _rewritten(head, model.tasks[name], task, is_added=name in known)
+            member.heads[name].load_state_dict(rewritten)
+        for m in model.config.experts:
+            for (part, name), own in model.expert(m).items():
+                rewritten = _rewritten(own, model.tasks[name], first.tasks[name])
+                member.load_expert(m, {(part, name): rewritten})
     return ensemble.eval()
+
+
+def _rewritten(
+    head: Mapping[str, Tensor], known: Task, task: Task, is_added: bool = False
+) -> dict[str, Tensor]:
+    """Return a head of the task `known` for the labels of `task`.
+
+    What it says may be added to what other heads say; then those alone move the zero of numbers.
+    """
+    found = task.inherit(head, known, head)
+    if is_added:
+        zero = {part: torch.zeros_like(value) for part, value in head.items()}
+        shift = task.inherit(zero, known, zero)
+        found = {part: value - shift[part] for part, value in found.items()}
+    return found
 
 
 def _check(name: str, model: MultimodalModel, first: MultimodalModel) -> None:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from components.fusion.fusion import FeaturesByModality, FusionSize, RowsByModality
 from components.fusion.registry import FUSIONS
+from components.huggingface.encoder_file import Heads
 from components.layers.features import Encoder, Features
 from components.layers.named_modules import NamedModules
 from components.layers.projection import Projections
@@ -87,6 +88,23 @@ class MultimodalModel(nn.Module):
         if votes is not None:
             logits = {name: self._average(name, said, votes) for name, said in logits.items()}
         return logits
+
+    def expert(self, modality: str) -> Heads:
+        """Return the heads of a modality."""
+        return {
+            (part, task): self._head(modality, part, task).state_dict()
+            for part, tasks in self.config.experts.get(modality, {}).items()
+            for task in tasks
+        }
+
+    def load_expert(self, modality: str, heads: Heads) -> None:
+        """Give the heads of a modality their weights."""
+        for (part, task), weights in heads.items():
+            self._head(modality, part, task).load_state_dict(weights)
+
+    def _head(self, modality: str, part: str, task: str) -> nn.Module:
+        assert self.experts is not None
+        return self.experts.head(task, modality, part)
 
     def _average(self, name: str, logits: Any, votes: Tensor) -> Any:
         """Return logits of B samples from those of the V modalities that vote: [V, K] → [B, K]."""

@@ -14,6 +14,7 @@ from components.layers.features import Features
 from components.modalities.modality import UnusableAsset
 from components.modalities.registry import MODALITIES, inspection_of, processing_of
 from components.model.folder import load_model, load_processor_states
+from components.tasks.names import confidence_column
 
 UNDECODABLE = (OSError, RuntimeError, SyntaxError, ValueError)
 
@@ -108,7 +109,7 @@ class Predictor:
     def _columns(self, task: str, logits: Any, presence: Tensor) -> dict[str, list]:
         answerable = self.model.config.answerable(task, presence).tolist()
         predictions = self.model.tasks[task].predict(logits)
-        columns = {task: predictions.values, f"{task}_confidence": predictions.confidence}
+        columns = {task: predictions.values, confidence_column(task): predictions.confidence}
         return {
             name: [v if ok else None for v, ok in zip(values, answerable, strict=True)]
             for name, values in columns.items()

@@ -14,6 +14,7 @@ from components.data.samples import SPLIT, asset_column
 from components.data.shards import read_assets
 from components.modalities.registry import MODALITIES, modality
 from components.model.predictor import Predictor
+from components.tasks.names import confidence_column
 
 REQUIREMENTS = (
     *("mlflow", "torch", "torchvision", "torchaudio", "safetensors", "tokenizers", "soundfile"),
@@ -106,7 +107,7 @@ def signature(predictor: Predictor):
     outputs: list[ColSpec | TensorSpec] = [
         ColSpec(types[kind], name, required=False)
         for name, task in predictor.model.tasks.items()
-        for kind, name in ((task.VALUE, name), (task.CONFIDENCE, f"{name}_confidence"))
+        for kind, name in ((task.VALUE, name), (task.CONFIDENCE, confidence_column(name)))
         if kind is not None
     ]
     inputs: list[ColSpec | TensorSpec] = [

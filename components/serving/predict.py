@@ -21,6 +21,7 @@ from components.registry.versions import ModelVersions, load_pyfunc
 from components.serving.batch import UNUSABLE, predict_table
 from components.stage.settings import Settings, load_settings
 from components.stage.stage import exit_codes
+from components.tasks.names import confidence_column
 
 
 class _Register(Settings):
@@ -151,10 +152,11 @@ def model_in_use(mlflow: ModuleType, settings: RegisteredModelSettings) -> str:
 
 def lines(predictions: pd.Series) -> list[str]:
     """Return each task's prediction and confidence; one line per class of several."""
-    confidences = {f"{task}_confidence" for task in predictions.index}
+    confidences = set(map(confidence_column, predictions.index))
     result = []
     for task in (name for name in predictions.index if name not in confidences):
-        values, fractions = parts(predictions[task]), parts(predictions.get(f"{task}_confidence"))
+        values = parts(predictions[task])
+        fractions = parts(predictions.get(confidence_column(task)))
         if values is None:
             continue
         for value, fraction in zip_longest(values or ["none"], fractions or []):

@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, Field
 
 from components.common.plugins import has_part, load_part
+from components.modalities.registry import encoder_losses
 from components.stage.settings import OneOf
-from components.tasks.settings import (
-    RESERVED_NAMES,
-    HeadTaskSettings,
-    TaskSettings,
-    balance_of,
-)
+from components.tasks.names import confidence_column
+from components.tasks.settings import HeadTaskSettings, TaskSettings, balance_of
 
 if TYPE_CHECKING:
     from components.tasks.baseline import Baseline
@@ -72,8 +69,8 @@ def _check(tasks: dict[str, TaskSettings]) -> dict[str, TaskSettings]:
             f"found {odd}: a name consists of letters, digits, _ and -, and begins with a letter "
             "or a digit"
         )
-    confidences = {f"{name}_confidence" for name in tasks}  # columns of the answers
-    if clash := sorted((RESERVED_NAMES | confidences) & tasks.keys()):
+    confidences = set(map(confidence_column, tasks))
+    if clash := sorted((encoder_losses() | confidences) & tasks.keys()):
         raise ValueError(f"found {clash}: these names are reserved; rename the tasks")
     sampled = [name for name, task in tasks.items() if balance_of(task) == "sampling"]
     if len(sampled) > 1:

@@ -7,11 +7,6 @@ from pydantic import Field, model_validator
 from components.modalities.registry import ModalityName
 from components.stage.settings import Fraction, Positive, Section
 
-RESERVED_NAMES = {  # that no task may have
-    *("transcript", "masked_tokens", "same_text", "views"),  # losses of encoders
-    "training",  # every torch module has it
-}
-
 
 class TaskSettings(Section):
     """A task over one column of the samples."""

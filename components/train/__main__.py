@@ -5,11 +5,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import pandas as pd
-
 from components.common.files import read_json
 from components.data.samples import modalities_present, read_samples
-from components.data.tables import write_table
+from components.data.tables import concat_tables, write_table
 from components.modalities.encoding import pretext_of
 from components.modalities.registry import MODALITIES
 from components.model.folder import save_model
@@ -61,7 +59,7 @@ def write_ensemble(arguments: TrainArguments, names: Sequence[str]) -> None:
     """Write trained models as one; there is no history of it."""
     model, states = load_members([arguments.pretrained / name for name in names])
     for path, schema in ((arguments.history, HISTORY), (arguments.steps, STEPS)):
-        write_table(path, pd.DataFrame(columns=pd.Index(schema.columns)), schema)
+        write_table(path, concat_tables([], schema), schema)
     save_model(arguments.model, model, states)
 
 

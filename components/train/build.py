@@ -2,13 +2,13 @@
 
 import os
 import shutil
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from safetensors.torch import load_file
 
 from components.common.errors import InputError
-from components.huggingface.encoder_file import load_description, load_encoder
+from components.huggingface.encoder_file import Heads, load_description, load_encoder
 from components.model.config import model_config
 from components.model.multimodal import MultimodalModel
 from components.tasks.labels import Vocabulary
@@ -49,27 +49,16 @@ def build_model(
     for m, (weights, heads) in loaded.items():
         model.encoders[m].load_state_dict(weights)
         model.encoders[m].requires_grad_(not settings.train.is_frozen(m))
-        for name, value in heads.items():
-            assert model.experts is not None
-            part, task, tensor = _split(name)
-            getattr(model.experts.head(task, m, part), tensor).data.copy_(value)
+        model.load_expert(m, heads)
     own = model.projections.state_dict()
     model.projections.load_state_dict(own | {n: w for n, w in aligned.items() if n in own})
     return model
 
 
-def _known(heads: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """Return the tasks of the weights of heads, by the part of features that they read."""
-    names = dict.fromkeys(_split(name)[:2] for name in heads)
-    parts = dict.fromkeys(part for part, _ in names)
-    return {part: tuple(task for p, task in names if p == part) for part in parts}
-
-
-def _split(name: str) -> tuple[str, str, str]:
-    """Return the part of features, the task and the tensor that a name in a file means."""
-    part, _, rest = name.partition(".")
-    task, _, tensor = rest.rpartition(".")
-    return part, task, tensor
+def _known(heads: Heads) -> dict[str, tuple[str, ...]]:
+    """Return the tasks of heads, by the part of features that they read."""
+    parts = dict.fromkeys(part for part, _ in heads)
+    return {part: tuple(task for p, task in heads if p == part) for part in parts}
 
 
 def compile_model(model: MultimodalModel) -> None:

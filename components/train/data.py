@@ -17,6 +17,7 @@ from components.modalities.encoding import Batch, Change
 from components.model.multimodal import MultimodalModel
 from components.tasks.registry import with_heads
 from components.tasks.settings import HeadTaskSettings, TaskSettings
+from components.train.mixup import Mixing, blend_pairs
 from components.train.settings import TrainSettings
 from components.training.class_sampling import draw_evenly
 
@@ -76,6 +77,13 @@ class TrainingData:
         distinct, compact = samples.compact()
         rows = {m: rows.to(self.device) for m, rows in compact.rows.items()}
         return self.model(self.features(distinct), rows)
+
+    def blended_logits(self, samples: Samples, partners: Samples, mixing: Mixing) -> dict[str, Any]:
+        """Return logits by task of samples that are blended with their partners."""
+        pairs = {m: torch.cat([rows, partners.rows[m]]) for m, rows in samples.rows.items()}
+        distinct, compact = Samples(pairs, {}).compact()
+        features, rows = blend_pairs(self.features(distinct), compact.rows, mixing)
+        return self.model(features, {m: places.to(self.device) for m, places in rows.items()})
 
     def features(self, distinct: Mapping[str, Tensor]) -> dict[str, Features]:
         """Return features of assets by modality: stored ones, or of an encoder in training."""

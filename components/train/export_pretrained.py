@@ -38,7 +38,9 @@ def export_pretrained(folder: Path, name: str, pretrained: Path) -> dict[str, An
     settings: dict[str, Any] = {"features": {}, "train": {"warm_start": name}}
     for m in model.config.modalities:
         file = pretrained / m / f"{name}.safetensors"
-        save_encoder(file, model.encoders[m], model.config.descriptions.get(m))
+        heads, tasks = model.expert(m), model.config.tasks
+        known = {n: tasks[n].model_dump(include={"kind", "vocabulary"}) for _, n in heads}
+        save_encoder(file, model.encoders[m], model.config.descriptions.get(m), heads, known)
         settings["features"][m] = {"pretrained": file.name}
         if inputs := processing_of(m).export(states[m], pretrained / m, name):
             settings.setdefault("preprocess", {})[m] = inputs

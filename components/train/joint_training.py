@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,7 @@ from components.data.samples import subset_name
 from components.model.multimodal import MultimodalModel
 from components.tasks.class_task import balanced_loss, sampled_classes
 from components.train.data import TrainingData
+from components.train.mixup import Mixing, Pairs, draw_mixing, draw_partners
 from components.training.overfitting import Measured, Measurements, some_of
 from components.training.run import Losses, MicroBatch, StepValues, TrainingRun, Validation
 from components.training.settings import LoopSettings
@@ -96,9 +98,8 @@ class JointTraining(TrainingRun):
     def micro_batches(self, batch: StepSamples, count: int) -> list[MicroBatch]:
         """Drop modalities at random, keep the targets of trained tasks, and split the samples.
 
-        A task none of whose targets is known has no loss in this step. The loss of a task is a
-        mean over the samples that know their target, so a micro-batch weighs as much as it has of
-        them. Raise `InputError` if there are fewer samples than micro-batches.
+        A task none of whose targets is known has no loss in this step. With mixup, samples are
+        paired. Raise `InputError` if there are fewer samples than micro-batches.
         """
         model = self.data.model
         samples = self.data.samples["train"][batch.index]
@@ -106,20 +107,37 @@ class JointTraining(TrainingRun):
         targets = {name: samples.targets[name] for name in batch.tasks}
         known = {n: t for n, t in targets.items() if model.tasks[n].known(t).any()}
         samples = Samples(samples.rows, known)
-        if count == 1:
-            return [MicroBatch(samples)]
-        if len(samples) < count:
-            raise InputError(
-                f"a step has {len(samples)} samples, too few for {count} micro-batches. Lower "
-                "train.gradient_accumulation_steps or train.processes in params.yaml, or raise "
-                "train.batch_size"
-            )
-        return split_samples(model, samples, count)
+        mixing = self._mixing()
+        if mixing is None:
+            return split_samples(model, samples, count)
+        partners = samples[draw_partners(samples.presence)]
+        sides = (split_samples(model, side, count) for side in (samples, partners))
+        return [MicroBatch(Pairs(own, other, mixing)) for own, other in zip(*sides, strict=True)]
 
-    def losses(self, batch: Samples) -> Losses:
-        """Return the loss of each task: the mean over the samples whose target is known."""
-        logits, result = self.data.logits(batch), {}
-        for name, targets in batch.targets.items():
+    def _mixing(self) -> Mixing | None:
+        """Draw how the samples of a step are blended; None if they are not."""
+        if not self.data.settings.mixup:
+            return None
+        found = draw_mixing(self.data.model.config, self.data.settings)
+        return None if found.share == 1 else found
+
+    def losses(self, batch: Samples | Pairs) -> Losses:
+        """Return the loss of each task: the mean over the samples whose target is known.
+
+        Of pairs it is the mean of the losses for both labels, weighted by their shares.
+        """
+        if isinstance(batch, Samples):
+            return self._losses(self.data.logits(batch), batch)
+        samples, partners, mixing = batch.samples, batch.partners, batch.mixing
+        logits = self.data.blended_logits(samples.batch, partners.batch, mixing)
+        own = samples.weighted(self._losses(logits, samples.batch))
+        others = partners.weighted(self._losses(logits, partners.batch))
+        shares = {name: mixing.share if name in mixing.tasks else 1.0 for name in own}
+        return {name: torch.lerp(others[name], own[name], share) for name, share in shares.items()}
+
+    def _losses(self, logits: Mapping[str, Any], samples: Samples) -> Losses:
+        result = {}
+        for name, targets in samples.targets.items():
             scores = logits[name].float()  # whatever the precision of the model
             result[name] = self.task_losses[name](scores, targets.to(scores.device))
         return result
@@ -222,7 +240,19 @@ def kept_modalities(presence: Tensor, dropout: float) -> Tensor:
 
 
 def split_samples(model: MultimodalModel, samples: Samples, count: int) -> list[MicroBatch]:
-    """Split samples into micro-batches of nearly equal size, with the weight of each loss."""
+    """Split samples into micro-batches of nearly equal size, with the weight of each loss.
+
+    The loss of a task is a mean over the samples that know their target, so a micro-batch weighs as
+    much as it has of them. Raise `InputError` if there are fewer samples than micro-batches.
+    """
+    if count == 1:
+        return [MicroBatch(samples)]
+    if len(samples) < count:
+        raise InputError(
+            f"a step has {len(samples)} samples, too few for {count} micro-batches. Lower "
+            "train.gradient_accumulation_steps or train.processes in params.yaml, or raise "
+            "train.batch_size"
+        )
     parts = [samples[rows] for rows in torch.arange(len(samples)).tensor_split(count)]
     weights: list[dict[str, Tensor]] = [{} for _ in parts]
     for name in samples.targets:

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from components.modalities.registry import MODALITIES, ModalityName, PerModality
-from components.modalities.settings import EncoderSettings, InputSettings
+from components.modalities.settings import EncoderSettings, InputSettings, Mixup
 from components.model.settings import ModelSettings
 from components.stage.settings import (
     Count,
@@ -43,6 +43,12 @@ class TrainSettings(OptimizerSettings, LoopSettings):
     """Per finetuned encoder, by default learning_rate; pretrained ones need less, as 0.00002."""
     modality_dropout: DropoutRate = 0.3
     """Probability that a sample loses a modality, drawn per modality."""
+    mixup: Mixup = 0.0
+    """Blend the features of samples and their labels in pairs, shares drawn from Beta(mixup,
+    mixup); 0: do not."""
+    mixup_modalities: Literal["all", "one"] = "all"
+    """Whose features are blended: those of all modalities, or of one, drawn per step, together with
+    the labels that it alone decides."""
     weighting: Annotated[WeightingSettings, ONE_WEIGHTING] = by_default("fixed")
     """Weighting of the tasks' losses, on top of tasks.*.weight."""
     task_sampling: Annotated[TaskSamplerSettings, ONE_SAMPLER] = by_default("all")

@@ -43,7 +43,7 @@ def warm_start(
         )
     heads, fresh = _inherited_heads(model, other)
     own = model.state_dict()
-    taken = _shared_weights(other, shared)
+    taken = _shared_weights(other, shared, model.config.experts == other.config.experts)
     weights = {n: w for n, w in taken if n in own and own[n].shape == w.shape} | heads
     model.load_state_dict(own | weights)
     log.info(
@@ -73,15 +73,18 @@ def _differs(modality: str, model: MultimodalModel, other: MultimodalModel, froz
     return frozen and not all(here[name].equal(there[name]) for name in here)
 
 
-def _shared_weights(other: MultimodalModel, shared: Sequence[str]) -> list[tuple[str, Tensor]]:
+def _shared_weights(
+    other: MultimodalModel, shared: Sequence[str], same_experts: bool
+) -> list[tuple[str, Tensor]]:
     """Return the weights of a model, without heads and without modalities that are not shared.
 
-    Heads of encoders are left out too: the model has those of its own encoders.
+    Heads of encoders are left out too: the model has those of its own encoders. How much the rest
+    counts beside them is taken if they are of the same tasks.
     """
     unknown = [m for m in other.config.modalities if m not in shared]
     skipped = (
         "heads.",
-        "experts.",
+        "experts.heads." if same_experts else "experts.",
         *(f"{part}.{m}." for part in ("encoders", "projections") for m in unknown),
     )
     return [(n, w) for n, w in other.state_dict().items() if not n.startswith(skipped)]

@@ -3,7 +3,6 @@
 `torchrun` can launch them as well; then nothing is launched here.
 """
 
-import ctypes
 import logging
 import os
 import signal
@@ -22,8 +21,6 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from components.common.errors import InputError
 from components.training import distributed
-
-DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 Device = Literal["cpu", "cuda"]  # a GPU per process with `cuda`
 
@@ -104,8 +101,6 @@ def _report(error: ChildFailedError, folder: Path) -> None:
 
 def _take_part(work: Callable[[], None], processes: int, device: Device) -> None:
     """Do the work as one of the processes; record an error for the launcher to report."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DIE_WITH_PARENT, signal.SIGKILL)
     try:
         record(_joined)(work, processes, device)
     except InputError:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from components.common.hashing import number_from
+from components.data.tables import concat_tables
 from components.stage.progress import bar
 from components.training import checkpoint, distributed
 from components.training.adamw import AdamW
@@ -48,7 +49,7 @@ def train(run: TrainingRun) -> Logs:
 def skip(label: str, why: str) -> pd.DataFrame:
     """Log that a run trains nothing; return its history, a table as `HISTORY` without rows."""
     log.info("%s: nothing is trained: %s", label, why)
-    return pd.DataFrame(columns=pd.Index(HISTORY.columns))
+    return concat_tables([], HISTORY)
 
 
 class _Loop:

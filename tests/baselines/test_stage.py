@@ -231,13 +231,14 @@ def test_large_data_are_thinned_out(world, tmp_path, monkeypatch):
 
 
 def test_repeated_examples_weigh_as_often_as_they_occur():
-    train = pd.DataFrame({"image_id": list("aab"), "colour": ["red", "red", "blue"]})
+    """Each label of an asset that has several, too."""
+    train = pd.DataFrame({"image_id": list("aaba"), "colour": ["red", "red", "blue", "blue"]})
     labels = ClassLabels(["blue", "red"])
     pairs = examples.examples(train, "image", "colour", labels)
     assert (pairs.assets, pairs.labels, pairs.weights.tolist()) == (
-        ["a", "b"],
-        ["red", "blue"],
-        [2, 1],
+        ["a", "a", "b"],
+        ["blue", "red", "blue"],
+        [1, 2, 1],
     )
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from components.common.errors import InputError
-from components.data.assets import AssetTensors, asset_labels, load_assets
+from components.data.assets import AssetTensors, label_votes, load_assets, majority_labels
 from components.data.shards import finish
 from tests.support.tiny_model import ids_of, make_assets, write_assets
 
@@ -65,5 +65,5 @@ def test_most_frequent_label_of_an_asset_counts(rows, label):
     table = pd.DataFrame({"split": splits, "image_id": a, "shape": labels}, dtype="str")
     others = {"split": ["train"] * 2, "image_id": [b, None], "shape": [None, "y"]}
     table = pd.concat([table, pd.DataFrame(others, dtype="str")])
-    found = asset_labels(table, "image", "shape", str)
+    found = majority_labels(label_votes(table, "image", "shape", str))
     assert found.to_dict() == ({} if label is None else {a: label})

@@ -10,7 +10,14 @@ import pytest
 from components.common.errors import InputError
 from components.common.hashing import content_id
 from components.data.samples import samples_schema
-from components.data.tables import TableWriter, count_rows, read_rows, read_table, write_table
+from components.data.tables import (
+    TableWriter,
+    concat_tables,
+    count_rows,
+    read_rows,
+    read_table,
+    write_table,
+)
 from components.modalities.registry import MODALITIES
 
 SAMPLES = samples_schema(MODALITIES)
@@ -64,9 +71,18 @@ def test_csv_loses_no_digit(tmp_path):
     pd.testing.assert_frame_equal(read_table(tmp_path / "values.csv", VALUES), table)
 
 
+def test_tables_become_one_in_the_order_of_its_schema():
+    """Tables without rows change no type."""
+    part = pd.DataFrame({"value": [0.5], "epoch": [3], "series": ["loss"]})
+    found = concat_tables([part.iloc[:0].astype("object"), part, part], VALUES)
+    assert found.to_dict("list") == {"epoch": [3, 3], "series": ["loss"] * 2, "value": [0.5] * 2}
+    assert list(found.columns) == list(VALUES.columns) and list(found.index) == [0, 1]
+    assert found.dtypes.equals(part[list(VALUES.columns)].dtypes)
+
+
 @pytest.mark.parametrize("name", ["values.csv", "values.parquet"])
 def test_table_without_rows_comes_back(tmp_path, name):
-    write_table(tmp_path / name, pd.DataFrame(columns=list(VALUES.columns)), VALUES)
+    write_table(tmp_path / name, concat_tables([], VALUES), VALUES)
     table = read_table(tmp_path / name, VALUES)
     assert table.empty and list(table.columns) == list(VALUES.columns)
     with pytest.raises(InputError, match="value"):

@@ -24,6 +24,7 @@ from components.evaluate.zero_shot import (
     zero_shot_accuracy,
     zero_shot_tasks,
 )
+from components.huggingface.encoder_file import save_encoder
 from components.layers.features import encode
 from components.modalities.registry import processing_of
 from components.tasks.classification.head import Classification
@@ -145,7 +146,8 @@ def space_of(folder, then, now) -> SharedSpace:
         then: the model at that time.
         now: the trained model.
     """
-    save_file(then.encoder("text").state_dict(), folder / "text.safetensors")
+    heads = {"shape.bias": torch.zeros(2)}  # which are of no use here
+    save_encoder(folder / "text.safetensors", then.encoder("text"), None, heads)
     save_file(then.projections.state_dict(), folder / "projections")
     save_file({"text": torch.zeros(1, 8)}, folder / "embeddings")
     files = (folder, folder / "projections", folder / "embeddings")

@@ -275,6 +275,20 @@ def test_most_frequent_label_of_an_asset_is_learnt():
     assert found["question_type"].targets.tolist()[:2] == [1, -1]
 
 
+def test_soft_labels_of_an_asset_are_learnt():
+    """Where an asset has several; otherwise the classes themselves are."""
+    assets = assets_of("text")
+    first, second = assets.ids[:2]
+    table = pd.DataFrame({"text_id": [first] * 3 + [second]}, dtype="str").assign(split="train")
+    table["question_type"] = [CLASSES["question_type"][n] for n in (1, 0, 1, 0)]
+    found = task_objectives("text", assets, table, TASKS, VOCABULARY, True)["question_type"]
+    assert found.targets[:2, :2].tolist() == [pytest.approx([1 / 3, 2 / 3]), [1, 0]]
+    assert found.known(found.targets).tolist() == [True, True] + [False] * (len(assets.ids) - 2)
+    assert found.outputs == len(CLASSES["question_type"])
+    hard = task_objectives("text", assets, table[2:], TASKS, VOCABULARY, True)["question_type"]
+    assert hard.targets.tolist()[:2] == [1, 0]
+
+
 def test_labels_of_every_kind_are_learnt(tmp_path):
     assets = assets_of("image")
     odd = pd.Series([place % 2 for place in range(COUNT)])

@@ -200,8 +200,8 @@ def edited(folder: Path, tmp_path: Path, **changes) -> Path:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"architecture": "test_vitt"}, "the architecture 'test_vitt', which timm 1.* Did you me"),
-        ({"architecture": "hf-hub:a/b"}, "the architecture 'hf-hub:a/b', which timm"),
+        ({"architecture": "test_vitt"}, "timm 1.* has no model 'test_vitt'. Did you mean"),
+        ({"architecture": "hf-hub:a/b"}, "its config.json: timm 1.* has no model 'hf-hub:a/b'"),
         ({"pretrained_cfg": None}, "has no pretrained_cfg. Take a folder that timm saved"),
         ({"pretrained_cfg": {"input_size": [1, 160, 160]}}, "images of 1 channels, expected 3"),
         ({"pretrained_cfg": {"input_size": [3, 9, 9]}}, "mine cannot be used: "),

@@ -41,6 +41,23 @@ def test_conflicts_go_to_quarantine(ingest, rows):
     assert "unlabelled" in set(samples()["sample_id"])
 
 
+def test_encoders_learn_all_labels_if_settings_say_so(ingest, caplog, rows):
+    """However many assets have several."""
+    caplog.set_level(logging.WARNING)
+    rows += [row(f"{n} again", answer=str((n + 1) % 2), image=png(n)) for n in range(2, 20)]
+    assert ingest(rows, DECIDED, on_conflict="soft") == 0
+    assert "20 of 20 image assets" in caplog.text and "learns how often it has each" in caplog.text
+    assert len(samples()) == len(rows)
+
+
+def test_numbers_are_not_soft(ingest, capfd):
+    task = {"kind": "regression", "column": "answer", "sufficient_modalities": ["image"]}
+    rows = [row(str(n), answer=n, image=png(n // 2)) for n in range(20)]
+    assert ingest(rows, {"size": task}, on_conflict="soft") == 2
+    error = capfd.readouterr().err
+    assert "10 of 10 image assets" in error and "or set ingest.on_conflict: quarantine" in error
+
+
 def test_conflicts_are_errors_if_settings_say_so(ingest, capfd, rows):
     assert ingest(rows, DECIDED, on_conflict="error") == 2
     error = capfd.readouterr().err

@@ -54,6 +54,17 @@ def test_folds_are_disjoint_and_cover_all_rows_but_test(ingest, settings):
     assert counts == Counter(str(n) for n in range(40))
 
 
+def test_class_that_one_fold_has_alone_is_not_bad(ingest):
+    """Though no row may be; outside cross-validation such rows are."""
+    alone = row("alone", "train", "2", {"speaker": "alone"}, image=png(50), audio=wav(50))
+    splits = [
+        set(found["sample_id"]) for found in run_folds(ingest, rows=[*ROWS, alone], **BY_SPEAKER)
+    ]
+    assert ["alone" in ids for ids in splits].count(False) >= 1
+    late = row("late", "test", "2", {"speaker": "t"}, image=png(51), audio=wav(51))
+    assert ingest([*ROWS, late], max_bad_fraction=0.0, **BY_SPEAKER) == 2
+
+
 def test_groups_are_whole(ingest):
     for found in run_folds(ingest, **BY_SPEAKER, slices=["speaker"]):
         assert (found.groupby("speaker")["split"].nunique() == 1).all()

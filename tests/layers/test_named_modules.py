@@ -19,12 +19,13 @@ def test_every_task_name_can_be_a_key():
         return True
 
     names = [n for n in dir(nn.ModuleDict({"answer": nn.Linear(1, 1)})) if is_task_name(n)]
-    assert {"type", "values", "keys", "pop", "train", "forward", "answer"} <= set(names)
+    assert {"type", "values", "keys", "pop", "training", "forward", "answer"} <= set(names)
     heads, others = (
         NamedModules({name: nn.Linear(2, size) for size, name in enumerate(names, start=1)})
         for _ in range(2)
     )
     heads.train().eval().requires_grad_(False)
+    assert heads.training is False
     assert list(heads.keys()) == names and "type.weight" in heads.state_dict()
     others.load_state_dict(heads.state_dict())
     x = torch.ones(1, 2)

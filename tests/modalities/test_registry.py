@@ -18,6 +18,7 @@ from components.modalities.registry import (
 )
 from components.train.settings import TrainStageSettings
 from tests.support.params import small_settings
+from tests.support.tiny_model import make_inputs
 
 PACKAGE = "components.modalities"
 SETTINGS = small_settings(TrainStageSettings)
@@ -42,8 +43,12 @@ def test_required_parts_are_complete(m):
 
 @pytest.mark.parametrize("m", MODALITIES)
 def test_training_gives_pretext(m):
-    made = pretext_of(m, SETTINGS.preprocess[m], SETTINGS.features[m])
+    inputs, options = SETTINGS.preprocess[m], SETTINGS.features[m]
+    made = pretext_of(m, inputs, options)
     assert isinstance(made, Pretext)
+    if made.losses is not None:
+        encoder = encoders_of(m).build(inputs, options, None)
+        assert set(made.losses(encoder, make_inputs(3)[m])) == set(modality(m).losses)
 
 
 def test_optional_parts_may_be_absent():

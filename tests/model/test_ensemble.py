@@ -63,6 +63,33 @@ def test_answers_are_means(members):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("vocabulary", [VOCABULARY, OTHER], ids=["same labels", "other labels"])
+def test_members_keep_the_heads_of_their_encoders(vocabulary, tmp_path):
+    experts = {
+        "text": {"pooled": ("answer", "size")},
+        "image": {"pooled": ("size", "tags"), "plain": ("answer",)},
+    }
+    members = [
+        build_model(LEARNT, labels, seed, experts=experts, **{"features.image.plain": True})
+        for seed, labels in enumerate((VOCABULARY, vocabulary))
+    ]
+    for member in members:
+        member.experts.gain.fill_(0.5)
+    save_model(tmp_path, ensemble_of(named(members)), make_processors())
+    ensemble = load_model(tmp_path)
+    found, given = answers(ensemble), [answers(member) for member in members]
+    places = torch.tensor([vocabulary["answer"]["classes"].index(c) for c in ("a", "b", "c")])
+    classes = given[0]["answer"].softmax(1), given[1]["answer"].softmax(1)[:, places]
+    torch.testing.assert_close(found["answer"].softmax(1), sum(classes) / 2)
+    sizes = [
+        torch.tensor(m.tasks["size"].predict(g["size"]).values)
+        for m, g in zip(members, given, strict=True)
+    ]
+    mean = torch.tensor(ensemble.tasks["size"].predict(found["size"]).values)
+    torch.testing.assert_close(mean, sum(sizes) / 2, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
 def test_equal_members_answer_as_one(members):
     found, alone = answers(ensemble_of(named([members[0]] * 3))), answers(members[0])
     for task, logits in alone.items():
@@ -96,6 +123,7 @@ def test_predictor_takes_it_like_any_model(members, tmp_path):
         (build_model(LEARNT, FEWER), "labels of the task answer"),
         (build_model(LEARNT, VOCABULARY, **{"features.image.width": 12}), "in encoders"),
         (make_model(), "labels of the task"),
+        (build_model(LEARNT, VOCABULARY, experts={"text": {"pooled": ("answer",)}}), "in experts"),
     ],
 )
 def test_other_models_are_refused(members, other, problem):

@@ -86,9 +86,9 @@ def test_fusion_learns_what_to_add():
 @pytest.mark.parametrize("part", ["pooled", "plain"])
 def test_file_of_an_encoder_has_its_heads_apart(tmp_path, part):
     encoder = make_model().encoders["image"]
-    heads = {f"{part}.answer.weight": torch.randn(2, 3), f"{part}.a.b.bias": torch.randn(2)}
+    heads = {(part, n): {"weight": torch.randn(2, 3), "bias": torch.randn(2)} for n in ("a", "b.c")}
     save_encoder(tmp_path / "image.safetensors", encoder, None, heads)
     weights, found = load_encoder(tmp_path / "image.safetensors")
     assert weights.keys() == encoder.state_dict().keys()
     assert found.keys() == heads.keys()
-    assert all(torch.equal(found[name], heads[name]) for name in heads)
+    assert all(found[key][name].equal(heads[key][name]) for key in heads for name in heads[key])

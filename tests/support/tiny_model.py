@@ -94,9 +94,13 @@ def build_model(
     seed: int = 0,
     fresh: bool = False,
     modalities: Sequence[str] = PRESENT,
+    experts: Mapping[str, Mapping[str, tuple[str, ...]]] | None = None,
     **changes,
 ) -> MultimodalModel:
-    """Return a tiny model of any tasks, see `make_model`; `changes` are keys of params.yaml."""
+    """Return a tiny model of any tasks, see `make_model`; `changes` are keys of params.yaml.
+
+    `experts` are the tasks of heads over features, by modality and part.
+    """
     settings = small_settings(TrainStageSettings, changes)
     config = model_config(
         modalities=modalities,
@@ -107,6 +111,7 @@ def build_model(
         tasks=tasks,
         vocabulary=vocabulary,
         descriptions={},
+        experts=experts,
     )
     torch.manual_seed(seed)
     model = MultimodalModel(config)

@@ -7,7 +7,8 @@ import torch
 from sklearn.utils.class_weight import compute_class_weight
 from torch import Tensor
 
-from components.tasks.class_task import ClassTask, balanced_loss, sampled_classes
+from components.data.assets import AssetTensors
+from components.tasks.class_task import ClassTask, balanced_loss, sampled_classes, soft_targets
 from components.tasks.classification.head import Classification
 from components.tasks.classification.settings import ClassificationSettings
 from components.tasks.multilabel.head import Multilabel
@@ -89,6 +90,65 @@ def test_settings_decide_what_is_balanced(task: ClassTask, targets, settings, ba
     sampled = sampled_classes(*of_task)
     assert (sampled is not None) == (balance == "sampling")
     assert sampled is None or sampled.sum(0).tolist() == task.members(targets).sum(0).tolist()
+
+
+VOTES = pd.DataFrame({"asset": list("yxxzz"), "votes": [4, 3, 1, 1, 1]})
+SOFT = {
+    "classification": (ONE, ["b", "a", "c", "b", "unseen"]),
+    "multilabel": (SEVERAL, [("b",), ("a", "b"), ("c",), (), ("a", "b")]),
+}
+
+
+def soft(task: ClassTask, labels: list) -> tuple[ClassTask, Tensor]:
+    """Return a task and its targets of x (3 to 1), y (one label), z (a tie) and w (none)."""
+    assets = AssetTensors(tuple("xyzw"), {})
+    return task.soft(), soft_targets(task, VOTES.assign(label=labels), assets)
+
+
+def test_soft_targets_are_fractions_of_the_labels():
+    """Of those that training knows."""
+    _, one = soft(*SOFT["classification"])
+    assert one[:3].tolist() == [[0.75, 0, 0.25], [0, 1, 0], [0, 1, 0]]
+    _, several = soft(*SOFT["multilabel"])
+    assert several[:3].tolist() == [[0.75, 0.75, 0.25], [0, 1, 0], [0.5, 0.5, 0]]
+    assert one[3].isnan().all() and several[3].isnan().all()
+
+
+@pytest.mark.parametrize("balance", ["none", "weights"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("kind", SOFT)
+def test_loss_of_a_soft_label_is_the_mean_of_the_losses_of_its_labels(kind, smoothing, balance):
+    hard, labels = SOFT[kind]
+    task, targets = soft(hard, labels)
+    settings = TASKS[kind][2](column="a", balance=balance)
+    loss = balanced_loss(task, settings, targets)
+    weights = {"weights": task.class_weights(targets)} if balance == "weights" else {}
+    plain = hard.weighted_loss if weights else hard.loss
+    of_x = hard.targets(pd.Series([labels[1]] * 3 + [labels[2]]))
+    found = loss(LOGITS[:1], targets[:1], smoothing)
+    expected = plain(LOGITS[:1].expand(4, -1), of_x, smoothing, **weights)
+    assert found.item() == pytest.approx(expected.item(), rel=1e-5)
+    both = loss(LOGITS[[0, 1, 3]], targets[[0, 1, 3]], smoothing)
+    of_y = plain(LOGITS[1:2], hard.targets(pd.Series([labels[0]])), smoothing, **weights)
+    assert both.item() == pytest.approx((found + of_y).item() / 2, rel=1e-5)
+
+
+def test_metric_of_soft_labels_asks_for_the_most_frequent():
+    task, targets = soft(ONE, ["b", "a", "c", "b", "a"])
+    votes = torch.eye(3)
+    assert [task.validate(votes[[code]], targets[:1]) for code in range(3)] == [1, 0, 0]
+    assert [task.validate(votes[[code]], targets[2:3]) for code in range(3)] == [1, 1, 0]  # a tie
+    _, several = soft(*SOFT["multilabel"])
+    assert SEVERAL.validate(torch.tensor([[1.0, 1.0, -1.0]]), several[:1]) == 1
+
+
+def test_soft_labels_have_the_weights_of_their_classes():
+    """a, b and c have 0.75, 2 and 0.25 of three samples; the mean weight is 1."""
+    task, targets = soft(*SOFT["classification"])
+    weights = task.class_weights(targets)
+    assert weights.tolist() == pytest.approx([3 / (3 * n) for n in (0.75, 2, 0.25)])
+    assert (targets[:3] @ weights).mean().item() == pytest.approx(1.0)
+    assert task.members(targets).int().tolist() == [[1, 0, 1], [0, 1, 0], [0, 1, 0], [0, 0, 0]]
 
 
 def test_numbers_have_no_classes():

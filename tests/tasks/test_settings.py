@@ -2,9 +2,9 @@
 
 import pytest
 
+from components.modalities.registry import encoder_losses
 from components.stage.settings import Settings
 from components.tasks.registry import KINDS, Tasks, settings_of, with_heads
-from components.tasks.settings import RESERVED_NAMES
 from tests.support.params import settings_problems, shipped
 
 
@@ -145,10 +145,14 @@ def test_odd_name_is_refused(name):
     assert line.startswith(f"tasks: found {[name]!r}: a name consists of letters, digits, _ and -")
 
 
-@pytest.mark.parametrize("name", [*sorted(RESERVED_NAMES), "answer_confidence"])
+@pytest.mark.parametrize("name", [*sorted(encoder_losses()), "answer_confidence"])
 def test_reserved_name_is_refused(name):
     (line,) = settings_problems(TaskSections, {"tasks": shipped()["tasks"] | {name: SHAPE}})
     assert line.startswith(f"tasks: found {[name]!r}: these names are reserved")
+
+
+def test_losses_of_encoders_are_known():
+    assert encoder_losses() == {"masked_tokens", "same_text", "transcript", "views"}
 
 
 def test_every_odd_name_is_named():

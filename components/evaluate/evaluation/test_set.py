@@ -13,6 +13,7 @@ from components.data.batches import Samples
 from components.data.lost_assets import refuse_lost
 from components.data.samples import SAMPLE_ID, asset_column, modalities_named
 from components.data.shards import read_assets
+from components.data.tables import concat_tables
 from components.evaluate.clusters import clusters
 from components.evaluate.measure import KEY, TasksMetrics, contributions
 from components.evaluate.predict import predict_encoded
@@ -160,5 +161,4 @@ def cluster_contributions(
         cluster = found[SAMPLE_ID].map(clusters(test_set.table, str(subset), test_set.group))
         sums = found[["numerator", "denominator"]].groupby(cluster.to_numpy()).sum()
         rows.append(sums.rename_axis("cluster").reset_index().assign(task=task, subset=subset))
-    columns = list(CONTRIBUTIONS.columns)
-    return pd.concat(rows or [pd.DataFrame(columns=columns)])[columns]
+    return concat_tables(rows, CONTRIBUTIONS)

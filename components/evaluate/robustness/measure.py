@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from components.data.samples import SAMPLE_ID, modalities_named
+from components.data.tables import concat_tables
 from components.evaluate.measure import KEY, TasksMetrics, contributions, most_modalities
 from components.evaluate.robustness.corruptions import CORRUPTIONS, Suite, group
 from components.evaluate.tables import ROBUSTNESS
@@ -57,8 +58,7 @@ def measure_robustness(
     metrics: TasksMetrics, predictions: pd.DataFrame, predict: PredictCorrupted, suite: Suite
 ) -> pd.DataFrame:
     """Return primary metrics, clean (from `predictions`) and corrupted, a table as `ROBUSTNESS`."""
-    columns, clean = list(ROBUSTNESS.columns), with_everything(predictions, metrics)
-    parts = [pd.DataFrame(columns=columns)]
+    clean, parts = with_everything(predictions, metrics), []
     for name, severity in suite:
         corruption = CORRUPTIONS[name]
         predicted = predict(corruption.modality, partial(corruption, severity))
@@ -66,8 +66,8 @@ def measure_robustness(
         rows = compare(clean, corrupted, corruption.modality).reset_index()
         metric = [metrics[task].primary().name for task in rows["task"]]
         labels = {"group": group(name), "corruption": name, "severity": severity, "metric": metric}
-        parts.append(rows.assign(**labels)[columns])
-    return pd.concat(parts[1:] or parts, ignore_index=True)
+        parts.append(rows.assign(**labels))
+    return concat_tables(parts, ROBUSTNESS)
 
 
 def summary(table: pd.DataFrame) -> dict[str, dict[str, dict[str, dict[str, float]]]]:

@@ -1,17 +1,16 @@
 """Helpers of readers of files: safe paths, UTF-8 text, names of splits, clear errors."""
 
 import codecs
-import difflib
 import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from shlex import quote
 
-from components.common.errors import InputError, listed
+from components.common.errors import InputError, did_you_mean, listed
 from components.data.samples import Split
 from components.ingest.records import Media, RowError
 
@@ -185,12 +184,6 @@ def surroundings(path: Path) -> str:
     missing = path.relative_to(folder).parts[0]
     names = sorted(entry.name for entry in folder.iterdir())
     return f"{did_you_mean(missing, names)}{folder} holds {listed(names)}"
-
-
-def did_you_mean(word: str, names: Iterable[str]) -> str:
-    """Return a question with the name most similar to `word`; empty if none is similar."""
-    near = difflib.get_close_matches(word, names, n=1, cutoff=0.5)
-    return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def lines(path: Path) -> Iterator[tuple[int, str]]:

@@ -15,12 +15,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BeforeValidator, Field, field_validator
 
-from components.common.errors import InputError, listed
+from components.common.errors import InputError, did_you_mean, listed
 from components.data.samples import Split
 from components.ingest.records import BadRow, Media, Record, RowError, Rows, Value
 from components.ingest.sources.delimited import Delimited, Quoting
 from components.ingest.sources.files import (
-    did_you_mean,
     is_unicode,
     known_split,
     lies_below,

@@ -19,6 +19,8 @@ from components.modalities.settings import (
 from components.stage.settings import DropoutRate, Fraction, Section
 from components.training.settings import BatchSize
 
+TRANSCRIPT = "transcript"  # a loss
+
 
 class AudioSettings(InputSettings):
     """How sound becomes a log-mel spectrogram, named as in torchaudio."""
@@ -112,6 +114,7 @@ MODALITY = _Audio(
     measures={"seconds": "sound [s]", "rate": "sampling rate [Hz]"},
     mlflow_type="binary",
     is_leak=True,
+    losses=(TRANSCRIPT,),
     copies_within=28.0,
     limit=Limit("max_seconds", "seconds"),
     reasons={

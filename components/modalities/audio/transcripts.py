@@ -13,12 +13,12 @@ from tokenizers.pre_tokenizers import Split
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.common.metrics import Metric
-from components.data.assets import MISSING, AssetTensors, asset_labels
+from components.common.metrics import PROBABILITY_THRESHOLD, Metric
+from components.data.assets import MISSING, AssetTensors, label_votes, majority_labels
 from components.data.samples import SPLIT, asset_column
 from components.data.shards import read_assets
-from components.layers.losses import PROBABILITY_THRESHOLD, micro_f1, sparse_binary_cross_entropy
-from components.modalities.audio.modality import AudioEncoderSettings
+from components.layers.losses import micro_f1, sparse_binary_cross_entropy
+from components.modalities.audio.modality import TRANSCRIPT, AudioEncoderSettings
 from components.modalities.encoding import Objective
 from components.modalities.text.decoding import decode
 
@@ -42,16 +42,16 @@ def transcript_objectives(
     counts, none if there is a tie.
     """
     audio, text = asset_column("audio"), asset_column("text")
-    said = asset_labels(samples, "audio", text, str)
+    said = majority_labels(label_votes(samples, "audio", text, str))
     heard = samples.loc[samples[SPLIT] == "train", audio].dropna()
     train = sorted(said[said.index.isin(heard)].unique())
     if not train or not options.transcript:
         return {}
     _warn_of_several(samples[[audio, text]].dropna().drop_duplicates(), said)
     if len(train) <= MANY_TEXTS:
-        return {"transcript": _which_text(assets, said, train)}
+        return {TRANSCRIPT: _which_text(assets, said, train)}
     words = _which_words(assets, said, train, texts)
-    return {"transcript": words} if words.outputs else {}
+    return {TRANSCRIPT: words} if words.outputs else {}
 
 
 def _warn_of_several(pairs: pd.DataFrame, said: pd.Series) -> None:

@@ -6,6 +6,7 @@ import math
 from components.modalities.modality import UnusableAsset
 
 MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"}  # in lower case
+FARTHEST = 5.0  # standard deviations from the mean, where standardised numbers are clipped
 
 Cells = dict[str, str]  # by column, those that are not missing
 

@@ -9,9 +9,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction import DictVectorizer
 
 from components.modalities.settings import InputSettings
-from components.modalities.tabular.decoding import Cells, decode, number
+from components.modalities.tabular.decoding import FARTHEST, Cells, decode, number
 
-FARTHEST = 5.0  # standard deviations from the mean
 LARGEST = 1e100  # whose square is finite
 
 

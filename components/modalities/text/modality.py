@@ -18,6 +18,7 @@ from components.stage.settings import DropoutRate, Section, matching
 from components.training.settings import BatchSize
 
 COUNTS = "counts"  # the tensor of how often words and characters occur, for plain features
+MASKED_TOKENS, SAME_TEXT = "masked_tokens", "same_text"  # losses
 
 TokenizerSource = Annotated[
     str,
@@ -98,6 +99,7 @@ MODALITY = _Text(
     is_leak=False,
     encoder_keys=("encoder", "plain"),
     is_language=True,
+    losses=(MASKED_TOKENS, SAME_TEXT),
     limit=Limit("max_tokens", "characters"),
     reasons={
         "max_tokens": "room for nearly all texts, at three characters each; longer ones are cut"

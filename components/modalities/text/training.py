@@ -10,7 +10,9 @@ from torch.nn import functional as F
 from components.layers.features import length_mask
 from components.modalities.encoding import Batch, Pretext
 from components.modalities.text.modality import (
+    MASKED_TOKENS,
     MODALITY,
+    SAME_TEXT,
     TextAugmentationSettings,
     TextEncoderSettings,
     TextSettings,
@@ -64,6 +66,6 @@ def self_supervised(encoder: Any, batch: Batch) -> dict[str, Tensor]:
     similarity = F.normalize(whole.pooled, dim=-1) @ F.normalize(masked.pooled, dim=-1).T  # [B, B]
     same = torch.arange(len(tokens))
     return {
-        "masked_tokens": F.cross_entropy(logits, tokens[chosen]).nan_to_num(),
-        "same_text": F.cross_entropy(INVERSE_TEMPERATURE * similarity, same),
+        MASKED_TOKENS: F.cross_entropy(logits, tokens[chosen]).nan_to_num(),
+        SAME_TEXT: F.cross_entropy(INVERSE_TEMPERATURE * similarity, same),
     }

@@ -1,5 +1,7 @@
 """Head of classification: softmax and cross-entropy."""
 
+import math
+
 import pandas as pd
 import torch
 from torch import Tensor
@@ -28,6 +30,9 @@ class Classification(ClassLabels, ClassTask):
         losses = F.cross_entropy(logits, targets, ignore_index=MISSING, label_smoothing=smoothing)
         return losses.nan_to_num()  # 0 / 0 without a single label
 
+    def soft(self) -> "SoftClassification":
+        return SoftClassification(self.classes)
+
     @staticmethod
     def weighted_loss(
         logits: Tensor, targets: Tensor, smoothing: float = 0.0, *, weights: Tensor
@@ -43,8 +48,7 @@ class Classification(ClassLabels, ClassTask):
         As scikit-learn's "balanced", after King & Zeng 2001, "Logistic regression in rare events
         data".
         """
-        counts = self.members(targets).sum(0)  # [classes]
-        return counts.sum() / ((counts > 0).sum() * counts.clamp(min=1))
+        return _balance(self.members(targets).sum(0))
 
     def members(self, targets: Tensor) -> Tensor:
         return targets[:, None] == torch.arange(len(self.classes))
@@ -66,6 +70,46 @@ class Classification(ClassLabels, ClassTask):
     @classmethod
     def known(cls, targets: Tensor) -> Tensor:
         return targets != MISSING
+
+
+class SoftClassification(Classification):
+    """Targets are float [B, classes]: how often a sample is of each; NaN where unknown."""
+
+    UNKNOWN = math.nan
+
+    @staticmethod
+    def loss(logits: Tensor, targets: Tensor, smoothing: float = 0.0) -> Tensor:
+        weights = logits.new_ones(logits.shape[1])
+        return SoftClassification.weighted_loss(logits, targets, smoothing, weights=weights)
+
+    @staticmethod
+    def weighted_loss(
+        logits: Tensor, targets: Tensor, smoothing: float = 0.0, *, weights: Tensor
+    ) -> Tensor:
+        known = SoftClassification.known(targets)
+        log = logits[known].log_softmax(1)
+        losses = -torch.lerp(log, log.mean(1, keepdim=True), smoothing)  # of each class, if right
+        return (targets[known] * weights.to(losses.device) * losses).sum(1).mean().nan_to_num()
+
+    def class_weights(self, targets: Tensor) -> Tensor:
+        return _balance(targets.nansum(0))
+
+    def members(self, targets: Tensor) -> Tensor:
+        return targets > 0
+
+    @staticmethod
+    def validate(logits: Tensor, targets: Tensor) -> float:
+        found = targets.gather(1, logits.argmax(1, keepdim=True))
+        return float((found == targets.amax(1, keepdim=True)).float().mean())
+
+    @classmethod
+    def known(cls, targets: Tensor) -> Tensor:
+        return ~targets.isnan().any(1)
+
+
+def _balance(counts: Tensor) -> Tensor:
+    """Return the weights of classes, [classes], from how many samples are of each."""
+    return counts.sum() / ((counts > 0).sum() * torch.where(counts > 0, counts, 1))
 
 
 TASK = Classification

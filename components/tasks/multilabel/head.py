@@ -1,6 +1,7 @@
 """Head of multi-label classification: a sigmoid and binary cross-entropy per class."""
 
 import json
+from typing import Self
 
 import numpy as np
 import pandas as pd
@@ -8,15 +9,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.common.metrics import Metric
-from components.layers.losses import PROBABILITY_THRESHOLD, micro_f1
+from components.common.metrics import PROBABILITY_THRESHOLD, Metric
+from components.layers.losses import micro_f1
 from components.tasks.class_task import ClassTask
 from components.tasks.multilabel.labels import ClassSetLabels
 from components.tasks.task import Predictions, average_sigmoids
 
 
 class Multilabel(ClassSetLabels, ClassTask):
-    """Targets are float [B, classes]: 1 where a class is right, 0 elsewhere, NaN where unknown."""
+    """Targets are float [B, classes]: 1 where a class is right, 0 elsewhere, NaN where unknown.
+
+    Soft ones are between.
+    """
 
     VALUE, CONFIDENCE = list[str], list[float]
     VALIDATION = Metric("f1")
@@ -58,16 +62,19 @@ class Multilabel(ClassSetLabels, ClassTask):
         of all samples, or of none, has the weight 1.
         """
         known = targets[self.known(targets)]
-        present = (known > 0).sum(0)
+        present = known.sum(0)
         counts = torch.stack([len(known) - present, present])  # [2, classes]
-        return torch.where((counts > 0).all(0), len(known) / (2 * counts.clamp(min=1)), 1.0)
+        return torch.where((counts > 0).all(0), len(known) / (2 * counts), 1.0)
+
+    def soft(self) -> Self:
+        return self
 
     def members(self, targets: Tensor) -> Tensor:
         return targets > 0
 
     @staticmethod
     def validate(logits: Tensor, targets: Tensor) -> float:
-        chosen, right = logits.sigmoid() > PROBABILITY_THRESHOLD, targets > 0
+        chosen, right = (p > PROBABILITY_THRESHOLD for p in (logits.sigmoid(), targets))
         return micro_f1(int((chosen & right).sum()), int(chosen.sum() + right.sum()))
 
     def predict(self, logits: Tensor) -> Predictions:

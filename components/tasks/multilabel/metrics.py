@@ -5,10 +5,8 @@ import json
 import numpy as np
 import pandas as pd
 
-from components.common.metrics import Metric
+from components.common.metrics import PROBABILITY_THRESHOLD, Metric
 from components.tasks.metrics import TaskMetrics
-
-THRESHOLD = 0.5  # a class with a higher probability is predicted
 
 
 class MultilabelMetrics(TaskMetrics):
@@ -25,16 +23,16 @@ class MultilabelMetrics(TaskMetrics):
 
     def contributions(self, rows: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
         _, targets, scores = self.matrices(rows)
-        chosen = scores > THRESHOLD
+        chosen = scores > PROBABILITY_THRESHOLD
         return 2.0 * (chosen & targets).sum(1), 1.0 * chosen.sum(1) + targets.sum(1)
 
     def is_wrong(self, rows: pd.DataFrame) -> pd.Series:
         _, targets, scores = self.matrices(rows)
-        return pd.Series((targets != (scores > THRESHOLD)).any(1), rows.index)
+        return pd.Series((targets != (scores > PROBABILITY_THRESHOLD)).any(1), rows.index)
 
     def display(self, prediction: str) -> str:
         scores = zip(self.labels.classes, json.loads(prediction), strict=True)
-        return ", ".join(name for name, score in scores if score > THRESHOLD) or "none"
+        return ", ".join(name for name, score in scores if score > PROBABILITY_THRESHOLD) or "none"
 
     def average_precisions(self, rows: pd.DataFrame) -> dict[str, float]:
         """Return the average precision of each class that occurs in `rows`."""
