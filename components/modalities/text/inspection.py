@@ -6,7 +6,9 @@ from components.common.errors import Problem
 from components.modalities.modality import Facts, Preview
 from components.modalities.text.decoding import MAX_CHARACTERS, decode, normalise
 
-INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf"}  # Unicode's spaces, controls and formatting marks
+# Unicode's spaces, controls, formatting marks, and marks that only change a letter.
+INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf", "Mn", "Me"}
+BLANK = set("\u115f\u1160\u2800\u3164\uffa0")  # letters and a symbol that look like spaces
 
 
 def inspect(content: bytes) -> Facts | Problem:
@@ -18,9 +20,12 @@ def inspect(content: bytes) -> Facts | Problem:
     if "\0" in text:
         return Problem("text_nul", f"the text holds NUL, as character {text.index(chr(0)) + 1}")
     if len(text) > MAX_CHARACTERS:
-        detail = f"the text has {len(text)} characters, expected at most {MAX_CHARACTERS}"
+        detail = (
+            f"the text has {len(text)} characters, expected at most {MAX_CHARACTERS}; shorten it, "
+            "or make several rows of it"
+        )
         return Problem("text_too_long", detail)
-    if all(unicodedata.category(character) in INVISIBLE for character in text):
+    if all(unicodedata.category(c) in INVISIBLE or c in BLANK for c in text):
         return Problem("text_empty", "the text is empty")
     return {"characters": len(normalise(text))}
 

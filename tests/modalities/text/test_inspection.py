@@ -34,6 +34,7 @@ def test_facts_describe_text(text, characters):
         "nothing": (b"", "text_empty"),
         "white space": (" \t\r\n\u3000\u00a0\u2028".encode(), "text_empty"),
         "a byte-order mark alone": ("\ufeff".encode(), "text_empty"),
+        "marks of no letter": ("\ufe0f\u0301\u3164\u2800".encode(), "text_empty"),
         "nothing to be seen": ("\u200b\u200d\u202e\x07".encode(), "text_empty"),
         "Latin-1": ("é".encode("latin-1"), "text_not_utf8"),
         "UTF-16": ("é".encode("utf-16"), "text_not_utf8"),
