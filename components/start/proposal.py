@@ -10,8 +10,8 @@ from typing import Any
 
 from components.common.errors import InputError, listed
 from components.ingest.hints import unbalanced
-from components.ingest.sources.files import SPLIT_NAMES
-from components.ingest.sources.folders import CLASS, class_folders
+from components.ingest.sources.files import SPLIT_NAMES, is_unicode, lies_below
+from components.ingest.sources.folders import CLASS, class_folders, files_beside
 from components.modalities.modality import Facts
 from components.modalities.registry import (
     MODALITIES,
@@ -119,15 +119,25 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
 def propose_for_folders(folder: Path, root: str) -> Proposal:
     """Return settings for folders of classes, whose files are all of one modality."""
     found = class_folders(folder)
-    held = [(where.name, p) for _, where in found for p in sorted(where.rglob("*")) if p.is_file()]
+    real = folder.resolve()
+    held = [
+        (part.label, path)
+        for part in found
+        for path in part.files()
+        if is_unicode(str(path)) and lies_below(real, path)
+    ]
     files = [path for _, path in held]
     column = Column("files", [str(path) for path in _spread(files)], len(files), folder.resolve())
     if column.media is None:
         raise InputError(f"{folder}: the files are of no known modality, as {listed(files[:3])}")
     m, facts = column.media
     proposal = Proposal()
+    if beside := files_beside(folder):
+        proposal.reasons.append(
+            f"files beside the folders: not used, {listed([path.name for path in beside])}"
+        )
     proposal.put("ingest.root", root)
-    classes = Counter(sorted(name for name, _ in held))
+    classes = Counter(sorted(label for label, _ in held if label))
     proposal.put(
         "ingest.source",
         {"kind": "folders", "modality": m},
@@ -139,7 +149,13 @@ def propose_for_folders(folder: Path, root: str) -> Proposal:
         f"task {CLASS}: classification by folder, {len(classes)} classes: {listed(list(classes))}",
     )
     _put_balance(proposal, CLASS, classes)
-    _put_splits(proposal, {split for split, _ in found if split}, "the folders")
+    _put_splits(proposal, {p.split for p in found if p.split and p.label}, "the folders")
+    for part in found:
+        if part.label and (inside := sorted(p.name for p in part.path.iterdir() if p.is_dir())):
+            proposal.reasons.append(
+                f"class {part.label!r}: with the files of the folders in it, {listed(inside)}; if "
+                f"those are the classes, start with {part.path}"
+            )
     _put_suggested_inputs(proposal, m, facts)
     count = math.ceil(TRAINING * len(files))
     _put_training(proposal, {m: count}, count)

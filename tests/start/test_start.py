@@ -165,6 +165,31 @@ def test_folders_of_classes(data):
     assert found["tasks"] == {"class": {"column": "class", "sufficient_modalities": ["image"]}}
 
 
+def test_folders_within_classes_are_named(data):
+    """Their files belong to the class around them; links out of the data are no part of it."""
+    for breed in ("cat/tabby", "cat/siamese", "dog"):
+        (data / breed).mkdir(parents=True)
+        for row in range(10):
+            (data / breed / f"{row}.png").write_bytes(png(row + 10 * len(breed)))
+    (data / "dog/system").symlink_to("/etc")
+    (data / "readme.txt").write_text("")
+    found = propose(data)
+    assert found.reasons[:2] == [
+        "files beside the folders: not used, readme.txt",
+        "folders of classes: 30 files of the modality image",
+    ]
+    hint = f"folders in it, siamese, tabby; if those are the classes, start with {data / 'cat'}"
+    assert [why for why in found.reasons if hint in why]
+
+
+def test_test_folder_without_classes_is_not_what_is_measured(data):
+    for name in ("train/a", "train/b", "test"):
+        (data / name).mkdir(parents=True)
+        for row in range(20):
+            (data / name / f"{row}.png").write_bytes(png(row + 20 * len(name)))
+    assert proposed(data)["evaluate"] == {"split": "validation"}
+
+
 def test_numbers_and_categories_are_one_modality(data, capsys):
     """But neither what identifies a row or its group nor what says the label in other words."""
     random = np.random.default_rng(0)

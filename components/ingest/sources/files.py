@@ -59,7 +59,8 @@ def media_file(root: Path, name: str, folder: str = "") -> Media:
     `RowError`: `path_invalid`, `path_backslash`, `path_absolute` or `path_outside`.
     """
     if "\0" in name or not name.strip() or not is_unicode(name):
-        raise RowError(None, "path_invalid", f"the path {short(name)} cannot name a file")
+        detail = f"the path {short(name)} cannot name a file, expected UTF-8 and no NUL. Rename it"
+        raise RowError(None, "path_invalid", detail)
     if ABSOLUTE.match(name):
         detail = f"the path {short(name)} is absolute, expected one below ingest.root"
         raise RowError(name, "path_absolute", detail)
