@@ -18,6 +18,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.common.files import write_json
+from components.common.spelling import printable
 from components.data.tables import TableWriter, read_rows
 from components.ingest import labelled
 from components.ingest.classes import one_line
@@ -177,7 +178,8 @@ def log_quarantine(path: Path) -> None:
     for row in read_rows(path) if path.exists() else ():
         shown[row["reason"]] += 1
         if shown[row["reason"]] <= MAX_SHOWN:
-            log.info("%s: row %s: %s", row["reason"], row["row_id"], row["detail"])
+            detail = printable(row["detail"])
+            log.info("%s: row %s: %s", row["reason"], printable(row["row_id"]), detail)
 
 
 STAGE = Stage(__doc__, IngestArguments, lambda _: IngestStageSettings, main)

@@ -16,6 +16,7 @@ from typing import Any
 
 from components.common.errors import InputError, listed
 from components.common.formats import START, recognised
+from components.common.spelling import spelling
 from components.data.samples import Split
 from components.ingest.records import Media, RowError
 
@@ -105,7 +106,7 @@ def _near_file(path: str) -> str:
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
         return _near_file(folder) if folder != path else ""
-    near = _names(folder).get(_spelling(name))
+    near = _names(folder).get(spelling(name))
     if near is None or near == name:
         return ""
     ways = {"Unicode form": _composed, "blanks": str.strip, "case": str.casefold}
@@ -117,11 +118,7 @@ def _near_file(path: str) -> str:
 @lru_cache(maxsize=16)  # many rows name files of one folder
 def _names(folder: str) -> dict[str, str]:
     """Return the names in a folder by their spelling."""
-    return {_spelling(name): name for name in sorted(os.listdir(folder))}
-
-
-def _spelling(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return {spelling(name): name for name in sorted(os.listdir(folder))}
 
 
 def _composed(name: str) -> str:
