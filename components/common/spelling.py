@@ -12,6 +12,9 @@ SELECTORS = range(0xFE00, 0xFE10)  # choose between a letter's forms, such as th
 CONFUSABLE = "авекмнорстухѕіјһԁԛԝαβεικνορτυχ"
 LATIN = str.maketrans(CONFUSABLE, "abekmhopctyxsijhdqwabeikvoptux")
 NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+WITH_UNIT = re.compile(  # 1,234.50, $5, 12 kg, 7 %, USD 3
+    r"([A-Z]{3}|[^\w\s]{0,2})\s*[+-]?[0-9][0-9.,' ]*\s*([^\W\d]{1,4}|[^\w\s]{1,2})?"
+)
 BETWEEN = re.compile(r"[\s_]+|(?<=\w)-+(?=\w)")  # blanks, underscores, and dashes in a word
 
 
@@ -27,6 +30,15 @@ def spelling(name: str) -> str:
         return f"{float(plain):.12g}"
     except ValueError:
         return NUMBER.sub(lambda number: f"{float(number[0]):.12g}", plain)
+
+
+def like_a_number(text: str) -> bool:
+    """Return whether a text is no number as programs write it, but one with a unit or marks."""
+    try:
+        float(text)
+    except ValueError:
+        return WITH_UNIT.fullmatch(text.strip()) is not None
+    return False
 
 
 def alike(names: Iterable[str]) -> list[list[str]]:

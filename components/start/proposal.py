@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError, listed
+from components.common.spelling import quoted
 from components.ingest.hints import unbalanced
 from components.ingest.sources.files import SPLIT_NAMES, is_unicode, lies_below
 from components.ingest.sources.folders import CLASS, class_folders, files_beside
@@ -33,6 +34,8 @@ GROUPS = (  # names of columns of what must not be in two splits
     *("user", "user_id", "author", "author_id", "session", "session_id", "family", "video_id"),
 )
 IDS = ("id", "row_id", "sample_id", "index")
+SPLITS = ("split", "splits", "subset", "partition")
+DENSE = 2  # numbers per row at most, where whole numbers count the rows in another order
 FEW_NUMBERS = 20  # distinct whole numbers that are classes
 ROWS_PER_CLASS = 3  # at least, on average
 EXCEPTIONS = 0.05  # of the rows, with another label than most rows of the same cells
@@ -69,10 +72,13 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
     proposal = Proposal()
     proposal.put("ingest.root", root)
     proposal.put("ingest.source", {"kind": data.kind, **data.options, "columns": {}})
+    proposal.reasons.extend(data.notes)
     left = [column for column in data.columns if column.cells]
+    _put_notes(proposal, left)
     by_column = next((c for c in left if c.splits), None)
     splits = by_column.splits if by_column else data.splits
     _put_role(proposal, left, "split", by_column)
+    _drop_unknown_splits(proposal, left)
     _put_splits(proposal, splits, "the data")
     _put_role(proposal, left, "id", _id(left, data.rows))
     media = {c.name: c.media[0] for c in left if c.media}
@@ -80,7 +86,7 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
     if target is None:
         raise InputError(
             f"found no column to learn: {listed([c.name for c in data.columns])}. A label has the "
-            "same value in several rows, or is a number or a list of words"
+            f"same value in several rows, or is a number or a list of words{_why_not(data)}"
         )
     left.remove(target)
     _put_modalities(proposal, left)
@@ -107,8 +113,7 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
         _put_group(proposal, data, left, columns)
     for c in left:
         if c.name not in [name for names in columns.values() for name in _list(names)]:
-            why = f", as it says what {target.name!r} is" if _says(c, target) else ""
-            proposal.reasons.append(f"column {c.name!r}: not used{why}")
+            proposal.reasons.append(f"column {c.name!r}: not used{_why_unused(c, target, data)}")
     by_name, rows = {c.name: c for c in left}, _training_rows(data.rows, by_column)
     parts = {m: [by_name[name] for name in _list(names)] for m, names in columns.items()}
     assets = {m: _training_assets(part, rows) for m, part in parts.items()}
@@ -180,6 +185,64 @@ def _put_splits(proposal: Proposal, given: Collection[str], whose: str) -> None:
         proposal.put("evaluate.split", "validation", why)
 
 
+def _put_notes(proposal: Proposal, columns: Sequence[Column]) -> None:
+    """Say what of the columns looks like a mistake."""
+    for c in columns:
+        if c.looks_like_rows:
+            proposal.reasons.append(
+                f"column {c.name!r}: {c.counts[c.name]:,} of its cells are equal to its name. If "
+                "the first line is a row, put a line with the names of the columns above it"
+            )
+    if rest := [c for c in columns if c.numbers and len(c.numbers) < len(c.cells)]:
+        proposal.reasons.append(
+            f"columns {listed([c.name for c in rest])}: numbers, and words such as NA; where they "
+            "are to be learnt, leave such cells empty"
+        )
+
+
+def _drop_unknown_splits(proposal: Proposal, left: list[Column]) -> None:
+    """Leave out a column that is called like one of splits; `InputError` if some cells are."""
+    column = named(left, SPLITS)
+    if column is None:
+        return
+    unknown = [word for word in column.counts if word.strip().casefold() not in SPLIT_NAMES]
+    if unknown and len(unknown) < len(column.counts):
+        raise InputError(
+            f"column {column.name!r} holds {listed([quoted(word) for word in unknown])}, expected "
+            f"one of: {', '.join(SPLIT_NAMES)}. Correct these cells; or rename the column if it "
+            "does not say the split"
+        )
+    left.remove(column)
+    words = listed([quoted(word) for word in column.counts])
+    why = f"expected {', '.join(SPLIT_NAMES)}" if unknown else "at least two splits are needed"
+    proposal.reasons.append(f"column {column.name!r}: not used for splits, it holds {words}; {why}")
+
+
+def _why_not(data: DataSet) -> str:
+    """Return why a column that is called like a label cannot be learnt; empty if there is none."""
+    column = named(data.columns, LABELS)
+    if column is None:
+        return ""
+    if len(column.counts) < 2:
+        held = f"{next(iter(column.counts))!r} only" if column.counts else "nothing"
+        return f". The column {column.name!r} holds {held}"
+    held = "lists or objects" if column.is_nested else f"{len(column.counts):,} different values"
+    return f". The column {column.name!r} holds {held} in {data.rows:,} rows"
+
+
+def _why_unused(column: Column, target: Column, data: DataSet) -> str:
+    """Return a clause for a column without a role; empty if there is no special reason."""
+    if _says(column, target):
+        return f", as it says what {target.name!r} is"
+    if column.is_nested or column.lists is not None:
+        return ", as cells are lists or objects"
+    if len(column.counts) == 1:
+        return ", as all cells are the same"
+    if column.is_like_numbers:
+        return f", as cells such as {column.cells[0]!r} hold more than a number"
+    return ", as it numbers the rows" if _names_rows(column, data.rows) else ""
+
+
 def _id(columns: Sequence[Column], rows: int) -> Column | None:
     """Return the column of ids: it is called so and holds each value once."""
     column = named(columns, IDS)
@@ -195,16 +258,21 @@ def _target(columns: Sequence[Column], rows: int) -> Column | None:
 
 def _names_rows(column: Column, rows: int) -> bool:
     """Return whether a column says which row it is, or whose."""
-    whole = column.numbers is not None and all(map(float.is_integer, column.numbers))
-    called = named([column], (*IDS, *GROUPS)) is not None
-    return called or (whole and len(column.counts) == rows)
+    if named([column], (*IDS, *GROUPS)) is not None:
+        return True
+    numbers = column.numbers or []
+    if not len(numbers) == len(column.counts) == rows or not all(map(float.is_integer, numbers)):
+        return False
+    return numbers == sorted(numbers) or max(numbers) - min(numbers) < DENSE * rows
 
 
 def _kind(column: Column) -> tuple[str, str]:
     """Return the kind of a task over a column, and why; nothing if it cannot be learnt."""
     distinct = len(column.counts)
-    if column.is_lists:
+    if column.lists is not None:
         return "multilabel", "whose cells are lists"
+    if column.is_nested:
+        return "", ""
     if column.numbers is not None:
         whole = all(number.is_integer() for number in column.numbers)
         if not whole or distinct > FEW_NUMBERS:
@@ -295,7 +363,9 @@ def _is_of_cells(m: str) -> bool:
 
 def _is_cell(column: Column, rows: int) -> bool:
     """Return whether a column holds numbers, or names that recur."""
-    if column.media or column.is_texts or column.is_lists or _names_rows(column, rows):
+    if column.media or column.is_texts or column.lists is not None or column.is_nested:
+        return False
+    if _names_rows(column, rows) or len(column.counts) < 2:
         return False
     return column.numbers is not None or len(column.counts) * ROWS_PER_CLASS <= len(column.cells)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from components.common.spelling import alike, printable, quoted
+from components.common.spelling import alike, like_a_number, printable, quoted
 
 
 @pytest.mark.parametrize(
@@ -29,6 +29,18 @@ def test_names_that_look_the_same_are_alike(names):
 )
 def test_names_that_differ_are_not(names):
     assert alike(names) == []
+
+
+@pytest.mark.parametrize(
+    "text", ["1,234.50", "1,5", "$5", "€ 7", "12 kg", "-7 %", "USD 3", "10 000"]
+)
+def test_number_with_unit_or_marks_is_recognised(text):
+    assert like_a_number(text)
+
+
+@pytest.mark.parametrize("text", ["5", "-1.5e3", "nan", "2024-01-02", "c17", "room 12", "", "-"])
+def test_other_texts_are_not(text):
+    assert not like_a_number(text)
 
 
 def test_quoted_name_shows_what_cannot_be_seen_or_told_apart():

@@ -313,7 +313,10 @@ FORMATS = {
 
 def _refuse_duplicate_columns(file: File) -> None:
     if twins := sorted({name for name in file.columns if file.columns.count(name) > 1}):
-        raise InputError(f"{file.path} has two columns of one name: {listed(twins)}. Rename one")
+        raise InputError(
+            f"{file.path} has two columns of one name: {listed(twins)}. Rename one; or if the "
+            "first line is a row, put a line with the names of the columns above it"
+        )
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
