@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 import pyarrow as pa
 
 from components.common.errors import listed
+from components.common.far_numbers import far_numbers
 from components.common.spelling import alike, printable, quoted, spelling
 from components.tasks.registry import labels_of
 from components.tasks.settings import TaskSettings
@@ -26,10 +27,6 @@ EMPTY = {
 SEPARATORS = ("|", ";", ",", "/", " ")
 BRACKETS = ("[]", "{}")  # around a list
 YES_OR_NO = {"yes", "no", "y", "n", "true", "false", "t", "f", "1", "0"}
-FAR = 5  # times the range of all other numbers
-NEAR = 2  # times it, which is enough for numbers of nines
-OTHERS = 4  # different numbers at least, to say what is far from them
-NINES = re.compile(r"-?9{2,}(\.0)?")  # such as -999, which usually means that nothing is known
 
 
 def summary(counts: Counts) -> str:
@@ -59,7 +56,11 @@ def suspicious(name: str, task: TaskSettings, by_split: Mapping[str, Counts]) ->
     """Return a sentence for each way in which classes of a task look like mistakes."""
     total, setting = _total(by_split), f"tasks.{name}"
     if pa.types.is_floating(labels_of(task.kind).TYPE):
-        return [_about_numbers(total, number) for number in far_numbers(total)]
+        return [
+            f"{far} ({total[far]:,}) lies far from the other numbers, {others}; if it means that "
+            "the label is unknown, leave the cell empty"
+            for far, others in far_numbers(total)
+        ]
     if task.kind not in ("classification", "multilabel"):  # answers vary
         return []
     train, held_out = by_split["train"], next((s for s in HELD_OUT if by_split[s]), None)
@@ -117,23 +118,6 @@ def several_ways(classes: Iterable[str]) -> list[str]:
     return [quoted(name) for name in names] if len(ways) > 2 and ways <= YES_OR_NO else []
 
 
-def far_numbers(counts: Counts) -> list[str]:
-    """Return the numbers at either end that lie far from all others, as those that stand for none.
-
-    Of a number that consists of nines a smaller distance suffices.
-    """
-    names = sorted(counts, key=float)
-    found = []
-    for name, others in ((names[0], names[1:]), (names[-1], names[:-1])) if names else ():
-        if len(others) < OTHERS:
-            continue
-        first, last = float(others[0]), float(others[-1])
-        distance = max(first - float(name), float(name) - last)
-        if distance > (NEAR if NINES.fullmatch(name) else FAR) * (last - first):
-            found.append(name)
-    return found
-
-
 def slips(counts: Counts, rare: Iterable[str]) -> Iterator[tuple[str, str]]:
     """Yield rare classes, each with a frequent one whose name is similar."""
     frequent = [name for name, count in counts.items() if count >= RARE]
@@ -149,14 +133,6 @@ def _total(by_split: Mapping[str, Counts]) -> Counts:
     for counts in by_split.values():
         total.update(counts)
     return total
-
-
-def _about_numbers(counts: Counts, far: str) -> str:
-    others = sorted(float(number) for number in counts if number != far)
-    return (
-        f"{far} ({counts[far]:,}) lies far from the other numbers, {others[0]:g} to "
-        f"{others[-1]:g}; if it means that the label is unknown, leave the cell empty"
-    )
 
 
 def _counted(counts: Counts, names: Iterable[str]) -> str:

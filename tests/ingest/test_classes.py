@@ -6,7 +6,6 @@ import pytest
 
 from components.common.files import read_json
 from components.ingest.classes import (
-    far_numbers,
     joined,
     several_ways,
     slips,
@@ -105,21 +104,6 @@ def test_class_without_held_out_samples_is_named():
 )
 def test_yes_or_no_is_written_in_one_way(classes, found):
     assert several_ways(classes) == found
-
-
-@pytest.mark.parametrize(
-    ("numbers", "far"),
-    [
-        (["-999.0", "1.0", "2.0", "30.0", "200.0", "500.0"], ["-999.0"]),
-        (["0.0", "1.0", "2.0", "3.0", "5.0", "1000000.0"], ["1000000.0"]),
-        (["-60.0", "0.0", "1.0", "2.0", "10.0", "99.0"], []),
-        ([str(2.0**n) for n in range(12)], []),
-        (["0.0", "1000.0"], []),
-        ([], []),
-    ],
-)
-def test_far_numbers_may_stand_for_unknown_ones(numbers, far):
-    assert far_numbers(dict.fromkeys(numbers, 3)) == far
 
 
 def test_note_about_numbers_says_what_to_do():

@@ -131,6 +131,7 @@ def test_malformed_cell_is_a_problem(kind, value, reason):
     [
         ("1,5", 'set ingest.source.decimal: ","'),
         ("$5", "without units"),
+        ("1,500", "marks between thousands"),
         ("NA", "leave the cell empty"),
         ("9" * 99 + "x", "without units"),
     ],

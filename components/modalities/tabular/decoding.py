@@ -7,6 +7,8 @@ from components.modalities.modality import UnusableAsset
 
 MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"}  # in lower case
 
+NUMBERS = 0.95  # of the cells of a column, which then is a quantity; the others count as missing
+
 Cells = dict[str, str]  # by column, those that are not missing
 
 

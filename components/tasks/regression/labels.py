@@ -70,7 +70,7 @@ def _way_out(value: object) -> str:
     text = str(value)
     if not any(char.isdigit() for char in text):
         return "; if it is unknown, leave the cell empty"
-    if re.fullmatch(r"\s*[+-]?[0-9]+,[0-9]+\s*", text):
+    if re.fullmatch(r"\s*[+-]?[0-9]+,([0-9]{1,2}|[0-9]{4,})\s*", text):
         return '; of a table with decimal commas, set ingest.source.decimal: ","'
     return " alone, without units, signs of currencies or marks between thousands"
 
