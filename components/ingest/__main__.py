@@ -30,7 +30,7 @@ from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
 from components.ingest.quarantine import Quarantine
 from components.ingest.records import Rows
-from components.ingest.remarks import remarks
+from components.ingest.remarks import about_groups, remarks
 from components.ingest.report import Contents, describe, write_report
 from components.ingest.rows import RowReader, SampleTables
 from components.ingest.settings import IngestSettings, IngestStageSettings
@@ -96,7 +96,7 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
         tables_of = arguments.samples, arguments.assets, arguments.media
         contents = Contents(*tables_of, ledger, tasks, conflicts)
         found["quarantine"] = dict(sorted(quarantine.reasons.items()))
-        found["remarks"] = remarks(arguments.media)
+        found["remarks"] = remarks(arguments.media) | about_groups(ledger, options.splits.group)
         paths = arguments.plots, arguments.page, arguments.report
         whole = files == inf
         report = write_report(contents, found, *paths) if whole else describe(contents) | found
@@ -105,9 +105,9 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
     total, bad = sum(report["samples"].values()), quarantine.reasons.total()
     log.info("%d samples (%s), %d rows in quarantine", total, counts, bad)
     log_classes(report, tasks)
-    for m, said in report["remarks"].items():
+    for about, said in report["remarks"].items():
         for remark in said:
-            log.warning("%s: %s", m, remark)
+            log.warning("%s: %s", about, remark)
     labelled.check_labels(report, settings.evaluate.split)
 
 

@@ -70,7 +70,7 @@ def write_report(
     """Write what is in the data as JSON, plots and a page, and return it.
 
     `found` holds further figures: `leaks` and `copies` by modality, `quarantine` by reason, and
-    `remarks` by modality.
+    `remarks` by modality or column.
     """
     described = describe(contents) | dict(found)
     figures = draw(described, contents)

@@ -95,6 +95,7 @@ MODALITY = _Text(
     mlflow_type="string",
     is_leak=False,
     is_language=True,
+    copies_within=0.5,  # equal fingerprints, which are whole numbers
     limit=Limit("max_tokens", "characters"),
     reasons={
         "max_tokens": "room for nearly all texts, at three characters each; longer ones are cut"
