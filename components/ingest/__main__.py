@@ -18,6 +18,7 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.common.files import write_json
+from components.common.spelling import printable
 from components.data.tables import TableWriter, read_rows
 from components.ingest import labelled
 from components.ingest.classes import one_line
@@ -29,6 +30,7 @@ from components.ingest.ledger import Ledger
 from components.ingest.media_store import ASSETS, TYPES, MediaStore
 from components.ingest.quarantine import Quarantine
 from components.ingest.records import Rows
+from components.ingest.remarks import about_groups, remarks
 from components.ingest.report import Contents, describe, write_report
 from components.ingest.rows import RowReader, SampleTables
 from components.ingest.settings import IngestSettings, IngestStageSettings
@@ -97,6 +99,7 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
         tables_of = arguments.samples, arguments.assets, arguments.media
         contents = Contents(*tables_of, ledger, tasks, conflicts)
         found["quarantine"] = dict(sorted(quarantine.reasons.items()))
+        found["remarks"] = remarks(arguments.media) | about_groups(ledger, options.splits.group)
         paths = arguments.plots, arguments.page, arguments.report
         whole = files == inf
         report = write_report(contents, found, *paths) if whole else describe(contents) | found
@@ -105,6 +108,9 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
     total, bad = sum(report["samples"].values()), quarantine.reasons.total()
     log.info("%d samples (%s), %d rows in quarantine", total, counts, bad)
     log_classes(report, tasks)
+    for about, said in report["remarks"].items():
+        for remark in said:
+            log.warning("%s: %s", about, remark)
     labelled.check_labels(report, settings.evaluate.split)
 
 
@@ -180,7 +186,8 @@ def log_quarantine(path: Path) -> None:
     for row in read_rows(path) if path.exists() else ():
         shown[row["reason"]] += 1
         if shown[row["reason"]] <= MAX_SHOWN:
-            log.info("%s: row %s: %s", row["reason"], row["row_id"], row["detail"])
+            detail = printable(row["detail"])
+            log.info("%s: row %s: %s", row["reason"], printable(row["row_id"]), detail)
 
 
 STAGE = Stage(__doc__, IngestArguments, lambda _: IngestStageSettings, main)

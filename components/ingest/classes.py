@@ -2,16 +2,19 @@
 
 import difflib
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
 import pyarrow as pa
 
 from components.common.errors import listed
+from components.common.far_numbers import far_numbers
+from components.common.spelling import alike, printable, quoted, spelling
 from components.tasks.registry import labels_of
 from components.tasks.settings import TaskSettings
 
 Counts = Mapping[str, int]  # by class
+HELD_OUT = ("test", "validation")  # splits, in the order in which figures are taken of them
 
 MOST, RAREST = 15, 5  # classes of a task in the log, where there are more than both
 RARE = 5  # training samples; fewer teach and measure little
@@ -22,12 +25,13 @@ EMPTY = {
     *("unknown", "undefined", "missing", "tbd", "-", "--", "?", "."),
 }
 SEPARATORS = ("|", ";", ",", "/", " ")
-DIGITS = re.compile(r"[0-9]+(\.[0-9]+)?")
+BRACKETS = ("[]", "{}")  # around a list
+YES_OR_NO = {"yes", "no", "y", "n", "true", "false", "t", "f", "1", "0"}
 
 
 def summary(counts: Counts) -> str:
     """Return the classes with their counts, the most frequent first; of many, both ends."""
-    ranked = [f"{name} {count:,}" for name, count in Counter(counts).most_common()]
+    ranked = [f"{printable(name)} {count:,}" for name, count in Counter(counts).most_common()]
     if len(ranked) <= MOST + RAREST:
         return ", ".join(ranked) or "no labels"
     left_out = f"{len(ranked) - MOST - RAREST} more"
@@ -50,18 +54,27 @@ def one_line(task: TaskSettings, by_split: Mapping[str, Counts]) -> str:
 
 def suspicious(name: str, task: TaskSettings, by_split: Mapping[str, Counts]) -> list[str]:
     """Return a sentence for each way in which classes of a task look like mistakes."""
-    if task.kind not in ("classification", "multilabel"):  # answers and numbers vary
-        return []
     total, setting = _total(by_split), f"tasks.{name}"
-    train = by_split["train"]
+    if pa.types.is_floating(labels_of(task.kind).TYPE):
+        return [
+            f"{far} ({total[far]:,}) lies far from the other numbers, {others}; if it means that "
+            "the label is unknown, leave the cell empty"
+            for far, others in far_numbers(total)
+        ]
+    if task.kind not in ("classification", "multilabel"):  # answers vary
+        return []
+    train, held_out = by_split["train"], next((s for s in HELD_OUT if by_split[s]), None)
     rare = [c for c in total if train.get(c, 0) < RARE]
+    unmeasured = [c for c in sorted(train) if held_out and c not in rare + list(by_split[held_out])]
     sentences = {
         "usually mean an empty cell; if the label is unknown, leave the cell empty": [
-            _counted(total, [c]) for c in sorted(total) if c.casefold() in EMPTY
+            _counted(total, [c]) for c in sorted(total) if c.casefold() in EMPTY or not spelling(c)
         ],
-        "differ in case, blanks or zeros only; write all of them as one if they are": [
-            _counted(total, group) for group in spellings(total)
+        "differ in case, blanks, zeros, invisible characters or letters that look the same only; "
+        "write all of them as one if they are": [
+            _counted(total, group) for group in alike(total) if spelling(group[0])
         ],
+        "mean yes or no in several ways; write each in one way": several_ways(total),
         f"look like several classes; {_advice(task, setting)}": [
             _counted(total, [c]) for c in joined(total, task.kind == "multilabel")
         ],
@@ -69,16 +82,11 @@ def suspicious(name: str, task: TaskSettings, by_split: Mapping[str, Counts]) ->
         f"have fewer than {RARE} training samples": [
             _counted(train, [c]) for c in sorted(rare, key=lambda c: (train.get(c, 0), c))
         ],
+        f"have no sample in the {held_out} split, whose figures say nothing about them": [
+            _counted(train, [c]) for c in unmeasured
+        ],
     }
     return [f"{listed(found)} {why}" for why, found in sentences.items() if found]
-
-
-def spellings(classes: Iterable[str]) -> list[list[str]]:
-    """Return classes that differ in case, blanks, dashes or zeros of numbers only."""
-    groups: dict[str, list[str]] = defaultdict(list)
-    for name in sorted(classes):
-        groups[_spelling(name)].append(name)
-    return [group for group in groups.values() if len(group) > 1]
 
 
 def joined(classes: Iterable[str], lists_expected: bool) -> list[str]:
@@ -94,11 +102,20 @@ def joined(classes: Iterable[str], lists_expected: bool) -> list[str]:
 
     def is_list(name: str, mark: str) -> bool:
         found = parts[name, mark]
+        if name[:1] + name[-1:] in BRACKETS:
+            return True
         if len(found) < 2 or mark == " ":
             return len(found) > 1 and alone.issuperset(found)
         return lists_expected or any(p in alone or often[mark, p] > 1 for p in found)
 
     return [name for name in names if any(is_list(name, mark) for mark in SEPARATORS)]
+
+
+def several_ways(classes: Iterable[str]) -> list[str]:
+    """Return classes that all mean yes or no, if one of the two is written in several ways."""
+    names = sorted(classes)
+    ways = {spelling(name) for name in names}
+    return [quoted(name) for name in names] if len(ways) > 2 and ways <= YES_OR_NO else []
 
 
 def slips(counts: Counts, rare: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -107,7 +124,7 @@ def slips(counts: Counts, rare: Iterable[str]) -> Iterator[tuple[str, str]]:
     for name in sorted(rare) if len(counts) <= MANY else ():
         for near in difflib.get_close_matches(name, frequent, n=1, cutoff=SIMILAR):
             same_digits = re.findall(r"[0-9]", name) == re.findall(r"[0-9]", near)
-            if len(name) > 3 and same_digits and _spelling(name) != _spelling(near):
+            if len(name) > 3 and same_digits and spelling(name) != spelling(near):
                 yield name, near
 
 
@@ -119,18 +136,13 @@ def _total(by_split: Mapping[str, Counts]) -> Counts:
 
 
 def _counted(counts: Counts, names: Iterable[str]) -> str:
-    return " and ".join(f"{name!r} ({counts.get(name, 0):,})" for name in names)
+    return " and ".join(f"{quoted(name)} ({counts.get(name, 0):,})" for name in names)
 
 
 def _advice(task: TaskSettings, setting: str) -> str:
     if separator := getattr(task, "separator", None):
         return f"{setting}.separator is {separator!r}, set it to that of the cells"
     return f"if so, {setting} needs kind: multilabel, and separator"
-
-
-def _spelling(name: str) -> str:
-    folded = re.sub(r"[\s_-]+", "", name.casefold())
-    return DIGITS.sub(lambda number: f"{float(number[0]):.12g}", folded)
 
 
 def _parts(name: str, mark: str) -> list[str]:

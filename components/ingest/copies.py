@@ -1,7 +1,8 @@
-"""Copies: assets of several splits that look or sound the same though their bytes differ.
+"""Copies: assets of several splits that look, read or sound the same though their bytes differ.
 
 Each asset has a fingerprint, a few bytes that another format or size hardly changes. Two assets
-are copies if the distance of their fingerprints is within what their modality allows.
+are copies if the distance of their fingerprints is within what their modality allows. Texts are
+compared where there is nothing else: beside other modalities they may recur, as questions do.
 """
 
 import logging
@@ -14,13 +15,14 @@ from components.common.errors import InputError
 from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, Split, asset_column
 from components.ingest.ledger import Ledger
 from components.ingest.records import BadRow
-from components.modalities.registry import MODALITIES, modality
+from components.modalities.registry import MODALITIES, language_modalities, modality
 
 log = logging.getLogger(__name__)
 
 OnCopy = Literal["report", "drop", "error", "ignore"]
 
 REACH = {m: reach for m in MODALITIES if (reach := modality(m).copies_within) is not None}
+LANGUAGE = language_modalities()
 CHUNK = 4096  # assets that are looked up at a time
 MAX_LISTED = 3  # per modality in an error message
 LATER: tuple[tuple[Split, Split], ...] = (  # of several copies, one in test counts
@@ -38,10 +40,11 @@ def find_copies(ledger: Ledger, policy: OnCopy) -> dict[str, int]:
     """
     if policy == "ignore":
         return {}
-    for m, reach in REACH.items():
+    compared = [m for m in REACH if m not in LANGUAGE or m in texts_alone(ledger)]
+    for m in compared:
         for earlier, later in LATER:
-            _record(ledger, m, earlier, later, reach)
-    found = {m: ledger.copies(m, MAX_LISTED) for m in REACH}
+            _record(ledger, m, earlier, later, REACH[m])
+    found = {m: ledger.copies(m, MAX_LISTED) for m in compared}
     counts = {m: count for m, (count, _) in found.items()}
     if not any(counts.values()):
         return counts
@@ -53,14 +56,14 @@ def find_copies(ledger: Ledger, policy: OnCopy) -> dict[str, int]:
             for asset, copy, split in pairs
         )
         raise InputError(
-            f"assets of one split look or sound the same as one of a later split ({named}), so "
-            f"figures on test would be too good:\n{lines}\nCorrect the source's splits, or set "
+            f"assets of one split look, read or sound the same as one of a later split ({named}), "
+            f"so figures on test would be too good:\n{lines}\nCorrect the source's splits, or set "
             "ingest.on_copy: drop (the sample leaves the earlier split) or report (the data report "
             "shows them)"
         )
     log.warning(
-        "assets of one split look or sound the same as one of a later split (%s): see the data "
-        "report; ingest.on_copy is %s",
+        "assets of one split look, read or sound the same as one of a later split (%s): see the "
+        "data report; ingest.on_copy is %s",
         *(named, policy),
     )
     return counts
@@ -76,6 +79,12 @@ def copied(ledger: Ledger, sample: Mapping[str, Any]) -> BadRow | None:
             detail = f"{m} {asset[:12]} of a {sample[SPLIT]} sample is like {other[:12]} in {split}"
             return BadRow(sample[SAMPLE_ID], asset, "copy", detail)
     return None
+
+
+def texts_alone(ledger: Ledger) -> tuple[str, ...]:
+    """Return the modality of texts if the samples have no other; nothing if they have."""
+    present = tuple(m for m in MODALITIES if ledger.has_uses(m))
+    return present if len(present) == 1 and present[0] in LANGUAGE else ()
 
 
 def _record(ledger: Ledger, m: str, earlier: Split, later: Split, reach: float) -> None:

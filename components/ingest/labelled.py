@@ -30,6 +30,13 @@ def check_labels(report: Mapping[str, Any], split: HeldOutSplit) -> None:
         raise InputError(
             f"{problem}, so nothing could be measured after training. {WAYS_OUT[split]}"
         )
+    counted = report["samples"]
+    if counted["train"] < counted[split]:
+        log.warning(
+            "only %d samples are for training, and %d in the %s split; a group "
+            "(ingest.splits.group) may hold most of the rows",
+            *(counted["train"], counted[split], split),
+        )
     for task, counts in report["labels"].items():
         if not counts[split]:
             log.warning(

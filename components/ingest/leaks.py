@@ -5,13 +5,13 @@ from typing import Any
 
 from components.common.errors import InputError
 from components.data.samples import SAMPLE_ID, SPLIT
+from components.ingest.copies import LANGUAGE, texts_alone
 from components.ingest.groups import Groups
 from components.ingest.ledger import Ledger
 from components.ingest.records import BadRow
-from components.modalities.registry import MODALITIES, language_modalities, modality
+from components.modalities.registry import MODALITIES, modality
 
 LEAKING = tuple(m for m in MODALITIES if modality(m).is_leak)
-LANGUAGE = language_modalities()
 MAX_LISTED = 3  # leaks per kind in an error message
 
 
@@ -20,9 +20,7 @@ def leaking(ledger: Ledger, group: str) -> tuple[str, ...]:
 
     Texts may recur beside other modalities, as questions do.
     """
-    present = tuple(m for m in MODALITIES if ledger.has_uses(m))
-    alone = present if len(present) == 1 and present[0] in LANGUAGE else ()
-    return tuple(dict.fromkeys((*LEAKING, *alone, group)))
+    return tuple(dict.fromkeys((*LEAKING, *texts_alone(ledger), group)))
 
 
 def count_leaks(ledger: Ledger, policy: str, group: str) -> dict[str, int]:

@@ -177,6 +177,11 @@ class Ledger:
             asset: [split for split in SPLITS if splits & BITS[split]] for asset, splits in rows
         }
 
+    def used(self, kind: str) -> Iterator[tuple[str, int]]:
+        """Yield the assets, or groups, that samples have, and the bits of their splits."""
+        query = "SELECT asset_id, splits FROM assets WHERE modality = ? AND splits"
+        yield from self._database.execute(query, (kind,))
+
     def add_label(self, task: str, modality: str, asset_id: str, label: str) -> None:
         """Record that a sample with an asset has a label of a task."""
         row = (task, modality, asset_id, label)

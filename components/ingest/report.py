@@ -69,7 +69,8 @@ def write_report(
 ) -> dict[str, Any]:
     """Write what is in the data as JSON, plots and a page, and return it.
 
-    `found` holds further figures: `leaks` and `copies` by modality, `quarantine` by reason.
+    `found` holds further figures: `leaks` and `copies` by modality, `quarantine` by reason, and
+    `remarks` by modality or column.
     """
     described = describe(contents) | dict(found)
     figures = draw(described, contents)

@@ -148,7 +148,7 @@ class RowReader:
                 f"params.yaml names columns that the source does not have: {', '.join(missing)}. "
                 f"{did_you_mean(missing[0], record.columns)}Beside those of modalities, ids and "
                 f"splits it has: {listed(sorted(record.columns))}. Correct tasks.*.column, "
-                "ingest.slices or ingest.splits.group"
+                "ingest.slices or ingest.splits.group; a column of bytes can be media only"
             )
 
 

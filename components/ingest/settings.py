@@ -47,8 +47,9 @@ class IngestSettings(Section):
     """What happens if the same group, image or sound (or text, where there is nothing else) is in
     two splits."""
     on_copy: OnCopy = "report"
-    """What happens if an image or sound of one split looks or sounds the same as one of a later
-    split: it is in the data report, its samples go to quarantine, the run stops, or nothing."""
+    """What happens if an image or sound (or text, where there is nothing else) of one split looks,
+    sounds or reads the same as one of a later split: it is in the data report, its samples go to
+    quarantine, the run stops, or nothing."""
     on_conflict: OnConflict = "majority"
     """What happens if an asset has several labels of a task that its modality decides: majority
     (its encoder learns the most frequent one), soft (it learns how often it has each, of classes),

@@ -1,9 +1,11 @@
 """Vocabularies: what the labels of each task in the training split teach."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from components.common.errors import InputError
 from components.data.samples import SAMPLE_ID, SPLIT
 from components.data.tables import read_rows
 from components.ingest.records import BadRow
@@ -17,12 +19,19 @@ Tasks = Mapping[str, TaskSettings]
 def learn_vocabularies(samples: Path, tasks: Tasks) -> dict[str, Vocabulary]:
     """Return the vocabulary of each task; raise `InputError` if its labels do not suffice."""
     encoders = {name: labels_of(task.kind).Encoder(name, task) for name, task in tasks.items()}
-    columns = dict.fromkeys(task.column for task in tasks.values())
+    columns, rows = dict.fromkeys(task.column for task in tasks.values()), Counter[str]()
     for sample in read_rows(samples, SPLIT, *columns):
+        rows[sample[SPLIT]] += 1
         if sample[SPLIT] == "train":
             for name, task in tasks.items():
                 if (label := sample[task.column]) is not None:
                     encoders[name].add(label)
+    if not rows["train"]:
+        counts = ", ".join(f"{count} in {split}" for split, count in sorted(rows.items()))
+        raise InputError(
+            f"no sample is in the training split ({counts or 'none in any'}). Correct the source's "
+            "splits; or lower ingest.splits.test, or choose smaller groups (ingest.splits.group)"
+        )
     return {name: encoder.finish() for name, encoder in encoders.items()}
 
 

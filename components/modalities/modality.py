@@ -1,11 +1,11 @@
 """Contracts of a modality: its record, and what each part of its folder provides.
 
-A modality is a folder with these modules; all but `training`, `transcripts` and `plain_features`
-are required.
+A modality is a folder with these modules; all but `training`, `transcripts`, `plain_features` and
+`remarks` are required.
 
 - `modality`: `MODALITY`, the record.
-- `inspection`, `processing`, `plain_features`: the functions of `Inspection`, `Processing` and
-  `PlainFeatures`, below.
+- `inspection`, `processing`, `plain_features`, `remarks`: the functions of `Inspection`,
+  `Processing`, `PlainFeatures` and `Remarks`, below.
 - `encoders`, `training`, `transcripts`: those of the protocols in `components.modalities.encoding`.
 - `corruptions`: `CORRUPTIONS`, by name.
 """
@@ -108,6 +108,14 @@ class Inspection(Protocol):
 
     def preview(self, content: bytes) -> Preview:
         """Return what a person sees of a usable file."""
+        ...
+
+
+class Remarks(Protocol):
+    """Part `remarks`: what looks like a mistake though every asset can be used."""
+
+    def remarks(self, contents: Sequence[bytes]) -> list[str]:
+        """Return sentences about usable files, with what was found and the way out."""
         ...
 
 

@@ -16,7 +16,13 @@ from components.common.plugins import has_part, load_part
 if TYPE_CHECKING:
     from components.modalities.corruption import Corruption
     from components.modalities.encoding import Encoders, Transcripts
-    from components.modalities.modality import Inspection, Modality, PlainFeatures, Processing
+    from components.modalities.modality import (
+        Inspection,
+        Modality,
+        PlainFeatures,
+        Processing,
+        Remarks,
+    )
 
 MODALITIES: tuple[str, ...] = ("image", "text", "audio", "tabular")
 VIEWS = "views"  # the loss of an encoder of any modality that no label trains
@@ -69,6 +75,13 @@ def plain_features_of(name: str) -> "PlainFeatures | None":
     if not has_part("components.modalities", name, "plain_features"):
         return None
     return load_part("components.modalities", name, "plain_features")
+
+
+def remarks_of(name: str) -> "Remarks | None":
+    """Return what a modality finds odd about its assets; None if it says nothing."""
+    if not has_part("components.modalities", name, "remarks"):
+        return None
+    return load_part("components.modalities", name, "remarks")
 
 
 def corruptions_of(name: str) -> "Mapping[str, Corruption]":

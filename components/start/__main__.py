@@ -14,7 +14,7 @@ import yaml
 from components.common import command_line
 from components.common.errors import InputError
 from components.common.files import write_text
-from components.ingest.sources.table import FORMATS
+from components.ingest.sources.table import FORMATS, unknown_format
 from components.stage.stage import exit_codes
 from components.start.columns import DataSet, read_hugging_face, read_table
 from components.start.proposal import Proposal, propose_for_columns, propose_for_folders
@@ -51,7 +51,7 @@ def propose(data: Path) -> Proposal:
         raise InputError(f"{data} does not exist")
     if data.is_file():
         if data.suffix.lower() not in FORMATS:
-            raise InputError(f"{data}: expected a folder, or a file {', '.join(FORMATS)}")
+            raise InputError(unknown_format(data))
         if data.resolve().parent == Path.cwd():
             data = _copy_to_source(data)
         return propose_for_columns(read_table(data, data.parent), _root(data.parent))

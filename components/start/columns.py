@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError, Problem
+from components.common.spelling import like_a_number
 from components.data.samples import Split
+from components.ingest.classes import EMPTY
+from components.ingest.records import BadRow, RowError
 from components.ingest.sources.files import SPLIT_NAMES, lies_below, read_file
 from components.ingest.sources.huggingface import data_set_files
-from components.ingest.sources.table import File, Row, likely_delimiter, open_table
+from components.ingest.sources.table import File, is_with_comma, likely_delimiter, open_table
 from components.modalities.modality import Facts
 from components.modalities.registry import MODALITIES, inspection_of, modality
+from components.tasks.labels import parse_words
 
 ROWS = 50_000  # that are looked at
 FILES = 20  # of a column that are opened
@@ -52,25 +56,39 @@ class Column:
     @cached_property
     def classes(self) -> Counter[str]:
         """How often each class occurs, which is a cell or a word of a list."""
-        if not self.is_lists:
+        if self.lists is None:
             return self.counts
-        return Counter(word for cell in self.cells for word in cell)
+        return Counter(word for cell in self.lists for word in cell)
 
     @cached_property
     def numbers(self) -> list[float] | None:
-        """The cells as numbers; None if one is none."""
+        """The cells as numbers, without words such as NA; None if another is no number."""
         if any(isinstance(cell, bool) for cell in self.cells):
             return None
         try:
-            found = [float(cell) for cell in self.cells]
+            found = [float(cell) for cell in self.cells if str(cell).casefold() not in EMPTY]
         except (TypeError, ValueError):
             return None
         return found if found and all(map(math.isfinite, found)) else None
 
+    @property
+    def is_like_numbers(self) -> bool:
+        """Whether the cells are numbers with units, or with marks between thousands."""
+        like = [cell for cell in self.cells if isinstance(cell, str) and like_a_number(cell)]
+        return len(like) >= USABLE * len(self.cells) > 0
+
+    @property
+    def has_decimal_commas(self) -> bool:
+        """Whether the cells are numbers, some with a decimal comma, which marks no thousands."""
+        numbers = [cell for cell in self.cells if isinstance(cell, str) and is_with_comma(cell)]
+        thousands = all(len(cell.strip().rpartition(",")[2]) == 3 for cell in numbers)
+        return len(numbers) >= USABLE * len(self.cells) > 0 and not thousands
+
     @cached_property
     def is_texts(self) -> bool:
         """Whether the cells are texts, and not names of anything."""
-        return all(isinstance(cell, str) for cell in self.cells) and self.words >= 1.5
+        are_texts = all(isinstance(cell, str) for cell in self.cells)
+        return are_texts and self.words >= 1.5 and not self.is_like_numbers
 
     @cached_property
     def words(self) -> float:
@@ -86,12 +104,22 @@ class Column:
         return frozenset(SPLIT_NAMES[word] for word in words)
 
     @cached_property
-    def is_lists(self) -> bool:
-        """Whether cells are lists of words."""
-        lists = [cell for cell in self.cells if isinstance(cell, list | tuple)]
-        return len(lists) == len(self.cells) > 0 and all(
-            isinstance(word, str) for cell in lists for word in cell
-        )
+    def lists(self) -> list[tuple[str, ...]] | None:
+        """The cells as lists of words; None unless each is one, or a text of a JSON list."""
+        lists = [_list_in(cell) for cell in self.cells]
+        words = [None if items is None else parse_words(items) for items in lists]
+        found = [items for items in words if isinstance(items, tuple)]
+        return found if len(found) == len(words) > 0 else None
+
+    @property
+    def is_nested(self) -> bool:
+        """Whether a cell is a list or has fields."""
+        return any(_is_list(cell) or isinstance(cell, Mapping) for cell in self.cells)
+
+    @property
+    def looks_like_rows(self) -> bool:
+        """Whether the name is a cell too, so that the first line may be a row."""
+        return len(self.counts) > 1 < self.counts[self.name]
 
     @cached_property
     def media(self) -> tuple[str, list[Facts]] | None:
@@ -116,6 +144,7 @@ class DataSet:
     columns: Sequence[Column]
     rows: int  # at most, in all
     splits: frozenset[Split] = frozenset()  # which its folders or files give
+    notes: Sequence[str] = ()  # about rows that cannot be read
 
 
 def read_table(path: Path, root: Path) -> DataSet:
@@ -125,7 +154,12 @@ def read_table(path: Path, root: Path) -> DataSet:
     if mark := likely_delimiter(file):
         layout = {"delimiter": mark}
         file = open_table(path, root, **layout)
-    return _data_set("table", {"files": [file.name], **layout}, [file], root)
+    found = _data_set("table", {"files": [file.name], **layout}, [file], root)
+    if any(column.has_decimal_commas for column in found.columns):
+        layout["decimal"] = ","
+        file = open_table(path, root, **layout)
+        found = _data_set("table", {"files": [file.name], **layout}, [file], root)
+    return found
 
 
 def read_hugging_face(folder: Path, root: Path) -> DataSet:
@@ -147,25 +181,55 @@ def _data_set(
     names = list(dict.fromkeys(name for file in files for name in file.columns))
     share, count = max(1, ROWS // len(files)), 0
     cells: dict[str, dict[int, Any]] = {name: {} for name in names}  # by row
+    bad: list[BadRow] = []
     for file in files:
-        rows = (row for row in file.rows(names) if isinstance(row, Row))
-        for row in islice(rows, share):
+        for row in islice(file.rows(names), share):
+            if isinstance(row, BadRow):
+                bad.append(row)
+                continue
             for name in names:
                 if _holds_something(value := row.cells.get(name)):
                     cells[name][count] = value
             count += 1
-    if not count:
-        raise InputError(f"{options}: no row can be read")
+    notes = _about_bad_rows(bad, count, files)
     columns = [
         Column(name, list(found.values()), count, root.resolve(), list(found))
         for name, found in cells.items()
     ]
-    return DataSet(kind, options, columns, count, splits)
+    return DataSet(kind, options, columns, count, splits, notes)
+
+
+def _about_bad_rows(bad: Sequence[BadRow], good: int, files: Sequence[File]) -> list[str]:
+    """Return a note about rows that cannot be read; `InputError` if most of them cannot."""
+    if not bad and not good:
+        raise InputError(f"{files[0].path}: there is no row beside the names of the columns")
+    if not bad:
+        return []
+    total, first = len(bad) + good, bad[0]
+    note = f"{len(bad)} of {total} rows cannot be read. The first, {first.row_id}: {first.detail}"
+    if len(bad) > good:
+        raise InputError(f"{files[0].path}: {note}")
+    return [note]
+
+
+def _list_in(cell: Any) -> Sequence[str] | str | None:
+    """Return a list of words, or the text of a list; None of anything else."""
+    if isinstance(cell, str):
+        return cell if cell.lstrip().startswith("[") else None
+    if not _is_list(cell) or not all(isinstance(item, str | None) for item in cell):
+        return None
+    return [item for item in cell if item is not None]
+
+
+def _is_list(cell: Any) -> bool:
+    return isinstance(cell, list | tuple)
 
 
 def _holds_something(cell: Any) -> bool:
-    missing = cell is None or (isinstance(cell, float) and math.isnan(cell))
-    return not missing and not (isinstance(cell, str) and not cell.strip())
+    if cell is None or isinstance(cell, RowError):
+        return False
+    is_nan = isinstance(cell, float) and math.isnan(cell)
+    return not is_nan and not (isinstance(cell, str) and not cell.strip())
 
 
 def _content(cell: Any, root: Path) -> bytes | None:
@@ -177,10 +241,10 @@ def _content(cell: Any, root: Path) -> bytes | None:
     if not isinstance(cell, str) or "\0" in cell or len(cell) > 4096:
         return None
     path = root / cell
-    if not lies_below(root, path) or not path.is_file():
+    try:
+        return read_file(str(path)) if lies_below(root, path) else None
+    except OSError:  # there is none, or the name is too long
         return None
-    content = read_file(str(path))
-    return content if isinstance(content, bytes) else None
 
 
 def named(columns: Iterable[Column], words: Iterable[str]) -> Column | None:

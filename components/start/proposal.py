@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from components.common.errors import InputError, listed
+from components.common.spelling import quoted
 from components.ingest.hints import unbalanced
-from components.ingest.sources.files import SPLIT_NAMES
-from components.ingest.sources.folders import CLASS, class_folders
+from components.ingest.sources.files import SPLIT_NAMES, is_unicode, lies_below
+from components.ingest.sources.folders import CLASS, class_folders, files_beside
 from components.modalities.modality import Facts
 from components.modalities.registry import (
     MODALITIES,
@@ -33,6 +34,8 @@ GROUPS = (  # names of columns of what must not be in two splits
     *("user", "user_id", "author", "author_id", "session", "session_id", "family", "video_id"),
 )
 IDS = ("id", "row_id", "sample_id", "index")
+SPLITS = ("split", "splits", "subset", "partition")
+DENSE = 2  # numbers per row at most, where whole numbers count the rows in another order
 FEW_NUMBERS = 20  # distinct whole numbers that are classes
 ROWS_PER_CLASS = 3  # at least, on average
 EXCEPTIONS = 0.05  # of the rows, with another label than most rows of the same cells
@@ -70,10 +73,13 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
     proposal = Proposal()
     proposal.put("ingest.root", root)
     proposal.put("ingest.source", {"kind": data.kind, **data.options, "columns": {}})
+    proposal.reasons.extend(data.notes)
     left = [column for column in data.columns if column.cells]
+    _put_notes(proposal, left)
     by_column = next((c for c in left if c.splits), None)
     splits = by_column.splits if by_column else data.splits
     _put_role(proposal, left, "split", by_column)
+    _drop_unknown_splits(proposal, left)
     _put_splits(proposal, splits, "the data")
     _put_role(proposal, left, "id", _id(left, data.rows))
     media = {c.name: c.media[0] for c in left if c.media}
@@ -81,7 +87,7 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
     if target is None:
         raise InputError(
             f"found no column to learn: {listed([c.name for c in data.columns])}. A label has the "
-            "same value in several rows, or is a number or a list of words"
+            f"same value in several rows, or is a number or a list of words{_why_not(data)}"
         )
     left.remove(target)
     _put_modalities(proposal, left)
@@ -108,8 +114,7 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
         _put_group(proposal, data, left, columns)
     for c in left:
         if c.name not in [name for names in columns.values() for name in _list(names)]:
-            why = f", as it says what {target.name!r} is" if _says(c, target) else ""
-            proposal.reasons.append(f"column {c.name!r}: not used{why}")
+            proposal.reasons.append(f"column {c.name!r}: not used{_why_unused(c, target, data)}")
     by_name, rows = {c.name: c for c in left}, _training_rows(data.rows, by_column)
     parts = {m: [by_name[name] for name in _list(names)] for m, names in columns.items()}
     assets = {m: _training_assets(part, rows) for m, part in parts.items()}
@@ -120,15 +125,25 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
 def propose_for_folders(folder: Path, root: str) -> Proposal:
     """Return settings for folders of classes, whose files are all of one modality."""
     found = class_folders(folder)
-    held = [(where.name, p) for _, where in found for p in sorted(where.rglob("*")) if p.is_file()]
+    real = folder.resolve()
+    held = [
+        (part.label, path)
+        for part in found
+        for path in part.files()
+        if is_unicode(str(path)) and lies_below(real, path)
+    ]
     files = [path for _, path in held]
     column = Column("files", [str(path) for path in _spread(files)], len(files), folder.resolve())
     if column.media is None:
         raise InputError(f"{folder}: the files are of no known modality, as {listed(files[:3])}")
     m, facts = column.media
     proposal = Proposal()
+    if beside := files_beside(folder):
+        proposal.reasons.append(
+            f"files beside the folders: not used, {listed([path.name for path in beside])}"
+        )
     proposal.put("ingest.root", root)
-    classes = Counter(sorted(name for name, _ in held))
+    classes = Counter(sorted(label for label, _ in held if label))
     proposal.put(
         "ingest.source",
         {"kind": "folders", "modality": m},
@@ -140,7 +155,13 @@ def propose_for_folders(folder: Path, root: str) -> Proposal:
         f"task {CLASS}: classification by folder, {len(classes)} classes: {listed(list(classes))}",
     )
     _put_balance(proposal, CLASS, classes)
-    _put_splits(proposal, {split for split, _ in found if split}, "the folders")
+    _put_splits(proposal, {p.split for p in found if p.split and p.label}, "the folders")
+    for part in found:
+        if part.label and (inside := sorted(p.name for p in part.path.iterdir() if p.is_dir())):
+            proposal.reasons.append(
+                f"class {part.label!r}: with the files of the folders in it, {listed(inside)}; if "
+                f"those are the classes, start with {part.path}"
+            )
     _put_suggested_inputs(proposal, m, facts)
     count = math.ceil(TRAINING * len(files))
     _put_training(proposal, {m: count}, count)
@@ -165,6 +186,64 @@ def _put_splits(proposal: Proposal, given: Collection[str], whose: str) -> None:
         proposal.put("evaluate.split", "validation", why)
 
 
+def _put_notes(proposal: Proposal, columns: Sequence[Column]) -> None:
+    """Say what of the columns looks like a mistake."""
+    for c in columns:
+        if c.looks_like_rows:
+            proposal.reasons.append(
+                f"column {c.name!r}: {c.counts[c.name]:,} of its cells are equal to its name. If "
+                "the first line is a row, put a line with the names of the columns above it"
+            )
+    if rest := [c for c in columns if c.numbers and len(c.numbers) < len(c.cells)]:
+        proposal.reasons.append(
+            f"columns {listed([c.name for c in rest])}: numbers, and words such as NA; where they "
+            "are to be learnt, leave such cells empty"
+        )
+
+
+def _drop_unknown_splits(proposal: Proposal, left: list[Column]) -> None:
+    """Leave out a column that is called like one of splits; `InputError` if some cells are."""
+    column = named(left, SPLITS)
+    if column is None:
+        return
+    unknown = [word for word in column.counts if word.strip().casefold() not in SPLIT_NAMES]
+    if unknown and len(unknown) < len(column.counts):
+        raise InputError(
+            f"column {column.name!r} holds {listed([quoted(word) for word in unknown])}, expected "
+            f"one of: {', '.join(SPLIT_NAMES)}. Correct these cells; or rename the column if it "
+            "does not say the split"
+        )
+    left.remove(column)
+    words = listed([quoted(word) for word in column.counts])
+    why = f"expected {', '.join(SPLIT_NAMES)}" if unknown else "at least two splits are needed"
+    proposal.reasons.append(f"column {column.name!r}: not used for splits, it holds {words}; {why}")
+
+
+def _why_not(data: DataSet) -> str:
+    """Return why a column that is called like a label cannot be learnt; empty if there is none."""
+    column = named(data.columns, LABELS)
+    if column is None:
+        return ""
+    if len(column.counts) < 2:
+        held = f"{next(iter(column.counts))!r} only" if column.counts else "nothing"
+        return f". The column {column.name!r} holds {held}"
+    held = "lists or objects" if column.is_nested else f"{len(column.counts):,} different values"
+    return f". The column {column.name!r} holds {held} in {data.rows:,} rows"
+
+
+def _why_unused(column: Column, target: Column, data: DataSet) -> str:
+    """Return a clause for a column without a role; empty if there is no special reason."""
+    if _says(column, target):
+        return f", as it says what {target.name!r} is"
+    if column.is_nested or column.lists is not None:
+        return ", as cells are lists or objects"
+    if len(column.counts) == 1:
+        return ", as all cells are the same"
+    if column.is_like_numbers:
+        return f", as cells such as {column.cells[0]!r} hold more than a number"
+    return ", as it numbers the rows" if _names_rows(column, data.rows) else ""
+
+
 def _id(columns: Sequence[Column], rows: int) -> Column | None:
     """Return the column of ids: it is called so and holds each value once."""
     column = named(columns, IDS)
@@ -180,16 +259,21 @@ def _target(columns: Sequence[Column], rows: int) -> Column | None:
 
 def _names_rows(column: Column, rows: int) -> bool:
     """Return whether a column says which row it is, or whose."""
-    whole = column.numbers is not None and all(map(float.is_integer, column.numbers))
-    called = named([column], (*IDS, *GROUPS)) is not None
-    return called or (whole and len(column.counts) == rows)
+    if named([column], (*IDS, *GROUPS)) is not None:
+        return True
+    numbers = column.numbers or []
+    if not len(numbers) == len(column.counts) == rows or not all(map(float.is_integer, numbers)):
+        return False
+    return numbers == sorted(numbers) or max(numbers) - min(numbers) < DENSE * rows
 
 
 def _kind(column: Column) -> tuple[str, str]:
     """Return the kind of a task over a column, and why; nothing if it cannot be learnt."""
     distinct = len(column.counts)
-    if column.is_lists:
+    if column.lists is not None:
         return "multilabel", "whose cells are lists"
+    if column.is_nested:
+        return "", ""
     if column.numbers is not None:
         whole = all(number.is_integer() for number in column.numbers)
         if not whole or distinct > FEW_NUMBERS:
@@ -280,7 +364,9 @@ def _is_of_cells(m: str) -> bool:
 
 def _is_cell(column: Column, rows: int) -> bool:
     """Return whether a column holds numbers, or names that recur."""
-    if column.media or column.is_texts or column.is_lists or _names_rows(column, rows):
+    if column.media or column.is_texts or column.lists is not None or column.is_nested:
+        return False
+    if _names_rows(column, rows) or len(column.counts) < 2:
         return False
     return column.numbers is not None or len(column.counts) * ROWS_PER_CLASS <= len(column.cells)
 

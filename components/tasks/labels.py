@@ -99,7 +99,8 @@ def parse_text(value: Any) -> str | Problem | None:
         return Problem("label_not_finite", f"the label is {value}, expected a word or a number")
     if isinstance(value, int | float):
         return str(int(value)) if float(value).is_integer() else str(value)
-    return Problem("label_malformed", f"the label is {value!r}, expected a word or a number")
+    detail = f"the label is {value!r}, expected a word or a number; lists need kind: multilabel"
+    return Problem("label_malformed", detail)
 
 
 def _normalised(value: str) -> str | None:
@@ -126,4 +127,16 @@ def _split(value: str, separator: str) -> Sequence[Any] | Problem | None:
     try:
         return json.loads(value)
     except ValueError as error:
-        return Problem("label_malformed", f"the labels are not a JSON list: {error}")
+        if '"' not in value and (words := _python_list(value)) is not None:
+            return words
+        detail = f'the labels are not a JSON list, as ["a", "b"]: {error}'
+        return Problem("label_malformed", detail)
+
+
+def _python_list(value: str) -> list[Any] | None:
+    """Return the list in a text that Python wrote without double quotes; None if there is none."""
+    try:
+        found = json.loads(value.replace("'", '"'))
+    except ValueError:
+        return None
+    return found if isinstance(found, list) else None

@@ -5,12 +5,24 @@ from pathlib import Path
 import pytest
 
 from components.common.files import read_json
-from components.ingest.classes import joined, slips, spellings, summary, suspicious
+from components.ingest.classes import (
+    joined,
+    several_ways,
+    slips,
+    summary,
+    suspicious,
+)
 from components.tasks.registry import settings_of
 from tests.ingest.stage_rows import row, samples
 
 WORD = settings_of("classification")(column="answer")
 SET = settings_of("multilabel")(column="answer")
+
+
+ALIKE = (
+    "differ in case, blanks, zeros, invisible characters or letters that look the same only; write "
+    "all of them as one if they are"
+)
 
 
 def notes(task, **counts: int) -> list[str]:
@@ -29,17 +41,10 @@ def test_of_many_classes_both_ends_are_printed():
     assert ", class 14 86, … 30 more …, class 45 55, " in line
 
 
-@pytest.mark.parametrize(
-    ("classes", "groups"),
-    [
-        (["cat", "Cat", "dog"], [["Cat", "cat"]]),
-        (["01", "1", "10", "1.50", "1.5"], [["01", "1"], ["1.5", "1.50"]]),
-        (["ice cream", "ice-cream", "icecream"], [["ice cream", "ice-cream", "icecream"]]),
-        (["v1.1", "v1.11", "a", "b"], []),
-    ],
-)
-def test_spellings_differ_in_case_blanks_or_zeros(classes, groups):
-    assert spellings(classes) == groups
+def test_class_is_printed_on_one_line_without_controls():
+    assert summary({"a\x1b[31m": 2, "b\nc": 1, "d" * 99: 1}) == (
+        f"a\\x1b[31m 2, b\\nc 1, {'d' * 80}… 1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -52,6 +57,7 @@ def test_spellings_differ_in_case_blanks_or_zeros(classes, groups):
         (["cat/dog", "dog/bird"], False, ["cat/dog", "dog/bird"]),
         (["traffic light", "light", "fire truck"], True, []),
         (["black, white", "red"], False, []),
+        (["['a', 'b']", "['a']", '["b"]', "[c", "d"], False, ['["b"]', "['a', 'b']", "['a']"]),
     ],
 )  # fmt: skip
 def test_joined_lists_are_recognised(classes, lists_expected, found):
@@ -66,10 +72,10 @@ def test_rare_class_with_a_slip_names_the_frequent_one():
 def test_notes_say_what_to_do():
     (empty,) = notes(WORD, cat=9, dog=9, NaN=7)
     assert empty.startswith("'NaN' (7) usually mean an empty cell")
-    assert notes(WORD, cat=9, Cat=8, dog=9) == [
-        "'Cat' (8) and 'cat' (9) differ in case, blanks or zeros only; write all of them as one if "
-        "they are"
-    ]
+    (unseen,) = notes(WORD, **{"cat": 9, "dog": 9, "\u200b": 7})
+    assert unseen.startswith("'\\u200b' (7) usually mean an empty cell")
+    assert notes(WORD, cat=9, Cat=8, dog=9) == [f"'Cat' (8) and 'cat' (9) {ALIKE}"]
+    assert notes(WORD, **{"cat": 9, "c\u0430t": 8}) == [f"'cat' (9) and 'c\\u0430t' (8) {ALIKE}"]
     assert notes(SET, **{"cat": 9, "dog": 9, "cat;dog": 5}) == [
         "'cat;dog' (5) look like several classes; tasks.animal.separator is '|', set it to that of "
         "the cells"
@@ -77,7 +83,34 @@ def test_notes_say_what_to_do():
     (lists,) = notes(WORD, **{"cat": 9, "dog": 9, "cat, dog": 5})
     assert "tasks.animal needs kind: multilabel" in lists
     assert notes(WORD, cat=9, dog=4) == ["'dog' (4) have fewer than 5 training samples"]
-    assert notes(WORD, cat=9, dog=9) == []
+    assert notes(WORD, cat=9, dog=9) == notes(WORD, **{"-1": 9, "0": 9, "1": 9}) == []
+
+
+def test_class_without_held_out_samples_is_named():
+    by_split = {"train": {"a": 9, "b": 9, "c": 2}, "validation": {"a": 3}, "test": {"b": 2}}
+    found = suspicious("animal", WORD, by_split)
+    assert found[-1].startswith("'a' (9) have no sample in the test split")
+    found = suspicious("animal", WORD, {**by_split, "test": {}})
+    assert found[-1].startswith("'b' (9) have no sample in the validation split")
+
+
+@pytest.mark.parametrize(
+    ("classes", "found"),
+    [
+        (["true", "True", "yes", "0"], ["'0'", "'True'", "'true'", "'yes'"]),
+        (["true", "false", "True"], []),
+        (["yes", "no", "1", "2"], []),
+    ],
+)
+def test_yes_or_no_is_written_in_one_way(classes, found):
+    assert several_ways(classes) == found
+
+
+def test_note_about_numbers_says_what_to_do():
+    (note,) = notes(
+        settings_of("regression")(column="n"), **dict.fromkeys("01234", 5), **{"-99": 2}
+    )
+    assert note.startswith("-99 (2) lies far from the other numbers, 0 to 4; if it means")
 
 
 def test_counts_are_printed_and_reported(ingest, caplog):
@@ -93,6 +126,6 @@ def test_counts_are_printed_and_reported(ingest, caplog):
     assert "answer: 0 20, 1 20, 01 10, NaN 10, null 10, true 10" in printed
     empty, alike = report["suspicious_classes"]["answer"]
     assert "'NaN' (10), 'null' (10) usually mean an empty cell" in empty
-    assert "'01' (10) and '1' (20) differ in case, blanks or zeros only" in alike
+    assert f"'01' (10) and '1' (20) {ALIKE}" in alike
     assert f"answer: {alike}" in printed
     assert "&#39;NaN&#39; (10)" in Path("page.html").read_text()

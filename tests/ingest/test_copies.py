@@ -106,6 +106,20 @@ def test_sounds_without_a_fingerprint_are_no_copies(ingest, content):
     assert read_json(Path("report.json"))["copies"]["audio"] == 0
 
 
+SAID = ["Where is the red ball?", "where is the  RED ball", "Where is the blue ball?"]
+
+
+@pytest.mark.parametrize(("others", "copies"), [({}, 1), ({"image": encoded(scene(1))}, None)])
+def test_texts_alone_are_copies_if_their_letters_are_equal(ingest, others, copies):
+    """Beside other modalities a question may recur."""
+    splits = zip(SAID, ("train", "test", "train"), "001", strict=True)
+    nothing = {"image": None, "audio": None, "tabular": None}
+    rows = [row(t, split, label, **nothing | {"text": t.encode()}) for t, split, label in splits]
+    rows += [row("image", "train", "1", **nothing | {"text": b"?"} | others)] if others else []
+    assert ingest(rows) == 0
+    assert read_json(Path("report.json"))["copies"].get("text") == copies
+
+
 def test_every_copy_within_reach_is_found(tmp_path):
     """As by comparing all pairs."""
     rng, reach = np.random.default_rng(0), REACH["image"]

@@ -119,3 +119,20 @@ def test_spoken_row_that_changes_split_is_refused(ingest, capsys):
     spoken = {"speech": {"voices": voices}, "slices": [], "splits__group": "speaker"}
     assert ingest(rows, **spoken, splits__test=0.0) == 2
     assert "row 0 has no split and was spoken in a voice of train" in capsys.readouterr().err
+
+
+def test_groups_that_differ_in_spelling_and_split_are_named(ingest, caplog):
+    names = {
+        "Ann": "train",
+        "ann ": "test",
+        "Bob": "train",
+        "bob": "train",
+        "B\u043eb": "validation",
+    }
+    rows = [said(n, name, split) for n, (name, split) in enumerate(names.items())]
+    rows += [said(n, f"speaker {n}", "train") for n in range(5, 9)]
+    assert ingest(rows, splits__group="speaker", splits__validation=0.0) == 0
+    (remark,) = read_json(Path("report.json"))["remarks"]["speaker"]
+    assert "'Ann' in train and 'ann' in test" in remark
+    assert "'Bob' in train and 'B\\u043eb' in validation and 'bob' in train" in remark
+    assert f"speaker: {remark}" in caplog.text

@@ -74,3 +74,14 @@ def test_labelled_splits_need_no_warning(ingest, caplog):
     held_out = [row(split, split, image=None, audio=None) for split in ("validation", "test")]
     assert ingest([*good(4), *held_out], measurable=True) == 0
     assert LOG not in {line.name for line in caplog.records}
+
+
+@pytest.mark.parametrize(("held_out", "is_named"), [(2, False), (5, True)])
+def test_training_split_that_is_smaller_than_what_is_measured_is_named(
+    ingest, caplog, held_out, is_named
+):
+    media = [{"image": None, "audio": None, "text": b"text %d" % n} for n in range(held_out)]
+    test = [row(f"test {n}", "test", "0", **media[n]) for n in range(held_out)]
+    assert ingest([*rows(), *test], measurable=True) == 0
+    named = "only 4 samples are for training, and 5 in the test split; a group" in caplog.text
+    assert named == is_named

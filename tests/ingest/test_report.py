@@ -1,5 +1,6 @@
 """The data report shows what is in the data."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,3 +46,17 @@ def test_report_shows_sizes_duplicates_and_samples(ingest):
 )
 def test_classes_in_cell(cell, classes):
     assert classes_in(cell) == classes
+
+
+def test_assets_that_look_like_mistakes_are_named(ingest, caplog):
+    rows = [row(str(n), answer="ab"[n % 2], image=None, audio=None) for n in range(9)]
+    cells = [*map(str, range(8)), "-999"]
+    rows = [
+        replace(each, media={**each.media, "tabular": file(cell, b'{"x": %s}' % cell.encode())})
+        for each, cell in zip(rows, cells, strict=True)
+    ]
+    assert ingest(rows, plots=True, on_leak="allow") == 0
+    (remark,) = read_json(Path("report.json"))["remarks"]["tabular"]
+    assert remark.startswith("column 'x': -999 lies far from the other numbers, 0 to 7")
+    assert f"tabular: {remark}" in caplog.text
+    assert "-999 lies far" in Path("page.html").read_text()

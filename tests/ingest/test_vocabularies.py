@@ -16,7 +16,14 @@ def test_vocabulary_is_sorted_classes_of_training(ingest):
 
 def test_task_with_one_class_is_refused(ingest, capsys):
     assert ingest([row("a"), row("b")]) == 2
-    assert "tasks.answer: column 'answer' holds 1 classes" in capsys.readouterr().err
+    assert "tasks.answer: column 'answer' holds 1 classes ('yes')" in capsys.readouterr().err
+
+
+def test_training_split_without_samples_is_refused(ingest, capsys):
+    assert ingest([row("a", "test"), row("b", "validation", image=png(2), audio=wav(2))]) == 2
+    error = capsys.readouterr().err
+    assert "no sample is in the training split (1 in test, 1 in validation)" in error
+    assert "ingest.splits.group" in error
 
 
 def test_task_with_one_text_is_refused(ingest, capsys):

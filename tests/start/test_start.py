@@ -165,6 +165,31 @@ def test_folders_of_classes(data):
     assert found["tasks"] == {"class": {"column": "class", "sufficient_modalities": ["image"]}}
 
 
+def test_folders_within_classes_are_named(data):
+    """Their files belong to the class around them; links out of the data are no part of it."""
+    for breed in ("cat/tabby", "cat/siamese", "dog"):
+        (data / breed).mkdir(parents=True)
+        for row in range(10):
+            (data / breed / f"{row}.png").write_bytes(png(row + 10 * len(breed)))
+    (data / "dog/system").symlink_to("/etc")
+    (data / "readme.txt").write_text("")
+    found = propose(data)
+    assert found.reasons[:2] == [
+        "files beside the folders: not used, readme.txt",
+        "folders of classes: 30 files of the modality image",
+    ]
+    hint = f"folders in it, siamese, tabby; if those are the classes, start with {data / 'cat'}"
+    assert [why for why in found.reasons if hint in why]
+
+
+def test_test_folder_without_classes_is_not_what_is_measured(data):
+    for name in ("train/a", "train/b", "test"):
+        (data / name).mkdir(parents=True)
+        for row in range(20):
+            (data / name / f"{row}.png").write_bytes(png(row + 20 * len(name)))
+    assert proposed(data)["evaluate"] == {"split": "validation"}
+
+
 def test_numbers_and_categories_are_one_modality(data, capsys):
     """But neither what identifies a row or its group nor what says the label in other words."""
     random = np.random.default_rng(0)
@@ -269,7 +294,7 @@ def test_unknown_data_is_refused(data):
     with pytest.raises(InputError, match=r"nowhere\.csv does not exist"):
         propose(data / "nowhere.csv")
     (data / "rows.xlsx").write_bytes(b"")
-    with pytest.raises(InputError, match=r"rows.xlsx: expected a folder, or a file \.csv, "):
+    with pytest.raises(InputError, match=r"rows.xlsx has an unknown format, .* \.csv, "):
         propose(data / "rows.xlsx")
     (data / "rows.xlsx").unlink()
     with pytest.raises(InputError, match="has no folders of classes, it holds nothing"):
@@ -314,3 +339,103 @@ def test_figures_are_of_a_split_that_the_data_have(data, held_out, split):
     found = proposed(data / "a.csv")
     assert found["ingest"]["splits"] == {"test": 0.0}
     assert found.get("evaluate") == (split and {"split": split})
+
+
+def write_csv(data, header: str, *rows: str) -> Path:
+    """Write the rows `ROWS` times in turn."""
+    lines = [rows[number % len(rows)].replace("#", str(number)) for number in range(ROWS)]
+    (data / "rows.csv").write_text("\n".join([header, *lines]) + "\n")
+    return data / "rows.csv"
+
+
+def test_unknown_words_among_splits_are_refused(data):
+    """Or else the split would be a category to learn from, and a hash would split the rows."""
+    path = write_csv(data, "text,split,label", "text # is,train,a", "text # is,vaild,b")
+    with pytest.raises(InputError, match="column 'split' holds 'vaild', expected one of: train"):
+        propose(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "why"), [(("tr", "te"), "expected train, "), (("train", "train"), "at least two")]
+)
+def test_column_called_split_is_nothing_to_learn_from(data, words, why):
+    rows = [f"text # is,{word},{'ab'[n]}" for n, word in enumerate(words)]
+    found = propose(write_csv(data, "text,split,label", *rows))
+    assert found.settings["ingest"]["source"]["columns"] == {"text": "text"}
+    assert [reason for reason in found.reasons if "not used for splits" in reason and why in reason]
+
+
+def test_decimal_commas_are_recognised(data):
+    path = write_csv(data, "x;y;label", "#,5;#,25;a", "#,125;#,5;b")
+    source = proposed(path)["ingest"]["source"]
+    assert (source["decimal"], source["columns"]) == (",", {"tabular": ["x", "y"]})
+    path = write_csv(data, "x;n;label", "1,125;#.5;a", "2,500;#.5;b")
+    assert "decimal" not in proposed(path)["ingest"]["source"]
+
+
+def test_rows_that_cannot_be_read_are_named(data):
+    path = write_csv(data, "text,label", "text # is,a", "text # is,b", "odd,#,c")
+    (note,) = [why for why in propose(path).reasons if "cannot be read" in why]
+    assert note.startswith("20 of 60 rows cannot be read. The first, rows.csv:4: found 3 cells")
+    with pytest.raises(InputError, match="60 of 60 rows cannot be read.*let the header end in it"):
+        propose(write_csv(data, "text,label", "text # is,a,"))
+    path.write_text("text,label\n")
+    with pytest.raises(InputError, match="there is no row beside the names of the columns"):
+        propose(path)
+
+
+def test_first_line_that_is_a_row_is_named(data):
+    found = propose(write_csv(data, "this is a text,good", "text # is,good", "text # is,bad"))
+    (note,) = [why for why in found.reasons if "put a line with the names" in why]
+    assert note.startswith("column 'good': 30 of its cells are equal to its name. If the first")
+
+
+def test_cells_of_lists_and_objects(data):
+    """Texts of lists, with empty ones and nulls, are several labels; objects are no column."""
+    rows = [
+        {"text": f"text {row} is", "label": [["a"], [], ["a", None]][row % 3], "o": {"n": row % 2}}
+        for row in range(ROWS)
+    ]
+    (data / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    found = propose(data / "rows.jsonl")
+    assert found.settings["tasks"]["label"]["kind"] == "multilabel"
+    assert "tabular" not in found.settings["ingest"]["source"]["columns"]
+    assert "column 'o': not used, as cells are lists or objects" in found.reasons
+    rows = ["text # is,\"['a', 'b']\"", "text # is,['a']", "text # is,[]"]
+    assert proposed(write_csv(data, "text,label", *rows))["tasks"]["label"]["kind"] == "multilabel"
+
+
+def test_numbers_may_be_missing_in_words(data):
+    path = write_csv(data, "x,n,label", "#.5,#,a", "#.5,NA,b", "?,#,a")
+    found = propose(path)
+    assert found.settings["ingest"]["source"]["columns"] == {"tabular": ["x", "n"]}
+    assert [why for why in found.reasons if why.startswith("columns x, n: numbers, and words")]
+
+
+def test_unused_columns_say_why(data):
+    price = "#.5,$ #,same,#,a", "#.5,$ #,same,#,b"
+    reasons = propose(write_csv(data, "x,price,c,n,label", *price)).reasons
+    assert "column 'price': not used, as cells such as '$ 0' hold more than a number" in reasons
+    assert "column 'c': not used, as all cells are the same" in reasons
+    assert "column 'n': not used, as it numbers the rows" in reasons
+
+
+def test_different_whole_numbers_are_not_always_ids(data):
+    numbers = np.random.default_rng(0).permutation(ROWS) * 1000
+    table = pd.DataFrame({"income": numbers, "label": ["a", "b"] * (ROWS // 2)})
+    table.to_csv(data / "rows.csv", index=False)
+    assert proposed(data / "rows.csv")["ingest"]["source"]["columns"] == {"tabular": ["income"]}
+
+
+@pytest.mark.parametrize(
+    ("label", "why"),
+    [("same", "holds 'same' only"), ("", "holds nothing"), ("c#", "60 different")],
+)
+def test_label_that_cannot_be_learnt_says_why(data, label, why):
+    with pytest.raises(InputError, match=f"The column 'label' .*{why}"):
+        propose(write_csv(data, "text,label", f"text # is,{label}"))
+
+
+def test_cell_longer_than_a_name_of_a_file_is_no_file(data):
+    path = write_csv(data, "text,label", "x" * 999 + " #,a", "text #,b")
+    assert proposed(path)["ingest"]["source"]["columns"] == {"text": "text"}

@@ -60,6 +60,7 @@ def learn(kind: str, labels: list, **options) -> dict:
         ("vqa", ("yes", "no", "yes"), ("yes", "no", "yes")),
         ("vqa", '["1,000", "a cat"]', ("1,000", "a cat")),
         ("vqa", "red", ("red",)),
+        ("multilabel", "['red', 'dark blue']", ("red", "dark blue")),
         ("vqa", (), None),
         ("vqa", "[]", None),
         ("generation", " a\n dog ", ("a dog",)),
@@ -103,6 +104,8 @@ def test_separator_is_a_setting(kind, separator, cell):
         ("multilabel", '["a", ', "label_malformed"),
         ("multilabel", "[[1]]", "label_malformed"),
         ("multilabel", (None,), "label_malformed"),
+        ("multilabel", "['a' 'b']", "label_malformed"),
+        ("multilabel", """['a', "it's"]""", "label_malformed"),
         ("vqa", ("yes", math.inf), "label_not_finite"),
         ("generation", math.inf, "label_not_finite"),
         ("generation", ("a", {"b": 1}), "label_malformed"),
@@ -121,6 +124,21 @@ def test_malformed_cell_is_a_problem(kind, value, reason):
     assert isinstance(problem, Problem)
     assert problem.reason == reason
     assert "expected" in problem.detail or "JSON" in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("cell", "way_out"),
+    [
+        ("1,5", 'set ingest.source.decimal: ","'),
+        ("$5", "without units"),
+        ("1,500", "marks between thousands"),
+        ("NA", "leave the cell empty"),
+        ("9" * 99 + "x", "without units"),
+    ],
+)
+def test_what_is_no_number_names_the_way_out(cell, way_out):
+    problem = labels_of("regression").parse(cell)
+    assert way_out in problem.detail and len(problem.detail) < 200
 
 
 def test_classes_are_sorted():

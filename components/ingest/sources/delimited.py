@@ -8,7 +8,8 @@ import csv
 import logging
 import re
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +28,13 @@ NOT_QUOTED = (
     "%s: quotes are read as text, since line %d cannot be read otherwise, and every line has as "
     "many cells as the header then. To decide yourself, set %s: none or quotes"
 )
+ERRORS = {  # what a message of the module csv says → what is wrong
+    "expected after": 'a quote in a cell in quotes is not doubled, as in "say ""yes"""',
+    "unexpected end of data": "a quote is never closed",
+}
+ESCAPED = r"\""  # a quote in a cell, as some databases write it
+BACKSLASHES = rf""". If {ESCAPED} is a quote, double it: sed 's/\\"/""/g' FILE > NEW"""
+EXCEL = re.compile('"?sep=(.)"?[;,\t]*\\s*', re.IGNORECASE)  # a first line that Excel reads
 SURE = 0.75  # of the lines of a record: if so many look like rows, they are
 LARGEST_CELL = 2**24  # characters; a quote that is never closed ends there
 
@@ -35,13 +43,15 @@ class Delimited:
     """A file with one record per line, or several lines where cells are quoted.
 
     `quoting` is that of the file, which `setting` names in messages: "auto" looks whether quotes
-    are those of CSV.
+    are those of CSV. A first line such as `sep=;` is no record, and decides instead of `delimiter`.
     """
 
     def __init__(self, path: Path, delimiter: str, quoting: Quoting, setting: str):
-        self._path, self._delimiter, self._setting = path, delimiter, setting
-        mark = re.escape(delimiter)
-        doubled = '(""[^"]*)' + ("+" if delimiter == "\t" else "*")
+        self._path, self._setting = path, setting
+        said = EXCEL.fullmatch(next(lines(path), (1, ""))[1])
+        self._first, self.delimiter = (1, said[1]) if said else (0, delimiter)
+        mark = re.escape(self.delimiter)
+        doubled = '(""[^"]*)' + ("+" if self.delimiter == "\t" else "*")
         self._quoted_cell = re.compile(f'(^|{mark})"[^"{mark}]*{doubled}"({mark}|$)')
         self._trusts_quotes = quoting == "quotes"
         self.quoting = quoting if quoting != "auto" else self._detected()
@@ -68,9 +78,9 @@ class Delimited:
     def _read(self) -> Iterator[tuple[list[tuple[int, str]], list[str] | csv.Error]]:
         """Yield numbered lines with the cells that they hold together, or what each suffers."""
         csv.field_size_limit(LARGEST_CELL)
-        source, width = _Lines(self._path), 0
+        source, width = _Lines(self._lines()), 0
         style = csv.QUOTE_NONE if self.quoting == "none" else csv.QUOTE_MINIMAL
-        reader = csv.reader(source, delimiter=self._delimiter, quoting=style, strict=True)
+        reader = csv.reader(source, delimiter=self.delimiter, quoting=style, strict=True)
         while True:
             source.taken.clear()
             try:
@@ -78,7 +88,7 @@ class Delimited:
             except StopIteration:
                 return
             except csv.Error as error:
-                yield source.taken[:1], self._explained(error)
+                yield source.taken[:1], self._explained(error, source.taken[0][1])
                 source.give_back()
                 continue
             width = width or len(cells)
@@ -87,9 +97,13 @@ class Delimited:
             elif cells:
                 yield source.taken, cells
 
-    def _explained(self, error: csv.Error) -> csv.Error:
+    def _lines(self) -> Iterator[tuple[int, str]]:
+        return islice(lines(self._path), self._first, None)
+
+    def _explained(self, error: csv.Error, line: str) -> csv.Error:
+        why = next((why for words, why in ERRORS.items() if words in str(error)), str(error))
         hint = f". If quotes are text, set {self._setting}: none" if self.quoting != "none" else ""
-        return csv.Error(f"{error}{hint}")
+        return csv.Error(f"{why}{hint}{BACKSLASHES if ESCAPED in line else ''}")
 
     def _are_rows(self, taken: list[tuple[int, str]], width: int) -> bool:
         """Return whether nearly all of several lines of one record have the cells of a row."""
@@ -99,7 +113,7 @@ class Delimited:
         return sum(each) >= SURE * len(each)
 
     def _has_cells(self, line: str, width: int) -> bool:
-        return line.count(self._delimiter) == width - 1
+        return line.count(self.delimiter) == width - 1
 
     def _swallowed(self, taken: list[tuple[int, str]]) -> csv.Error:
         return csv.Error(
@@ -124,9 +138,9 @@ class Delimited:
     def _is_quoted(self) -> bool:
         """Return whether a line shows quoting: in the header, by its cells, or their number."""
         width = 0
-        for _, line in lines(self._path):
+        for _, line in self._lines():
             if not width:
-                width = 1 + line.count(self._delimiter)
+                width = 1 + line.count(self.delimiter)
                 if '"' in line:
                     return True
                 continue
@@ -136,11 +150,24 @@ class Delimited:
         return False
 
 
+def wrong_number(cells: Sequence[str], header: Sequence[str], delimiter: str) -> str | None:
+    """Return what is wrong with a record that has not as many cells as the header, if so."""
+    if len(cells) == len(header):
+        return None
+    if len(header) == 1:
+        hint = f" ({header[0]!r}). The names of the columns must be in the first line"
+    elif len(cells) > len(header) and not any(cells[len(header) :]):
+        hint = f". The line ends in {delimiter!r}: let the header end in it too"
+    else:
+        hint = f". A cell that holds {delimiter!r} or a line end needs quotes around it"
+    return f"found {len(cells)} cells, expected {len(header)} as in the header{hint}"
+
+
 class _Lines:
     """Lines of a file, which can be given back if they turn out not to be part of a record."""
 
-    def __init__(self, path: Path):
-        self._lines = lines(path)
+    def __init__(self, numbered: Iterator[tuple[int, str]]):
+        self._lines = numbered
         self._waiting: deque[tuple[int, str]] = deque()
         self.taken: list[tuple[int, str]] = []
 

@@ -1,16 +1,21 @@
 """Helpers of readers of files: safe paths, UTF-8 text, names of splits, clear errors."""
 
 import codecs
+import json
 import os
 import re
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from shlex import quote
+from typing import Any
 
 from components.common.errors import InputError, did_you_mean, listed
+from components.common.formats import START, recognised
+from components.common.spelling import spelling
 from components.data.samples import Split
 from components.ingest.records import Media, RowError
 
@@ -28,6 +33,16 @@ KINDS = {
     stat.S_ISCHR: "a device",
     stat.S_ISBLK: "a device",
 }
+WIDE: dict[str, Callable[[bytes], bool]] = {  # encodings by what a file begins with
+    "UTF-32": lambda start: start.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)),
+    "UTF-16": lambda start: start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)),
+    "UTF-16LE": lambda start: start[1:4:2] == b"\0\0" and b"\0" not in start[:4:2],
+    "UTF-16BE": lambda start: start[:4:2] == b"\0\0" and b"\0" not in start[1:4:2],
+}
+ONE_PER_LINE = (
+    "Each line must be one object; jq -c '.[]' FILE > NEW writes those of a list, and jq -c . FILE "
+    "> NEW those that have several lines"
+)
 MAX_SHOWN = 80  # characters of a value in an error message
 
 
@@ -44,7 +59,8 @@ def media_file(root: Path, name: str, folder: str = "") -> Media:
     `RowError`: `path_invalid`, `path_backslash`, `path_absolute` or `path_outside`.
     """
     if "\0" in name or not name.strip() or not is_unicode(name):
-        raise RowError(None, "path_invalid", f"the path {short(name)} cannot name a file")
+        detail = f"the path {short(name)} cannot name a file, expected UTF-8 and no NUL. Rename it"
+        raise RowError(None, "path_invalid", detail)
     if ABSOLUTE.match(name):
         detail = f"the path {short(name)} is absolute, expected one below ingest.root"
         raise RowError(name, "path_absolute", detail)
@@ -89,7 +105,7 @@ def _near_file(path: str) -> str:
     folder, name = os.path.split(path)
     if not os.path.isdir(folder):
         return _near_file(folder) if folder != path else ""
-    near = _names(folder).get(_spelling(name))
+    near = _names(folder).get(spelling(name))
     if near is None or near == name:
         return ""
     ways = {"Unicode form": _composed, "blanks": str.strip, "case": str.casefold}
@@ -101,11 +117,7 @@ def _near_file(path: str) -> str:
 @lru_cache(maxsize=16)  # many rows name files of one folder
 def _names(folder: str) -> dict[str, str]:
     """Return the names in a folder by their spelling."""
-    return {_spelling(name): name for name in sorted(os.listdir(folder))}
-
-
-def _spelling(name: str) -> str:
-    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+    return {spelling(name): name for name in sorted(os.listdir(folder))}
 
 
 def _composed(name: str) -> str:
@@ -189,21 +201,54 @@ def surroundings(path: Path) -> str:
 def lines(path: Path) -> Iterator[tuple[int, str]]:
     r"""Yield the lines of a text file with their numbers from 1; each but the last ends in \n.
 
-    A byte-order mark is removed, and \r\n becomes \n. Bytes that are not UTF-8 become surrogates:
-    see `is_unicode`. Raises `InputError` for UTF-16.
+    A byte-order mark is removed, and \r\n and \r become \n. Bytes that are not UTF-8 become
+    surrogates: see `is_unicode`. Raises `InputError` for other encodings, and what is not text.
     """
     with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
-            if number == 1:
-                if line.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or b"\0" in line:
-                    raise InputError(
-                        f"{path} is UTF-16, expected UTF-8. Save it as UTF-8 (in Excel: CSV "
-                        "UTF-8), or convert it: "
-                        f"iconv -f UTF-16 -t UTF-8 {quote(path.name)} > new.csv"
-                    )
-                line = line.removeprefix(codecs.BOM_UTF8)
-            text = line.decode(errors="surrogateescape")
-            yield number, f"{text[:-2]}\n" if text.endswith("\r\n") else text
+        _refuse_other_than_utf8(path, file.read(START))
+    with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
+        yield from enumerate(file, start=1)
+
+
+def _refuse_other_than_utf8(path: Path, start: bytes) -> None:
+    """Raise `InputError`, with the way out, if the first bytes of a file are those of another."""
+    for name, is_that in WIDE.items():
+        if is_that(start):
+            raise InputError(
+                f"{path} is {name}, expected UTF-8. Save it as UTF-8 (in Excel: CSV UTF-8), or "
+                f"convert it: iconv -f {name} -t UTF-8 {quote(path.name)} > new.csv"
+            )
+    if found := recognised(start):
+        raise InputError(f"{path} is not text: {found}")
+
+
+def json_object(line: str) -> dict[str, Any]:
+    """Return the object in a line; raise `RowError` if it does not hold one."""
+    if not is_unicode(line):
+        raise RowError(None, "row_not_utf8", f"the line is {not_utf8(line)}")
+    try:
+        found = ONCE.decode(line)
+    except (ValueError, RecursionError) as error:
+        detail = f"the line is not JSON: {error}. {ONE_PER_LINE}"
+        raise RowError(None, "row_unreadable", detail) from error
+    if not isinstance(found, dict):
+        detail = f"found {short(found)}, expected a JSON object. {ONE_PER_LINE}"
+        raise RowError(None, "row_unreadable", detail)
+    if "\\u" in line and not is_unicode(json.dumps(found, ensure_ascii=False)):
+        raise RowError(None, "row_not_utf8", "the line holds half of a surrogate pair")
+    return found
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; raise `ValueError` if a key has two values, of which one would be lost."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = next(key for key, count in Counter(key for key, _ in pairs).items() if count > 1)
+        raise ValueError(f"the key {key!r} occurs twice in one object")
+    return found
+
+
+ONCE = json.JSONDecoder(object_pairs_hook=_once)
 
 
 def is_unicode(text: str) -> bool:

@@ -1,7 +1,6 @@
 """Recorded speech for the captions or questions of a source, from tables of ids and files."""
 
 import csv
-import json
 import logging
 import os
 import sqlite3
@@ -18,8 +17,8 @@ from pydantic import model_validator
 
 from components.common.errors import InputError, listed
 from components.ingest.records import BadRow, Media, Record, RowError, Rows
-from components.ingest.sources.delimited import Delimited, Quoting
-from components.ingest.sources.files import Folder, file, folder, read_file
+from components.ingest.sources.delimited import Delimited, Quoting, wrong_number
+from components.ingest.sources.files import Folder, file, folder, json_object, lines, read_file
 from components.ingest.sources.streaming import Lookup, identity, string
 from components.stage.settings import Section
 from components.tasks.labels import parse_word
@@ -135,7 +134,8 @@ def _spoken(record: Record, sounds: Lookup, root: Path) -> Iterator[Record]:
 
 def _read_csv(table: Table) -> Entries:
     # Bytes that are not UTF-8 become surrogates: legal in a path, and in no id of a source.
-    records = Delimited(table.path, ",", table.quoting, table.setting).records()
+    content = Delimited(table.path, ",", table.quoting, table.setting)
+    records = content.records()
     _, header = next(records, (0, []))
     if isinstance(header, csv.Error):
         raise _unreadable(table, "CSV", header)
@@ -143,18 +143,19 @@ def _read_csv(table: Table) -> Entries:
     for number, (_, cells) in enumerate(records, start=1):
         if isinstance(cells, csv.Error):
             yield number, RowError(None, "row_malformed", f"the row cannot be read: {cells}")
+        elif detail := wrong_number(cells, header, content.delimiter):
+            yield number, RowError(None, "row_malformed", detail)
         else:
-            yield number, dict(zip(header, cells, strict=False))
+            yield number, dict(zip(header, cells, strict=True))
 
 
 def _read_json_lines(table: Table) -> Entries:
-    with open(table.path, encoding="utf-8-sig", errors="surrogateescape") as lines:
-        for number, line in enumerate(lines, start=1):
-            if line.strip():
-                try:
-                    yield number, json.loads(line)
-                except ValueError as error:
-                    yield number, RowError(None, "row_malformed", f"the line is not JSON: {error}")
+    for number, line in lines(table.path):
+        if not line.isspace():
+            try:
+                yield number, json_object(line)
+            except RowError as error:
+                yield number, error
 
 
 def _read_parquet(table: Table) -> Entries:
@@ -170,14 +171,13 @@ def _read_parquet(table: Table) -> Entries:
 
 def _read_wav2capt(table: Table) -> Entries:
     """Read Flickr8k-audio's lines `<sound> <image> #<number>`; caption ids are `<image>#<n>`."""
-    with open(table.path, encoding="utf-8-sig", errors="surrogateescape") as lines:
-        for number, line in enumerate(lines, start=1):
-            match line.split():
-                case [sound, image, place] if place.startswith("#"):
-                    yield number, {table.audio: sound, table.id: image + place}
-                case [_, *_]:
-                    detail = f"found {line[:60]!r}, expected <sound> <image> #<number>"
-                    yield number, RowError(None, "row_malformed", detail)
+    for number, line in lines(table.path):
+        match line.split():
+            case [sound, image, place] if place.startswith("#"):
+                yield number, {table.audio: sound, table.id: image + place}
+            case [_, *_]:
+                detail = f"found {line[:60]!r}, expected <sound> <image> #<number>"
+                yield number, RowError(None, "row_malformed", detail)
 
 
 def _read_speech_coco(table: Table) -> Entries:

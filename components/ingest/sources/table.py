@@ -1,8 +1,10 @@
 """Tables: CSV, JSON Lines and Parquet files, whose columns the settings map."""
 
+import codecs
 import csv
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
@@ -16,17 +18,19 @@ import pyarrow.parquet as pq
 from pydantic import BeforeValidator, Field, field_validator
 
 from components.common.errors import InputError, did_you_mean, listed
+from components.common.formats import START, recognised
 from components.data.samples import Split
 from components.ingest.records import BadRow, Media, Record, RowError, Rows, Value
-from components.ingest.sources.delimited import Delimited, Quoting
+from components.ingest.sources.delimited import Delimited, Quoting, wrong_number
 from components.ingest.sources.files import (
+    ONE_PER_LINE,
     is_unicode,
+    json_object,
     known_split,
     lies_below,
     lines,
     media_file,
     not_utf8,
-    short,
     surroundings,
 )
 from components.ingest.sources.source import Source, SourceContext, SourceSettings
@@ -34,7 +38,11 @@ from components.modalities.registry import MODALITIES, ModalityName, modality
 
 BATCH = 64  # rows of a columnar file that are Python objects at once
 OTHER_DELIMITERS = (";", "\t", "|", ",")  # that programs write, Excel by the system's language
+DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(\.[0-9]{3})*,[0-9]+")
 EXACT = 2**53  # whole numbers up to it are floats without loss
+
+
+Decimals = Literal[".", ","]
 
 
 def _names(columns: Any) -> Any:
@@ -85,6 +93,8 @@ class TableSettings(ColumnSettings):
     quoting: Quoting = "auto"
     """Whether quotes in CSV and TSV are those of cells (quotes) or text (none); auto: by the
     file."""
+    decimal: Decimals = "."
+    """What the numbers of CSV and TSV have before their fraction; with ",", 1.234,5 is 1234.5."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +125,7 @@ def read(settings: TableSettings, context: SourceContext) -> Rows:
     """
     root = context.root.resolve()
     paths = {path for pattern in settings.files for path in _matches(root, pattern)}
-    layout = settings.model_dump(include={"delimiter", "quoting"}, exclude_none=True)
+    layout = settings.model_dump(include={"delimiter", "quoting", "decimal"}, exclude_none=True)
     files = [open_table(path, root, **layout) for path in sorted(paths)]
     return records([(file, None) for file in files], settings, root)
 
@@ -145,17 +155,31 @@ def open_table(path: Path, root: Path, **layout: str) -> File:
     """Open a table; its suffix decides its format. `layout` holds options of `Csv`, for CSV."""
     suffix, name = path.suffix.lower(), path.relative_to(root).as_posix()
     if suffix not in FORMATS:
-        raise InputError(
-            f"ingest.source.files: {path} has an unknown format, expected a name that ends in one "
-            f"of: {', '.join(FORMATS)}"
-        )
+        raise InputError(f"ingest.source.files: {unknown_format(path)}")
     return FORMATS[suffix](path, name, **(layout if suffix in DELIMITED else {}))
+
+
+def unknown_format(path: Path) -> str:
+    """Return what is wrong with a file whose name has no suffix of `FORMATS`, and the way out."""
+    with open(path, "rb") as file:
+        start = file.read(START).removeprefix(codecs.BOM_UTF8)
+    looks_like_json = start.lstrip()[:1] in (b"{", b"[")
+    hint = f"It looks like JSON. {ONE_PER_LINE}" if looks_like_json else recognised(start)
+    found = f"{path} has an unknown format, expected a name that ends in one of"
+    return f"{found}: {', '.join(FORMATS)}. {hint[:1].upper()}{hint[1:]}".removesuffix(". ")
 
 
 class Csv:
     """Comma-separated values with a header; cells may be quoted and then hold line breaks."""
 
-    def __init__(self, path: Path, name: str, delimiter: str = ",", quoting: Quoting = "auto"):
+    def __init__(
+        self,
+        path: Path,
+        name: str,
+        delimiter: str = ",",
+        quoting: Quoting = "auto",
+        decimal: Decimals = ".",
+    ):
         self.path, self.name = path, name
         self._content = Delimited(path, delimiter, quoting, "ingest.source.quoting")
         _, header = next(self._content.records(), (0, csv.Error("the file is empty")))
@@ -164,6 +188,7 @@ class Csv:
             raise InputError(f"{path}: no header with the names of the columns: {why}")
         self._header = header
         self.columns = self.values = tuple(filter(None, header))
+        self._decimal = decimal
         _refuse_duplicate_columns(self)
 
     def rows(self, columns: Iterable[str]) -> Iterator[Row | BadRow]:
@@ -180,10 +205,22 @@ class Csv:
             raise RowError(None, "row_malformed", f"the row cannot be read: {cells}")
         if not is_unicode(text := "".join(cells)):
             raise RowError(None, "row_not_utf8", f"the row is {not_utf8(text)}")
-        if len(cells) != len(self._header):
-            detail = f"found {len(cells)} cells, expected {len(self._header)} as in the header"
+        if detail := wrong_number(cells, self._header, self._content.delimiter):
             raise RowError(None, "row_malformed", detail)
-        return cells
+        if [cells[0].lstrip("\ufeff"), *cells[1:]] == self._header:
+            detail = "the row repeats the header, as where files were joined. Remove the line"
+            raise RowError(None, "row_malformed", detail)
+        return cells if self._decimal == "." else list(map(_with_point, cells))
+
+
+def _with_point(cell: str) -> str:
+    """Return a cell; a number with a decimal comma, which may have points before it, as usual."""
+    return cell.replace(".", "").replace(",", ".") if is_with_comma(cell) else cell
+
+
+def is_with_comma(cell: str) -> bool:
+    """Return whether a cell is a number with a decimal comma."""
+    return DECIMAL_COMMA.fullmatch(cell.strip()) is not None
 
 
 class JsonLines:
@@ -203,24 +240,9 @@ class JsonLines:
             if not line.isspace():
                 place = f"{self.name}:{number}"
                 try:
-                    yield Row(place, _json_object(line))
+                    yield Row(place, json_object(line))
                 except RowError as error:
                     yield error.at(place)
-
-
-def _json_object(line: str) -> dict[str, Any]:
-    """Return the object in a line; raise `RowError` if it does not hold one."""
-    if not is_unicode(line):
-        raise RowError(None, "row_not_utf8", f"the line is {not_utf8(line)}")
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise RowError(None, "row_unreadable", f"the line is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise RowError(None, "row_unreadable", f"found {short(found)}, expected a JSON object")
-    if "\\u" in line and not is_unicode(json.dumps(found, ensure_ascii=False)):
-        raise RowError(None, "row_not_utf8", "the line holds half of a surrogate pair")
-    return found
 
 
 class Columnar:
@@ -256,9 +278,9 @@ class Parquet(Columnar):
         try:
             schema = pq.read_schema(path)
         except (pa.ArrowException, OSError) as error:
-            raise InputError(
-                f"{path} is not Parquet: {error}. Download or save it again"
-            ) from error
+            with open(path, "rb") as file:
+                way_out = recognised(file.read(START)) or "download or save it again"
+            raise InputError(f"{path} is not Parquet: {error}; {way_out}") from error
         super().__init__(path, name, schema, {})
         _refuse_duplicate_columns(self)
 
@@ -290,7 +312,10 @@ FORMATS = {
 
 def _refuse_duplicate_columns(file: File) -> None:
     if twins := sorted({name for name in file.columns if file.columns.count(name) > 1}):
-        raise InputError(f"{file.path} has two columns of one name: {listed(twins)}. Rename one")
+        raise InputError(
+            f"{file.path} has two columns of one name: {listed(twins)}. Rename one; or if the "
+            "first line is a row, put a line with the names of the columns above it"
+        )
 
 
 def _holds_bytes(kind: pa.DataType) -> bool:
@@ -390,10 +415,7 @@ def _other_delimiter(file: File) -> str:
     """Return a sentence about how to read a file that has another delimiter; empty if not."""
     if (mark := likely_delimiter(file)) is None:
         return ""
-    setting = f"ingest.source.delimiter: {json.dumps(mark)}"
-    if "".join(file.columns).lower().startswith("sep="):
-        return f". This is a line of Excel's, no header: remove it, and set {setting}"
-    return f". {mark!r} separates its columns: set {setting}"
+    return f". {mark!r} separates its columns: set ingest.source.delimiter: {json.dumps(mark)}"
 
 
 def _record(
@@ -465,12 +487,23 @@ def _value(value: Any, column: str = "") -> Value:
             return float(value) if abs(value) <= EXACT else str(value)
         case float() | Decimal():
             return None if math.isnan(value) else float(value)
+        case bytes():
+            return _decoded(value, column)
         case list():
             return tuple(str(_text(column, item)) for item in value if item is not None)
         case dict():
             return json.dumps(value, ensure_ascii=False, default=str)
         case _:
             return str(value)
+
+
+def _decoded(value: bytes, column: str) -> str | None:
+    """Return a cell of bytes as text, as programs write Parquet that does not say so."""
+    try:
+        return value.decode().strip() or None
+    except UnicodeDecodeError as error:
+        detail = f"{column!r} holds bytes that are not UTF-8, expected text or numbers"
+        raise RowError(column, "row_not_utf8", detail) from error
 
 
 SOURCE = Source(TableSettings, read)

@@ -10,6 +10,7 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 from PIL.Image import Transpose
 
+from components.common.formats import START, TO_IMAGE, recognised
 from components.modalities.modality import UnusableAsset
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # the content decides, not the name
@@ -164,6 +165,8 @@ def _unidentified(content: bytes) -> UnusableAsset:
     except Exception:  # as in `decode`
         return UnusableAsset(
             "image_undecodable",
-            f"the image cannot be decoded: not a valid {allowed}; it begins with {content[:16]!r}",
+            f"the image cannot be decoded: not a valid {allowed}; "
+            f"{recognised(content[:START]) or f'it begins with {content[:16]!r}'}",
         )
-    return UnusableAsset("image_format", f"the image is a {kind}, expected one of {allowed}")
+    detail = f"the format of the image is {kind}, expected one of {allowed}: {TO_IMAGE}"
+    return UnusableAsset("image_format", detail)

@@ -18,12 +18,11 @@ from components.common.errors import InputError, listed, nearest
 from components.common.files import write_json
 from components.data.shards import read_index, read_media
 from components.modalities.modality import Preparation, UnusableAsset
-from components.modalities.tabular.decoding import FARTHEST, Cells, decode, number
+from components.modalities.tabular.decoding import FARTHEST, NUMBERS, Cells, decode, number
 from components.modalities.tabular.modality import TabularSettings
 
 log = logging.getLogger(__name__)
 
-NUMBERS = 0.95  # of the cells of a column, which then is a quantity; the others count as missing
 ROWS = 100_000  # looked at to describe the columns
 ENTRIES = 4  # per cell; those that a category does not need weigh 0
 

@@ -100,6 +100,7 @@ MODALITY = _Text(
     encoder_keys=("encoder", "plain"),
     is_language=True,
     losses=(MASKED_TOKENS, SAME_TEXT),
+    copies_within=0.5,  # equal fingerprints, which are whole numbers
     limit=Limit("max_tokens", "characters"),
     reasons={
         "max_tokens": "room for nearly all texts, at three characters each; longer ones are cut"

@@ -21,7 +21,8 @@ class ClassLabelEncoder(LabelEncoder):
 
     def finish(self) -> Vocabulary:
         if len(self.classes) < 2:
-            raise self._refuse(f"{len(self.classes)} classes", "at least 2 are needed")
+            named = f" ({', '.join(map(repr, self.classes))})" if self.classes else ""
+            raise self._refuse(f"{len(self.classes)} classes{named}", "at least 2 are needed")
         return {"classes": sorted(self.classes)}
 
 

@@ -1,12 +1,14 @@
 """Labels that are numbers."""
 
 import math
+import re
 from dataclasses import dataclass
 from typing import SupportsFloat
 
 import pyarrow as pa
 
 from components.common.errors import Problem
+from components.common.spelling import LONGEST
 from components.tasks.labels import Cell, LabelEncoder, Labels, Vocabulary
 
 
@@ -51,14 +53,26 @@ class NumberLabels(Labels):
         try:
             number = float(value if isinstance(value, str | SupportsFloat) else "")
         except (ValueError, OverflowError):
-            return Problem("label_not_a_number", f"the label is {value!r}, expected a number")
+            detail = f"the label is {str(value)[:LONGEST]!r}, expected a number{_way_out(value)}"
+            return Problem("label_not_a_number", detail)
         if not math.isfinite(number):
-            return Problem("label_not_finite", f"the label is {number}, expected a finite number")
+            detail = f"the label is {number}, expected a finite number; if unknown, an empty cell"
+            return Problem("label_not_finite", detail)
         return number
 
     @staticmethod
     def to_text(label: float) -> str:
         return repr(float(label))  # with every digit
+
+
+def _way_out(value: object) -> str:
+    """Return how to write what is no number, as far as it can be told."""
+    text = str(value)
+    if not any(char.isdigit() for char in text):
+        return "; if it is unknown, leave the cell empty"
+    if re.fullmatch(r"\s*[+-]?[0-9]+,([0-9]{1,2}|[0-9]{4,})\s*", text):
+        return '; of a table with decimal commas, set ingest.source.decimal: ","'
+    return " alone, without units, signs of currencies or marks between thousands"
 
 
 LABELS = NumberLabels

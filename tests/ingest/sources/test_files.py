@@ -1,5 +1,6 @@
 """Paths in rows are safe, lines that are not UTF-8 are known, errors suggest the nearest name."""
 
+import gzip
 import os
 import pickle
 import socket
@@ -110,8 +111,10 @@ def test_setting_outside_root_is_refused(root, name):
 
 def test_lines_lose_byte_order_mark_and_carriage_returns(tmp_path):
     path = tmp_path / "a.txt"
-    path.write_bytes("\ufeffα\r\n\r\nβ\rγ\nδ".encode())
-    assert list(lines(path)) == [(1, "α\n"), (2, "\n"), (3, "β\rγ\n"), (4, "δ")]
+    path.write_bytes("\ufeffα\r\n\r\nβ\rγ\n\x0b\x85\u2028δ".encode())
+    assert list(lines(path)) == [
+        (1, "α\n"), (2, "\n"), (3, "β\n"), (4, "γ\n"), (5, "\x0b\x85\u2028δ"),
+    ]  # fmt: skip
 
 
 def test_line_that_is_not_utf8_is_recognised(tmp_path):
@@ -190,11 +193,31 @@ def test_device_is_never_opened():
         read_file("/dev/zero")
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
-def test_utf16_names_conversion(tmp_path, encoding):
+@pytest.mark.parametrize("encoding", ["UTF-16", "UTF-16LE", "UTF-16BE", "UTF-32"])
+def test_wide_encodings_name_conversion(tmp_path, encoding):
     (tmp_path / "my data.csv").write_text("id,text\n", encoding=encoding)
-    with pytest.raises(InputError, match="iconv -f UTF-16 -t UTF-8 'my data.csv'"):
+    with pytest.raises(InputError, match=f"iconv -f {encoding} -t UTF-8 'my data.csv'"):
         list(lines(tmp_path / "my data.csv"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"id,text\n"), "compressed by gzip: unpack it with gunzip"),
+        (b"PK\3\4\0\0", "a ZIP archive, as .xlsx is: .* in Excel save it as CSV UTF-8"),
+        (b"<!DOCTYPE html>\n<html>", "a web page, as failed downloads are: download it again"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS .*: git lfs pull"),
+    ],
+)
+def test_file_that_is_not_text_names_what_it_is(tmp_path, content, message):
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(InputError, match=f"a.csv is not text: it is {message}"):
+        list(lines(tmp_path / "a.csv"))
+
+
+def test_nul_alone_does_not_make_text_utf16(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b"id,te\0xt\n")
+    assert list(lines(tmp_path / "a.csv")) == [(1, "id,te\0xt\n")]
 
 
 def test_text_of_excel_is_recognised():

@@ -1,5 +1,7 @@
 """Folders of classes: with and without folders of splits around them."""
 
+import os
+
 import pytest
 
 from components.common.errors import InputError
@@ -48,6 +50,51 @@ def test_link_out_of_the_root_is_a_bad_row(tmp_path):
     (tmp_path / "root/cat/2.png").symlink_to(outside)
     first, second = rows_of(tmp_path / "root")
     assert first.row_id == "cat/1.png" and second.reason == "path_outside"
+
+
+def test_link_that_leads_nowhere_or_to_a_folder_is_kept_as_a_row(tmp_path):
+    write_images(tmp_path, "cat/1.png", "more/2.png")
+    (tmp_path / "cat/loop").symlink_to(".")
+    (tmp_path / "cat/lost.png").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "cat/pipe.png")
+    found = {row.row_id: row.media["image"] for row in rows_of(tmp_path)}
+    assert list(found) == ["cat/1.png", "cat/loop", "cat/lost.png", "cat/pipe.png", "more/2.png"]
+    for name, message in (("loop", "a folder"), ("lost.png", "No such file"), ("pipe.png", "pipe")):
+        with pytest.raises(OSError, match=message):
+            found[f"cat/{name}"].look()
+
+
+def test_name_that_is_not_utf8_is_a_bad_row(tmp_path):
+    write_images(tmp_path, "cat/1.png")
+    with open(os.fsencode(tmp_path / "cat") + b"/caf\xe9.png", "wb"):
+        pass
+    _, bad = rows_of(tmp_path)
+    assert (bad.reason, bad.row_id.encode()) == ("path_invalid", b"'cat/caf\\udce9.png'")
+
+
+def test_files_of_a_split_without_classes_are_samples_without_a_label(tmp_path):
+    write_images(tmp_path, "train/cat/1.png", "test/2.png")
+    found = [(row.row_id, row.split, row.columns["class"]) for row in rows_of(tmp_path)]
+    assert found == [("test/2.png", "test", None), ("train/cat/1.png", "train", "cat")]
+
+
+def test_files_of_systems_are_left_out(tmp_path):
+    write_images(tmp_path, "cat/1.png", "cat/Thumbs.db", "dog/desktop.ini", "__MACOSX/cat/1.png")
+    assert [row.row_id for row in rows_of(tmp_path)] == ["cat/1.png"]
+
+
+def test_files_beside_the_folders_are_named(tmp_path, caplog):
+    write_images(tmp_path, "cat/1.png", "2.png", "labels.csv")
+    assert len(rows_of(tmp_path)) == 1
+    assert "holds 2 files beside the folders, which are not read: '2.png', 'la" in caplog.text
+
+
+@pytest.mark.parametrize("other", ["evaluation/cat/2.png", "masks/2.png"])
+def test_folder_that_is_no_split_among_splits_is_refused(tmp_path, other):
+    """Or else train and test would be classes, without a word."""
+    write_images(tmp_path, "train/cat/1.png", "test/dog/1.png", other)
+    with pytest.raises(InputError, match=f"of splits, as test, and {other[:4]}.*Call"):
+        rows_of(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -183,7 +183,8 @@ def test_stray_quotes_swallow_no_recording(tmp_path):
         ("1,../secret.wav", "path_outside"),
         ("1,/secret.wav", "path_absolute"),
         ("1,", "path_invalid"),
-        ("1", "field_missing"),
+        ("1", "row_malformed"),
+        ("1,a.wav,b.wav", "row_malformed"),
         (b"1,\xe9.wav", "path_invalid"),
         (b"\xe9,a.wav", "field_invalid"),
     ],
@@ -207,7 +208,8 @@ def test_bad_entry_leaves_row_without_sound(tmp_path, entry, reason):
 def test_malformed_line_costs_one_entry(tmp_path, name, entry):
     good = '{"id": "1#0", "path": "a.wav"}' if name == "t.jsonl" else "a.wav 1 #0"
     rows = spoken(tmp_path, f"{entry}\n\n{good}\n", [row(1, caption_id="1#0")], name)
-    assert outcomes(rows) == [(f"{name}:row 1", "row_malformed"), ("captions.json:1:a.wav", None)]
+    reason = "row_unreadable" if name == "t.jsonl" else "row_malformed"
+    assert outcomes(rows) == [(f"{name}:row 1", reason), ("captions.json:1:a.wav", None)]
 
 
 def test_unmatched_sounds_are_logged(tmp_path, caplog):

@@ -274,7 +274,6 @@ def test_cell_of_a_megabyte_is_read(tmp_path):
         ("a.csv", "text;answer\nx;y\n", "';' separates its columns: set ingest.source.delimiter"),
         ("a.csv", "text\tanswer\nx\ty\n", 'set ingest.source.delimiter: "\\t"'),
         ("a.tsv", "text,answer\nx,y\n", 'set ingest.source.delimiter: ","'),
-        ("a.csv", "sep=;\ntext;answer\nx;y\n", 'remove it, and set ingest.source.delimiter: ";"'),
     ],
 )
 def test_other_delimiter_is_named(tmp_path, name, content, hint):
@@ -282,6 +281,75 @@ def test_other_delimiter_is_named(tmp_path, name, content, hint):
     with pytest.raises(InputError) as error:
         rows(tmp_path)
     assert hint in str(error.value)
+
+
+def test_first_line_of_excel_says_the_delimiter(tmp_path):
+    write(tmp_path, "a.csv", 'sep=;\r\ntext;answer\r\nx;"1,5"\r\n')
+    (found,) = rows(tmp_path)
+    assert (found.row_id, found.media["text"].key) == ("a.csv:3", "x")
+    assert found.columns == {"answer": "1,5"}
+
+
+def test_decimal_comma_is_a_setting(tmp_path):
+    write(tmp_path, "a.csv", "text;n\nx;1,5\nx;-1.234.567,25\nx;1,5 kg\nx;1,2,3\n1,5;7\n")
+    settings = {"files": ("*",), "columns": {"text": "text"}, "delimiter": ";", "decimal": ","}
+    found = list(read(TableSettings(**settings), context(tmp_path)))
+    assert [row.columns["n"] for row in found] == ["1.5", "-1234567.25", "1,5 kg", "1,2,3", "7"]
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n"])
+def test_line_ends_of_any_system(tmp_path, end):
+    write(tmp_path, "a.csv", f'text,n{end}x,1\n"y{end}z",2{end}w,3')
+    assert seen(rows(tmp_path)) == [("a.csv:2", "x"), ("a.csv:3", "y\nz"), ("a.csv:5", "w")]
+
+
+def test_header_within_joined_files_is_no_row(tmp_path):
+    write(tmp_path, "a.csv", "text,n\nx,1\n\ufefftext,n\ny,2\ntext,n\ntext,3\n")
+    found = rows(tmp_path)
+    assert [reason for _, reason in seen(found)] == [
+        "x", "row_malformed", "y", "row_malformed", "text",
+    ]  # fmt: skip
+    assert "repeats the header" in found[1].detail
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        ("text,n\nx,1,,\n", "ends in ',': let the header end in it too"),
+        ("text,n\nx,y,1\n", "A cell that holds ',' or a line end needs quotes"),
+        ("# made by a tool\ntext,n\n", r"\('# made by a tool'\). The names of the columns must be"),
+        ('text,n\n"x\\"y",1\n"z",2\n', "If .* is a quote, double it: sed "),
+        ('text,n\n"x "y" z",1\n"z",2\n', "a quote in a cell in quotes is not doubled"),
+    ],
+)
+def test_malformed_row_names_the_way_out(tmp_path, content, hint):
+    write(tmp_path, "a.csv", content)
+    column = "# made by a tool" if content.startswith("#") else "text"
+    bad = rows(tmp_path, text=column)[0]
+    assert re.search(hint, bad.detail)
+
+
+def test_key_with_two_values_is_refused(tmp_path):
+    """One of them would be lost, and no one could say which."""
+    write(tmp_path, "a.jsonl", '{"text": "x", "label": "a", "label": "b"}\n{"text": "y"}\n')
+    bad, good = rows(tmp_path)
+    assert (bad.reason, good.media["text"].key) == ("row_unreadable", "y")
+    assert "the key 'label' occurs twice" in bad.detail
+
+
+@pytest.mark.parametrize("content", ['[{"text": "x"}, {"text": "y"}]', '{\n"text": "x"\n}'])
+def test_json_in_one_piece_names_conversion(tmp_path, content):
+    write(tmp_path, "a.jsonl", content)
+    assert all("jq -c " in row.detail for row in rows(tmp_path))
+
+
+def test_bytes_that_are_text_are_read_as_text(tmp_path):
+    """As programs write Parquet without saying that a column is text."""
+    columns = {"text": [b"ok", "é".encode(), b" ", b"caf\xe9"], "n": ["1", "2", "3", "4"]}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    assert [reason for _, reason in seen(rows(tmp_path))] == [
+        "ok", "é", "row_empty", "row_not_utf8",
+    ]  # fmt: skip
 
 
 def test_delimiter_is_a_setting(tmp_path):
@@ -312,9 +380,12 @@ def test_missing_column_is_named_before_reading(tmp_path, suffix):
         ("a.parquet", b"text\nx\n", "a.parquet is not Parquet"),
         (
             "a.xlsx",
-            b"x",
-            "a.xlsx has an unknown format, .* of: .csv, .tsv, .jsonl, .ndjson, .parquet",
+            b"PK\3\4",
+            "a.xlsx has an unknown format, .* of: .csv, .tsv, .jsonl, .ndjson, .parquet. It is a "
+            "ZIP archive, as .xlsx is: .* in Excel save it as CSV UTF-8",
         ),
+        ("a.json", b"[{}]", "a.json has an unknown format, .*. It looks like JSON. .* jq -c "),
+        ("a.parquet", b"\x1f\x8b", "is not Parquet: .*; it is compressed by gzip: unpack it"),
     ],
 )
 def test_file_of_other_format_is_refused(tmp_path, name, content, message):

@@ -102,6 +102,12 @@ def test_unusable_file_has_reason(content, reason):
     assert "0x" not in problem.detail  # no address in memory, which differs from run to run
 
 
+def test_unreadable_sound_names_what_it_is():
+    assert "it is an MP4 or M4A file: convert it to WAV" in inspect(b"\0\0\0 ftypM4A ").detail
+    assert "it is an image: correct what names it" in inspect(png()).detail
+    assert "it begins with b'is it red?'" in inspect(b"is it red?").detail
+
+
 def test_full_scale_of_32_bits_is_accepted():
     assert "seconds" in inspect(floats(-(2.0**31)))
 

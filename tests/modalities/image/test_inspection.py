@@ -20,6 +20,7 @@ from tests.support.process import run_python
 SIZE = 32
 PROCESSOR = ImageProcessor(SIZE)
 HUGE = 50_000  # pixels per side
+LFS_POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 
 
 def patched(content: bytes, at: int, *values, form: str) -> bytes:
@@ -136,7 +137,9 @@ def test_truncated_file_is_refused(kind, fraction):
 
 def test_detail_says_what_was_found():
     assert "begins with b'hello'" in inspect(b"hello").detail
-    assert "is a PPM, expected one of JPEG, PNG" in inspect(encoded(picture(), "PPM")).detail
+    assert "is PPM, expected one of JPEG, PNG" in inspect(encoded(picture(), "PPM")).detail
+    assert "it is an HEIC image: convert it to JPEG" in inspect(b"\0\0\0\x18ftypheic").detail
+    assert "of Git LFS and not the file itself: git lfs pull" in inspect(LFS_POINTER).detail
     assert "declares 50000 × 2000 pixels" in inspect(png_of(HUGE, 2000, b"")).detail
     assert not [content for content in (b"hello", b"\0" * 99) if "0x" in inspect(content).detail]
 

@@ -2,8 +2,9 @@
 
 import pytest
 
+from components.common.errors import Problem
 from components.modalities.text.decoding import MAX_CHARACTERS
-from components.modalities.text.inspection import inspect
+from components.modalities.text.inspection import fingerprint, inspect
 
 
 @pytest.mark.parametrize(
@@ -25,7 +26,15 @@ from components.modalities.text.inspection import inspect
     }.values(),
 )
 def test_facts_describe_text(text, characters):
-    assert inspect(text.encode()) == {"characters": characters}
+    facts = inspect(text.encode())
+    assert not isinstance(facts, Problem) and facts["characters"] == characters
+
+
+def test_fingerprint_is_that_of_letters_and_digits():
+    texts = ["Is it a cafe\u0301? No. 1", "is  it a CAFÉ - no 1!", "is it a cafe no 1"]
+    first, same, other = (fingerprint(text) for text in texts)
+    assert first == same != other
+    assert fingerprint("is it? ...!!!") is None
 
 
 @pytest.mark.parametrize(
@@ -34,6 +43,7 @@ def test_facts_describe_text(text, characters):
         "nothing": (b"", "text_empty"),
         "white space": (" \t\r\n\u3000\u00a0\u2028".encode(), "text_empty"),
         "a byte-order mark alone": ("\ufeff".encode(), "text_empty"),
+        "marks of no letter": ("\ufe0f\u0301\u3164\u2800".encode(), "text_empty"),
         "nothing to be seen": ("\u200b\u200d\u202e\x07".encode(), "text_empty"),
         "Latin-1": ("é".encode("latin-1"), "text_not_utf8"),
         "UTF-16": ("é".encode("utf-16"), "text_not_utf8"),

@@ -1,0 +1,39 @@
+"""What a file is by its first bytes, for messages about files that cannot be used."""
+
+import re
+
+START = 512  # bytes that suffice
+TO_SOUND = "convert it to WAV or FLAC, such as ffmpeg -i FILE NEW.wav"
+TO_IMAGE = "convert it to JPEG or PNG"
+KINDS = (  # what the first bytes are, its name, and the way out
+    (rb"version https://git-lfs", "a pointer of Git LFS and not the file itself", "git lfs pull"),
+    (rb"\x1f\x8b", "compressed by gzip", "unpack it with gunzip"),
+    (rb"BZh[1-9]|\xfd7zXZ|\x28\xb5\x2f\xfd", "compressed", "unpack it"),
+    (rb"PK\x03\x04", "a ZIP archive, as .xlsx is", "unpack it, or in Excel save it as CSV UTF-8"),
+    (rb"\xd0\xcf\x11\xe0", "a file of older Microsoft Office", "in Excel save it as CSV UTF-8"),
+    (rb"PAR1[\x00-\x1f]", "Parquet", "let its name end in .parquet"),
+    (rb"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
+    (rb"\x93NUMPY", "an array of NumPy's", "save it as CSV or Parquet"),
+    (rb"\x80[\x02-\x05]", "a pickle of Python's", "save it as CSV or Parquet"),
+    (rb"(?i)\s*<(!doctype html|html)", "a web page, as failed downloads are", "download it again"),
+    (rb"(?i)\s*(<\?xml[^>]*>\s*)?(<!doctype svg[^>]*>\s*)?<svg", "an SVG drawing", TO_IMAGE),
+    (rb"%PDF-", "a PDF", "convert its pages to PNG"),
+    (rb".{4}ftyp(hei|hev|mif1|msf1)", "an HEIC image", TO_IMAGE),
+    (rb".{4}ftypavi", "an AVIF image", TO_IMAGE),
+    (rb".{4}ftyp", "an MP4 or M4A file", TO_SOUND),
+    (rb"\x1aE\xdf\xa3", "a WebM or Matroska file", TO_SOUND),
+    (rb"#!AMR|\x30\x26\xb2\x75|\xff[\xf1\xf9]", "an AMR, WMA or AAC sound", TO_SOUND),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP", "an image", "correct what names it"),
+    (rb"RIFF.{4}WAVE|fLaC\0|OggS\0|ID3[\x02-\x04]", "a sound", "correct what names it"),
+)
+
+
+def recognised(start: bytes) -> str:
+    """Return what a file is and the way out, as "it is …: …"; empty if it is none of `KINDS`.
+
+    None of them is text that could be a table.
+    """
+    for pattern, name, way_out in KINDS:
+        if re.match(pattern, start, re.DOTALL):
+            return f"it is {name}: {way_out}"
+    return ""
