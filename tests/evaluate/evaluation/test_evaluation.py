@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from components.data.samples import asset_column, read_samples, samples_schema
 from components.data.shards import Asset, MediaWriter
 from components.data.tables import read_table, write_table
 from components.evaluate.comparison.compare import contributions_to
+from components.evaluate.evaluation import latency
 from components.evaluate.evaluation.__main__ import STAGE
 from components.evaluate.evaluation.results import PREDICTED, RESULTS, Evaluation
 from components.evaluate.evaluation.test_set import (
@@ -52,6 +54,15 @@ MEDIA = {
     "audio": [wav(n) for n in range(ASSETS)],
     "tabular": [f'{{"age": "{n / 4}", "breed": "tabby"}}'.encode() for n in range(ASSETS)],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured_once() -> Iterator[None]:
+    """Latency takes the most time, and has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "REPEATS", 1)
+        patch.setattr(latency, "BATCHES", 1)
+        yield
 
 
 def write_media(folder: Path, contents: list[bytes]) -> None:
