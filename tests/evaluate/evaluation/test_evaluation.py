@@ -47,7 +47,7 @@ from tests.support.tiny_model import (
     make_table,
 )
 
-ASSETS = 10
+ASSETS, ROWS = 10, 36
 MEDIA = {
     "image": [png(n) for n in range(ASSETS)],
     "text": [f"is number {n} red?".encode() for n in range(ASSETS)],
@@ -77,9 +77,11 @@ def write_media(folder: Path, contents: list[bytes]) -> None:
 def world(tmp_path_factory) -> Path:
     """Samples, media, settings and a model."""
     folder = tmp_path_factory.mktemp("world")
-    table = label_every_task(make_table(60, ASSETS), ASSETS).assign(place=["hill", "sea"] * 30)
+    table = label_every_task(make_table(ROWS, ASSETS), ASSETS).assign(
+        place=["hill", "sea"] * (ROWS // 2)
+    )
     rows = ids_of("tabular", ASSETS)
-    table["tabular_id"] = [rows[n % ASSETS] if n % 4 else None for n in range(60)]
+    table["tabular_id"] = [rows[n % ASSETS] if n % 4 else None for n in range(ROWS)]
     for m, contents in MEDIA.items():
         write_media(folder / "media" / m, contents)
         real = dict(zip(ids_of(m, ASSETS), map(content_id, contents), strict=True))
