@@ -29,7 +29,11 @@ def main() -> None:
 
 def check_text(text: bytes, path: Path) -> None:
     """Raise InputError with everything that is wrong in a parameter file's content."""
-    content = parse_yaml(text, path)
+    check_content(parse_yaml(text, path), path)
+
+
+def check_content(content: object, path: Path) -> None:
+    """Raise InputError with everything that is wrong in the parsed content of a parameter file."""
     raise_problems(path, [*_unknown_sections(content), *all_problems(content, FlowSettings)])
 
 

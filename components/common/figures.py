@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,10 @@ def save(figure: Figure, path: Path) -> None:
 
 def page(template: Path, context: Mapping[str, Any], plots: Mapping[str, Path]) -> str:
     """Render a Jinja template with `context` and `plots`: PNG files as Base64 by name."""
-    environment = Environment(loader=FileSystemLoader(template.parent), autoescape=True)
     images = {name: base64.b64encode(path.read_bytes()).decode() for name, path in plots.items()}
-    return environment.get_template(template.name).render(context, plots=images)
+    return _environment(template.parent).get_template(template.name).render(context, plots=images)
+
+
+@cache
+def _environment(templates: Path) -> Environment:
+    return Environment(loader=FileSystemLoader(templates), autoescape=True)

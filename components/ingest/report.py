@@ -73,6 +73,15 @@ def write_report(
     `remarks` by modality or column.
     """
     described = describe(contents) | dict(found)
+    write_page(described, contents, plots, page_path)
+    write_json(report, described)
+    return described
+
+
+def write_page(
+    described: Mapping[str, Any], contents: Contents, plots: Path, page_path: Path
+) -> None:
+    """Draw the plots, and write the page with them and some samples."""
     figures = draw(described, contents)
     paths = {name: plots / f"{name}.png" for name in figures}
     for name, figure in figures.items():
@@ -93,8 +102,6 @@ def write_report(
     }
     template = Path(__file__).with_name("report.html.jinja")
     write_text(page_path, page(template, context, paths))
-    write_json(report, described)
-    return described
 
 
 def describe(contents: Contents) -> dict[str, Any]:

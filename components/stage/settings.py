@@ -7,6 +7,7 @@ neither changes nor re-runs the stage.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -236,7 +237,7 @@ def _kind_tag(value: Any) -> str | None:
 
 def _valid_keys(location: tuple, sections: type[Section]) -> list[str]:
     """Return the keys that the section at `location` may have."""
-    node = schema = sections.model_json_schema(by_alias=True)
+    node = schema = _json_schema(sections)
     for part in location:
         node = _resolve(node, schema)
         if isinstance(part, int):
@@ -247,6 +248,11 @@ def _valid_keys(location: tuple, sections: type[Section]) -> list[str]:
         else:
             node = node.get("properties", {}).get(part, node.get("additionalProperties"))
     return list(_resolve(node, schema)["properties"])
+
+
+@cache
+def _json_schema(sections: type[Section]) -> dict:
+    return sections.model_json_schema(by_alias=True)  # takes a tenth of a second
 
 
 def _resolve(node: dict, schema: dict) -> dict:

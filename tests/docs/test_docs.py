@@ -15,7 +15,7 @@ from components.ingest.sources.registry import SOURCES
 from components.tasks.registry import KINDS
 from components.training.task_sampling import SAMPLERS
 from components.training.weighting.registry import WEIGHTINGS
-from flows.check import check_text
+from flows.check import check_content
 from flows.crossvalidate import HOME
 from tests.docs.code import (
     check_command,
@@ -62,7 +62,7 @@ def laid_over(old, new):
 
 def check_params(params: dict) -> None:
     """See that these can be the content of params.yaml."""
-    check_text(yaml.safe_dump(params, allow_unicode=True).encode(), Path("params.yaml"))
+    check_content(params, Path("params.yaml"))
 
 
 def keys_named(name: str, section: Any, path: str = "") -> Iterator[str]:

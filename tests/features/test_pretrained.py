@@ -81,7 +81,7 @@ def run(
         writer.add(Asset(content_id(content), content))
     writer.close()
     left, unread = folder / "left", folder / "is not read"
-    changes = NAMED | changes
+    changes = NAMED | {"workers": 1} | changes
     preprocess.main(
         preprocess.PreprocessArguments(
             modality=m,

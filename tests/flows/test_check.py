@@ -10,7 +10,7 @@ import yaml
 from components.common.errors import InputError
 from components.common.nested import merged
 from components.settings.pipeline import resolved
-from flows.check import STAGES, check_text, main
+from flows.check import STAGES, check_content, check_text, main
 from flows.settings import PARAMS
 from tests.support.params import ROOT, change, shipped, write_params
 
@@ -23,7 +23,7 @@ NAMED_BY_USERS = (  # mappings whose keys are free
 def complaints(params: Any) -> list[str]:
     """Return the lines of the message that refuses parameters."""
     with pytest.raises(InputError) as error:
-        check_text(yaml.safe_dump(params, sort_keys=False).encode(), PARAMS)
+        check_content(params, PARAMS)
     first, *lines = str(error.value).splitlines()
     assert first == f"{PARAMS} cannot be used:"
     return [line.strip() for line in lines]

@@ -23,7 +23,7 @@ def rows() -> list[Record]:
 
 def test_every_conflict_is_named_at_once(ingest, caplog, rows):
     caplog.set_level(logging.WARNING)
-    assert ingest(rows, DECIDED) == 0
+    assert ingest(rows, DECIDED, page=True) == 0
     (warning,) = [line.getMessage() for line in caplog.records]
     assert warning.startswith("tasks.answer: 2 of 20 image assets have several labels in column")
     assert all(f"{content_id(png(n))[:12]} has '0' and '1'" in warning for n in (0, 1))

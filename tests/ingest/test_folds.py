@@ -1,5 +1,6 @@
 """Folds of a cross-validation: each group is in one, and the test split in none."""
 
+import contextlib
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from components.common.files import read_json
 from components.common.hashing import file_hash
 from components.ingest.folds import choose_folds
 from components.ingest.records import Record
-from tests.ingest.stage_rows import asset_ids, reasons, row, samples
+from tests.ingest.stage_rows import asset_ids, reasons, row, run_stage, samples
 from tests.support.media import png, wav
 
 OF = 3
@@ -37,50 +38,64 @@ def held_out(found: pd.DataFrame) -> set[str]:
     return set(found.loc[found["split"] == "test", "sample_id"])
 
 
-def run_folds(ingest, of: int = OF, rows=ROWS, **settings) -> list[pd.DataFrame]:
+def run_folds(of: int = OF, rows=ROWS, **settings) -> list[pd.DataFrame]:
     """Return the samples of each fold."""
     found = []
     for number in range(1, of + 1):
         fold = {"of": of, "held_out": number}
-        assert ingest(rows, splits__fold=fold, max_bad_fraction=0.0, **settings) == 0
+        assert run_stage(rows, splits__fold=fold, max_bad_fraction=0.0, **settings) == 0
         found.append(samples())
     return found
 
 
-@pytest.mark.parametrize("settings", [BY_SPEAKER, BY_IMAGE])
-def test_folds_are_disjoint_and_cover_all_rows_but_test(ingest, settings):
-    parts = [held_out(found) for found in run_folds(ingest, **settings)]
-    counts = Counter(sample for part in parts for sample in part)
-    assert counts == Counter(str(n) for n in range(40))
+@pytest.fixture(scope="module")
+def folds(tmp_path_factory) -> list[pd.DataFrame]:
+    """The samples of each fold by speaker."""
+    with contextlib.chdir(tmp_path_factory.mktemp("folds")):
+        return run_folds(**BY_SPEAKER, slices=["speaker"])
 
 
 def test_class_that_one_fold_has_alone_is_not_bad(ingest):
     """Though no row may be; outside cross-validation such rows are."""
     alone = row("alone", "train", "2", {"speaker": "alone"}, image=png(50), audio=wav(50))
-    splits = [
-        set(found["sample_id"]) for found in run_folds(ingest, rows=[*ROWS, alone], **BY_SPEAKER)
-    ]
+    splits = [set(found["sample_id"]) for found in run_folds(rows=[*ROWS, alone], **BY_SPEAKER)]
     assert ["alone" in ids for ids in splits].count(False) >= 1
     late = row("late", "test", "2", {"speaker": "t"}, image=png(51), audio=wav(51))
     assert ingest([*ROWS, late], max_bad_fraction=0.0, **BY_SPEAKER) == 2
 
 
-def test_groups_are_whole(ingest):
-    for found in run_folds(ingest, **BY_SPEAKER, slices=["speaker"]):
+def assert_disjoint_and_whole(folds: list[pd.DataFrame]) -> None:
+    """Assert that every row but those of the test split is in one fold."""
+    assert Counter(sample for found in folds for sample in held_out(found)) == Counter(
+        str(n) for n in range(40)
+    )
+
+
+def test_folds_are_disjoint_and_cover_all_rows_but_test(folds):
+    assert_disjoint_and_whole(folds)
+
+
+def test_folds_by_image_are_disjoint_and_cover_all_rows_but_test(ingest):
+    assert_disjoint_and_whole(run_folds(**BY_IMAGE))
+
+
+def test_groups_are_whole(folds):
+    for found in folds:
         assert (found.groupby("speaker")["split"].nunique() == 1).all()
         assert {"train", "test"} <= set(found["split"])
 
 
-def test_other_groups_stay_in_their_splits(ingest):
+def test_other_groups_stay_in_their_splits(ingest, folds):
     assert ingest(ROWS, **BY_SPEAKER) == 0
     usual = samples().set_index("sample_id")["split"]
-    for found in run_folds(ingest, **BY_SPEAKER):
+    for found in folds:
         rest = found[found["split"] != "test"].set_index("sample_id")["split"]
         assert rest.to_dict() == usual[rest.index].to_dict()
 
 
 def test_test_split_is_left_alone_and_not_bad(ingest):
-    run_folds(ingest, **BY_SPEAKER)
+    fold = {"of": OF, "held_out": OF}
+    assert ingest(ROWS, splits__fold=fold, max_bad_fraction=0.0, **BY_SPEAKER) == 0
     assert reasons() == {str(n): "left_alone" for n in range(90, 94)}
     assert read_json(Path("report.json"))["quarantine"] == {"left_alone": 4}
 
@@ -90,7 +105,7 @@ def test_test_split_by_hash_is_left_alone_too(ingest):
     assert ingest(open_rows, **BY_HASH) == 0
     usual = samples().set_index("sample_id")["split"]
     assert (usual == "test").any()
-    parts = [held_out(found) for found in run_folds(ingest, rows=open_rows, **BY_HASH)]
+    parts = [held_out(found) for found in run_folds(rows=open_rows, **BY_HASH)]
     assert set().union(*parts) == set(usual.index[usual != "test"])
     assert set(reasons()) == set(usual.index[usual == "test"])
 
@@ -98,7 +113,7 @@ def test_test_split_by_hash_is_left_alone_too(ingest):
 def test_group_with_one_test_row_is_left_alone(ingest):
     """Whatever the source says of its other rows, and in whatever order they come."""
     late = said(70, "test", "s0")
-    for found in run_folds(ingest, rows=[*ROWS[:40], late], **BY_SPEAKER, slices=["speaker"]):
+    for found in run_folds(of=2, rows=[*ROWS[:40], late], **BY_SPEAKER, slices=["speaker"]):
         assert len(found) == 36 and "s0" not in set(found["speaker"])
 
 

@@ -20,7 +20,7 @@ def test_length_counts_the_labels_that_it_keeps_whole(ingest):
     rows = [row(str(n), answer=str(n % 2), text=TEXTS[0]) for n in range(8)]
     rows += [row("8", answer="0", text=TEXTS[1]), row("9", answer="1", text=TEXTS[2])]
     rows += [row(f"unlabelled {n}", answer=None, text=TEXTS[2]) for n in range(9)]
-    assert ingest(rows) == 0
+    assert ingest(rows, page=True) == 0
     short, longer, longest = map(len, TEXTS)
     expected = {"half": short, "nine_tenths": longer, "nearly_all": longest, "all": longest}
     assert read_json(Path("report.json"))["lengths"]["text"] == expected
@@ -50,7 +50,7 @@ def test_labels_of_every_task_count(tmp_path):
 def test_rate_of_most_sounds_is_suggested(ingest):
     """A higher one leaves mel bands empty."""
     rows = [row(str(n), answer=str(n % 2), audio=wav(n, rate=8000)) for n in range(4)]
-    assert ingest(rows) == 0
+    assert ingest(rows, page=True) == 0
     found = {each["setting"]: each for each in suggestions(Path("assets.parquet"))}
     assert found["preprocess.audio.sample_rate"]["value"] == 8000
     assert "mel bands are empty" in found["preprocess.audio.sample_rate"]["why"]
@@ -82,7 +82,7 @@ def test_rare_class_has_a_setting_where_classes_can_be_balanced(ingest, kind):
     rows = [row(f"{n:02d}", answer=[label] * 3) for n, label in enumerate(labels)]
     if kind == "classification":
         rows = [row(f"{n:02d}", answer=label) for n, label in enumerate(labels)]
-    assert ingest(rows, {"answer": TASK | {"kind": kind}}) == 0
+    assert ingest(rows, {"answer": TASK | {"kind": kind}}, page=True) == 0
     page = Path("page.html").read_text()
     assert "no occurs" in page
     assert ("<code>tasks.answer.balance: weights</code>" in page) == (kind != "vqa")

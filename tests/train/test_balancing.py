@@ -27,7 +27,7 @@ WAYS = {
     "lagging": {"task_sampling": "lagging"},
 }
 WEIGHTINGS = ["fixed", "gradnorm"]
-EPOCHS = 3
+EPOCHS = 2
 
 
 def trained(
@@ -39,11 +39,18 @@ def trained(
     return run, train(run)
 
 
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory) -> dict[str, tuple[JointTraining, Logs]]:
+    """Runs that were never killed, and their logs, by way."""
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    return {way: trained(way, folder / way) for way in WAYS}
+
+
 @pytest.mark.parametrize("way", WAYS)
-def test_resumed_equals_uninterrupted(way, tmp_path, monkeypatch):
+def test_resumed_equals_uninterrupted(way, uninterrupted, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "MIN_INTERVAL", -1e9)
     monkeypatch.setattr(checkpoint, "COST_FACTOR", 0.0)
-    whole, logs = trained(way, tmp_path / "whole")
+    whole, logs = uninterrupted[way]
     with pytest.raises(Killed):
         trained(way, tmp_path / "c", kill_at=whole.computed // 2 + 1)
     torch.manual_seed(99)  # what another process would have
@@ -57,8 +64,8 @@ def test_resumed_equals_uninterrupted(way, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_step_values_are_logged(way, tmp_path):
-    run, logs = trained(way, tmp_path / "c")
+def test_step_values_are_logged(way, uninterrupted):
+    run, logs = uninterrupted[way]
     series = set(logs.steps["series"])
     expected = {
         "fixed": {"loss"},

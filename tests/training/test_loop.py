@@ -55,7 +55,7 @@ def test_seed_decides_every_bit(uninterrupted, tmp_path):
 
 
 @pytest.mark.parametrize("name", LOOPS)
-@pytest.mark.parametrize("place", [0.1, 0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize("place", [0.1, 0.55, 0.7])
 def test_resumed_equals_uninterrupted(uninterrupted, tmp_path, name, place):
     """Killed within an epoch, between two, and between micro-batches of a step."""
     loop, whole = LOOPS[name], uninterrupted[name]

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from components.data.samples import asset_column, read_samples, samples_schema
 from components.data.shards import Asset, MediaWriter
 from components.data.tables import read_table, write_table
 from components.evaluate.comparison.compare import contributions_to
+from components.evaluate.evaluation import latency
 from components.evaluate.evaluation.__main__ import STAGE
 from components.evaluate.evaluation.results import PREDICTED, RESULTS, Evaluation
 from components.evaluate.evaluation.test_set import (
@@ -45,13 +47,22 @@ from tests.support.tiny_model import (
     make_table,
 )
 
-ASSETS = 10
+ASSETS, ROWS = 10, 36
 MEDIA = {
     "image": [png(n) for n in range(ASSETS)],
     "text": [f"is number {n} red?".encode() for n in range(ASSETS)],
     "audio": [wav(n) for n in range(ASSETS)],
     "tabular": [f'{{"age": "{n / 4}", "breed": "tabby"}}'.encode() for n in range(ASSETS)],
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def measured_once() -> Iterator[None]:
+    """Latency takes the most time, and has tests of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency, "REPEATS", 1)
+        patch.setattr(latency, "BATCHES", 1)
+        yield
 
 
 def write_media(folder: Path, contents: list[bytes]) -> None:
@@ -66,9 +77,11 @@ def write_media(folder: Path, contents: list[bytes]) -> None:
 def world(tmp_path_factory) -> Path:
     """Samples, media, settings and a model."""
     folder = tmp_path_factory.mktemp("world")
-    table = label_every_task(make_table(60, ASSETS), ASSETS).assign(place=["hill", "sea"] * 30)
+    table = label_every_task(make_table(ROWS, ASSETS), ASSETS).assign(
+        place=["hill", "sea"] * (ROWS // 2)
+    )
     rows = ids_of("tabular", ASSETS)
-    table["tabular_id"] = [rows[n % ASSETS] if n % 4 else None for n in range(60)]
+    table["tabular_id"] = [rows[n % ASSETS] if n % 4 else None for n in range(ROWS)]
     for m, contents in MEDIA.items():
         write_media(folder / "media" / m, contents)
         real = dict(zip(ids_of(m, ASSETS), map(content_id, contents), strict=True))

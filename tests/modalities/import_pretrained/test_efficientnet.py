@@ -108,6 +108,7 @@ def test_damaged_file_is_refused(tmp_path):
         convert(tmp_path / "weights.pth", tmp_path)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_published_weights_give_the_features_of_timm(tmp_path):
     """By the tensors of the package in timm's model, without this project's files."""

@@ -1,6 +1,7 @@
 """Models of packages are converted once, from files with the right content only."""
 
 import hashlib
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 
 from components.common.errors import InputError
 from components.common.files import read_json
+from components.modalities.import_pretrained.__main__ import main
 from components.modalities.import_pretrained.packages import (
     ORIGIN,
     PACKAGED,
@@ -17,7 +19,7 @@ from components.modalities.import_pretrained.packages import (
 )
 from components.modalities.registry import MODALITIES, modality
 from tests.support.params import ROOT
-from tests.support.process import assert_refused, run_python
+from tests.support.process import run_python
 
 CONTENT = b"weights"
 MODULE = "package_of_weights"
@@ -125,10 +127,12 @@ def test_settings_suggest_what_can_be_imported():
         assert name in modality(packaged.modality).encoder_names.importable
 
 
-def test_unknown_model_is_refused(tmp_path):
-    module = "components.modalities.import_pretrained"
-    done = run_python("-m", module, "whisper-tiny", cwd=tmp_path)
-    assert_refused(done, "'whisper-tiny' is no model to import. Did you mean 'whisper-tiny.en'?")
+def test_unknown_model_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["import_pretrained", "whisper-tiny"])
+    with pytest.raises(SystemExit, match="2"):
+        main()
+    message = "'whisper-tiny' is no model to import. Did you mean 'whisper-tiny.en'?"
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.slow  # imports torch and libraries anew

@@ -131,6 +131,7 @@ def test_bias_of_keys_is_refused(tmp_path, variables):
     refused(tmp_path, variables, "no encoder of Whisper: layers.0.self_attn.k_proj.bias is not 0")
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_published_weights_give_the_features_of_ctranslate2(tmp_path):
     ctranslate2 = pytest.importorskip("ctranslate2")
