@@ -314,3 +314,12 @@ def test_figures_are_of_a_split_that_the_data_have(data, held_out, split):
     found = proposed(data / "a.csv")
     assert found["ingest"]["splits"] == {"test": 0.0}
     assert found.get("evaluate") == (split and {"split": split})
+
+
+def test_name_of_the_data_adds_no_setting(data):
+    """It is in a comment, which a line break would end."""
+    path = data / "rows\npromote: {alias: x}\x85operate: {push: true}.csv"
+    pd.DataFrame({"sentence": texts(), "kind": ["a", "b"] * (ROWS // 2)}).to_csv(path, index=False)
+    main([str(path), "--params", "made.yaml"])
+    written = yaml.safe_load(Path("made.yaml").read_text())
+    assert "kind" in written["tasks"] and written.keys().isdisjoint({"promote", "operate"})
