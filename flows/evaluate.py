@@ -14,7 +14,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from components.common import command_line
-from components.common.errors import InputError, Unavailable
+from components.common.errors import InputError, Unavailable, explained
 from components.common.nested import flatten
 from components.evaluate.evaluation.results import Evaluation
 from components.registry.names import mlflow_name
@@ -60,7 +60,7 @@ def evaluate(suite: Suite = "full") -> State[dict[str, Figures]]:
 
 def _evaluate(suite: Suite, cancelled: Event) -> State:
     try:
-        with run_lock(cancelled):
+        with explained(), run_lock(cancelled):
             versions = candidates()
             found = {
                 alias: evaluate_version(number, suite, cancelled)

@@ -12,6 +12,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 
 from components.common.errors import InputError
 from components.common.files import write_text
+from components.stage.settings import load_yaml
 
 LONGEST = 2_000  # characters of a value
 
@@ -28,15 +29,14 @@ def edit(path: Path, values: Mapping[str, Any]) -> None:
 
 def edited(path: Path, values: Mapping[str, Any]) -> str:
     """Return the content that the file would have, checked as a whole; raises as `edit` does."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing, so that no setting can be changed") from error
     from flows.check import check_text  # here, as it imports torch
 
-    check_text(text.encode(), path)  # so that complaints below are about the new values
+    try:
+        check_text(path.read_bytes(), path)  # so that complaints below are about the new values
+    except FileNotFoundError as error:
+        raise InputError(f"{path} is missing, so that no setting can be changed") from error
     file = _yaml()
-    content = file.load(text)
+    content = file.load(path.read_text(encoding="utf-8-sig"))
     for key, value in values.items():
         _set(content, key, value)
     stream = io.StringIO()
@@ -69,12 +69,10 @@ def _parse(key: str, value: str) -> Any:
             f"{key}: the value has {len(value):,} characters, expected at most {LONGEST:,}. Edit "
             "params.yaml by hand"
         )
-    try:
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(value, yaml.SafeLoader)):
-            raise InputError(f"{key}: the value refers to a part of itself. Spell it out")
-        return yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: no such date
-        raise InputError(f"{key}: the value is not YAML: {error}") from error
+    parsed = load_yaml(value, f"{key}: the value")
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(value, yaml.SafeLoader)):
+        raise InputError(f"{key}: the value refers to a part of itself. Spell it out")
+    return parsed
 
 
 class _Representer(RoundTripRepresenter):

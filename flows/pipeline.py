@@ -19,7 +19,7 @@ from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 from pydantic import Field
 
 from components.common import command_line
-from components.common.errors import InputError
+from components.common.errors import InputError, Unavailable, explained
 from flows.dvc import remote
 from flows.dvc.pages import run_page, stage_page
 from flows.dvc.plan import PlannedStage
@@ -90,7 +90,7 @@ def pipeline(
     nothing left to do.
 
     Args:
-        targets: stages, as for `dvc repro`.
+        targets: names of stages in dvc.yaml.
         force: run every stage even if nothing changed.
         retries: of a stage whose failure may pass: a service that does not answer (exit code 75),
             files or a lock that another DVC process holds.
@@ -111,7 +111,7 @@ def pipeline(
         stages = Stages(workers)
         if push:
             remote.check_remote()
-        with watch_cancellation(stages.stop) as cancelled:
+        with explained(), watch_cancellation(stages.stop) as cancelled:
             with run_lock(stages.stopping):
                 plan = stages.plan(targets)  # first: an unknown stage changes no setting
                 changes = _set(settings, stages)
@@ -122,6 +122,8 @@ def pipeline(
                 state = _pushed(state, cancelled)
     except InputError as error:
         return Failed(name=INVALID, message=str(error), data=[])
+    except Unavailable as error:
+        return Failed(name=UNAVAILABLE, message=str(error), data=[])
     if cancelled.is_set():  # the server accepts no other state then
         return Cancelled(message=state.message, data=outcomes)
     return state
@@ -257,14 +259,15 @@ def main(argv: list[str] | None = None) -> int:
     )
     args = parser.parse_args(argv)
     if args.retries < 0 or any(
-        limit is not None and limit <= 0
+        limit is not None and not limit > 0  # NaN is neither
         for limit in (args.workers, args.stage_timeout_seconds, args.retry_seconds)
     ):
         parser.error("--retries must not be negative; all other numbers must be positive")
     try:  # report mistakes before a server starts
-        if args.settings:
-            check_for_run(PARAMS, args.settings)
-        Stages().plan(args.targets)
+        with explained():
+            if args.settings:
+                check_for_run(PARAMS, args.settings)
+            Stages().plan(args.targets)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -15,7 +15,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Cancelled, Completed, Failed
 
 from components.common import command_line
-from components.common.errors import InputError, Unavailable
+from components.common.errors import InputError, Unavailable, explained
 from components.registry.tracking import connect, mlflow_errors
 from flows.dvc import remote
 from flows.dvc.run_lock import run_lock
@@ -58,7 +58,7 @@ def _retrain(cancelled: Event) -> State:
     """Retrain, with a state for every kind of failure."""
     try:
         settings = flow_settings()
-        with run_lock(cancelled), mlflow_errors(connect()):
+        with explained(), run_lock(cancelled), mlflow_errors(connect()):
             return _steps(settings, cancelled)
     except Stopped:
         return Cancelled(message=CANCELLED)

@@ -2,11 +2,18 @@
 
 import difflib
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 DISK_FULL = "Free some space and run it again: what was finished before is kept"
 MAX_LISTED = 10  # names in a message
+# What a path that somebody chose can be, beside missing.
+UNUSABLE = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS),
+    *(errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENOTEMPTY),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+}
 
 
 class InputError(Exception):
@@ -20,7 +27,28 @@ class Unavailable(Exception):
     """A service does not answer; a retry may succeed. Like `InputError`, but with exit code 75."""
 
 
-def is_disk_full(error: BaseException) -> bool:
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say the way out of errors of the operating system in the body that are no fault.
+
+    Raises:
+        Unavailable: the disk is full.
+        InputError: a path that somebody chose cannot be used as it is, or by this user.
+    """
+    try:
+        yield
+    except Exception as error:
+        if _is_disk_full(error):
+            raise Unavailable(f"{error}. {DISK_FULL}") from error
+        if isinstance(error, OSError) and error.errno in UNUSABLE and error.filename is not None:
+            raise InputError(
+                f"{error.filename} cannot be used: {error.strerror}. Name another, or let this "
+                "user read and write it"
+            ) from error
+        raise
+
+
+def _is_disk_full(error: BaseException) -> bool:
     """Return whether an error says so: an `OSError`, or one of safetensors' or SQLite's."""
     if isinstance(error, OSError):
         return error.errno in (errno.ENOSPC, errno.EDQUOT)

@@ -45,9 +45,18 @@ def not_made(path: Path) -> InputError:
 
 def read_json(path: Path) -> Any:
     """Read JSON; raise `InputError` if the file is missing or is not JSON."""
+    with readable(path, "JSON"):
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+@contextmanager
+def readable(path: Path, kind: str) -> Iterator[None]:
+    """Raise `InputError` if the body, which reads a stage's output, finds none of that kind."""
     try:
-        return json.loads(path.read_text())
+        yield
     except FileNotFoundError as error:
         raise not_made(path) from error
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path} is not JSON: {error}. Delete it and run: dvc repro") from error
+    except (ValueError, OSError) as error:
+        if getattr(error, "errno", None) is not None:  # of the operating system
+            raise
+        raise InputError(f"{path} is not {kind}: {error}. Delete it and run: dvc repro") from error

@@ -13,7 +13,7 @@ from pandera.errors import SchemaErrors
 from pyarrow import parquet
 
 from components.common.errors import InputError
-from components.common.files import not_made, replacing
+from components.common.files import readable, replacing
 
 BATCH_ROWS = 10_000
 ASSET_ID = pa.Check.str_matches(r"^[0-9a-f]{64}$")
@@ -92,7 +92,7 @@ class TableWriter:
 
 def read_rows(path: Path, *columns: str) -> Iterator[dict]:
     """Yield the rows of a Parquet file, by default with all columns, with one batch in memory."""
-    with parquet.ParquetFile(path) as file:
+    with _parquet(path) as file:
         for batch in file.iter_batches(BATCH_ROWS, columns=list(columns) or None):
             yield from batch.to_pylist()
 
@@ -103,7 +103,7 @@ def count_rows(path: Path, *columns: str) -> Iterator[tuple[tuple, int]]:
     Rows recur in each batch of the file anew, so that memory does not grow with it. Lists are
     tuples.
     """
-    with parquet.ParquetFile(path) as file:
+    with _parquet(path) as file:
         for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
             yield from Counter(zip(*map(_cells, map(batch.column, columns)), strict=True)).items()
 
@@ -115,6 +115,11 @@ def concat_tables(parts: Sequence[pd.DataFrame], schema: pa.DataFrameSchema) -> 
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
+def _parquet(path: Path) -> parquet.ParquetFile:
+    with readable(path, "Parquet"):
+        return parquet.ParquetFile(path)
+
+
 def _cells(column: arrow.Array) -> Iterable:
     cells = column.to_pylist()
     if not arrow.types.is_list(column.type):
@@ -123,8 +128,8 @@ def _cells(column: arrow.Array) -> Iterable:
 
 
 def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
-    """Read a table; raise `InputError` if the file is missing or breaks the schema."""
-    if not path.exists():
-        raise not_made(path)
-    table = pd.read_csv(path) if path.suffix == ".csv" else pd.read_parquet(path)
+    """Read a table; raise `InputError` if the file is missing, damaged or breaks the schema."""
+    is_csv = path.suffix == ".csv"
+    with readable(path, "CSV" if is_csv else "Parquet"):
+        table = pd.read_csv(path) if is_csv else pd.read_parquet(path)
     return _checked(table, schema, path)

@@ -48,17 +48,18 @@ class Predictor:
 
         Return for each task a column with the prediction and, if it has one, a column
         `<task>_confidence`; null where the modalities given cannot decide the task. Raise
-        `UnusableRow` if a row has no modality, or one that the model was not trained on, or media
-        that ingest refuses.
+        `UnusableRow` if there is no row, or one that has no modality, or one that the model was not
+        trained on, or media that ingest refuses.
         """
         self._check_columns(table)
+        if not len(table):
+            raise self._row_empty(0)
         encoded = {m: self._encode(m, table) for m in self.model.config.modalities}
         features = {m: found for m, (found, _) in encoded.items() if found is not None}
         rows = {m: places for m, (_, places) in encoded.items()}
         presence = torch.stack([places != MISSING for places in rows.values()], 1)  # [B, M]
         if len(empty := (~presence.any(1)).nonzero()):
-            detail = f"has none of {', '.join(rows)}; give at least one"
-            raise UnusableRow(int(empty[0]), "row_empty", detail)
+            raise self._row_empty(int(empty[0]))
         logits = self.model(features, rows)
         columns = {}
         for task, found in logits.items():
@@ -76,6 +77,10 @@ class Predictor:
                     f"has {m}, but no sample that the model was trained on had any. Give it "
                     f"{', '.join(known)} only",
                 )
+
+    def _row_empty(self, row: int) -> UnusableRow:
+        detail = f"has none of {', '.join(self.model.config.modalities)}; give at least one"
+        return UnusableRow(row, "row_empty", detail)
 
     def _encode(self, modality: str, table: pd.DataFrame) -> tuple[Features | None, Tensor]:
         """Return features of the rows that have the modality, and each row's place in them [B]."""

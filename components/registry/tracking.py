@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -111,6 +112,11 @@ MISTAKES = {  # error code of MLflow → what is wrong, and the way out
     "ENDPOINT_NOT_FOUND": "is not an MLflow server. Correct MLFLOW_TRACKING_URI",
     "INVALID_STATE": "has deleted what is needed. Restore it in MLflow's UI",
 }
+DELETED = re.compile(r"The (run|experiment) (\S+) must be in the 'active' state")
+RESTORE = {
+    "run": "Restore it: mlflow runs restore --run-id",
+    "experiment": "Restore it: mlflow experiments restore --experiment-id",
+}
 TRANSIENT = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "RESOURCE_EXHAUSTED")
 STRANGE = "INTERNAL_ERROR: Response:"  # a body that is JSON, but not MLflow's
 LOGIN = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
@@ -164,11 +170,17 @@ def _explain_server(uri: str, error: Any) -> InputError | Unavailable | None:
             f"{shown} belongs to another version of MLflow. Back it up, then run: mlflow db "
             f"upgrade {shown}"
         )
+    if deleted := DELETED.search(message):
+        return _deleted(*deleted.groups())
     if "not in a valid JSON format" in message or message.startswith(STRANGE):
         return InputError(f"{shown} {MISTAKES['ENDPOINT_NOT_FOUND']}")
     if code == TRANSIENT[0] or ("API request to" in message and code in TRANSIENT):
         return _unavailable(uri, message)
     return None
+
+
+def _deleted(kind: str, identity: str) -> InputError:
+    return InputError(f"MLflow's {kind} {identity} was deleted. {RESTORE[kind]} {identity}")
 
 
 def _explain_database(uri: str, error: Exception) -> InputError | Unavailable:
@@ -210,8 +222,10 @@ def without_password(uri: str) -> str:
 
 
 def experiment_id(mlflow: ModuleType, name: str) -> str:
-    """Return the id of an experiment; create it if need be."""
+    """Return the id of an experiment, created if need be; raise `InputError` if it was deleted."""
     if experiment := mlflow.get_experiment_by_name(name):
+        if experiment.lifecycle_stage != "active":
+            raise _deleted("experiment", experiment.experiment_id)
         return experiment.experiment_id
     default = mlflow.get_tracking_uri() == _default_uri()
     artifacts = (_project() / ARTIFACTS).resolve().as_uri() if default else None

@@ -1,6 +1,8 @@
 """The model as MLflow loads it: a model from code, so that nothing is pickled."""
 
 import logging
+import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -18,6 +20,7 @@ class PredictorModel(PythonModel):
 
     def load_context(self, context) -> None:
         self.predictor = Predictor(Path(context.artifacts["model"]))
+        _show_no_tracebacks()
 
     def predict(self, context, model_input: pd.DataFrame, params=None) -> pd.DataFrame:
         """See `Predictor.__call__`; missing values are None, which JSON has, unlike NaN.
@@ -35,6 +38,16 @@ class PredictorModel(PythonModel):
             log.exception("the model does not predict")
             raise MlflowException("the model does not predict; the log has the reason") from error
         return predictions.astype(object).where(predictions.notna(), None)
+
+
+def _show_no_tracebacks() -> None:
+    """Let MLflow's server, if this process is one, refuse what it cannot parse without traceback.
+
+    It adds one, with paths of the machine, to its answer to a broken CSV, and has no setting.
+    """
+    if server := sys.modules.get("mlflow.pyfunc.scoring_server"):
+        explain = partial(server._handle_serving_error, include_traceback=False)
+        server._handle_serving_error = explain  # pyright: ignore[reportAttributeAccessIssue]
 
 
 set_model(PredictorModel())

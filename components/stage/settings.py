@@ -5,6 +5,7 @@ reads as a subclass of `Settings`; nothing else of the file is looked at, so tha
 neither changes nor re-runs the stage.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
@@ -15,13 +16,17 @@ import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model
 from pydantic_core import CoreSchema, core_schema
 
-from components.common.errors import InputError, nearest
+from components.common.errors import InputError, explained, nearest
 
 Count = Annotated[int, Field(ge=1)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 DropoutRate = Annotated[float, Field(ge=0, lt=1)]
 Processes = Annotated[int, Field(ge=1, le=256)]
+
+MAX_VALUES = 100_000  # of a file, where an anchor counts each time that it is referred to
+# PyYAML's constructors raise any of these for a value that its tag does not fit.
+NOT_YAML = (yaml.YAMLError, AttributeError, KeyError, RecursionError, ValueError)
 
 
 def by_default(value: Any) -> Any:
@@ -131,11 +136,12 @@ class _Loader(yaml.SafeLoader):
 def load_settings(path: Path, sections: type[SectionT]) -> SectionT:
     """Read and check the part of a parameter file that `sections` declares.
 
-    Raise `InputError` if the file is missing, is not YAML, or holds unknown keys or impossible
+    Raise `InputError` if the file cannot be read, is not YAML, or holds unknown keys or impossible
     values, each of which is named with the nearest valid one.
     """
     try:
-        content = parse_yaml(path.read_bytes(), path)
+        with explained():
+            content = parse_yaml(path.read_bytes(), path)
     except FileNotFoundError as error:
         raise InputError(f"{path} is missing. Name another file with --params") from error
     raise_problems(path, list(problems(content, sections)))
@@ -150,17 +156,50 @@ def raise_problems(path: Path, found: Sequence[str]) -> None:
 
 
 def parse_yaml(text: bytes, path: Path) -> Any:
-    """Parse YAML, of which nothing means no key; raise `InputError` if it is none.
+    """Parse a file, of which nothing means no key; raise as `load_yaml` does.
 
-    A mapping must not have a key twice.
+    DVC, which reads the same file, knows no encoding but UTF-8.
     """
-    loader = _Loader(text)
-    loader.name = str(path)  # in its messages
     try:
-        content = loader.get_single_data()
-    except yaml.YAMLError as error:
-        raise InputError(f"{path} is not YAML: {error}") from error
+        content = load_yaml(text.decode("utf-8-sig"), str(path))
+    except UnicodeDecodeError as error:
+        raise InputError(
+            f"{path} is not UTF-8: {error.reason} in byte {error.start}. Save it as UTF-8"
+        ) from error
     return {} if content is None else content
+
+
+def load_yaml(text: str, name: str) -> Any:
+    """Parse YAML, None if it holds nothing; `name` says in messages what it is.
+
+    Raise `InputError` if it is not YAML, has a key twice in a mapping, or refers to itself or so
+    often to its own parts that it stands for more than `MAX_VALUES` values.
+    """
+    try:
+        loader = _Loader(text)
+        loader.name = name
+        node = loader.get_single_node()
+        if _size(node, {}) > MAX_VALUES:
+            raise InputError(
+                f"{name} refers to itself, or stands for more than {MAX_VALUES:,} values. Spell "
+                "out what its anchors (&) stand for, or remove them"
+            )
+        return None if node is None else loader.construct_document(node)
+    except NOT_YAML as error:
+        raise InputError(f"{name} is not YAML: {error}") from error
+
+
+def _size(node: yaml.Node | None, known: dict[int, float]) -> float:
+    """Return how many values a node stands for, infinitely many if it is inside itself."""
+    if not isinstance(node, yaml.CollectionNode):
+        return 1
+    if id(node) not in known:
+        known[id(node)] = math.inf  # until the parts are counted
+        parts = (
+            part for item in node.value for part in (item if isinstance(item, tuple) else (item,))
+        )
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def problems(content: Any, sections: type[Section]) -> Iterator[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, NoReturn, TypeVar
 
-from components.common.errors import DISK_FULL, InputError, Unavailable, is_disk_full
+from components.common.errors import InputError, Unavailable, explained
 from components.common.hashing import file_hash, fingerprint
 from components.common.source_code import code_hash
 from components.stage.arguments import (
@@ -51,19 +51,16 @@ class Stage(Generic[ArgumentsT, SettingsT]):
 def exit_codes() -> Iterator[None]:
     """End the process with a message and a code, without a traceback, for what is no fault.
 
-    Code 2 for `InputError`, 75 for `Unavailable` and for a disk that is full; any other exception
-    passes.
+    Code 2 for `InputError` and for a path that cannot be used, 75 for `Unavailable` and for a disk
+    that is full; any other exception passes.
     """
     try:
-        yield
+        with explained():
+            yield
     except InputError as error:
         _end(error, 2)
     except Unavailable as error:
         _end(error, os.EX_TEMPFAIL)
-    except Exception as error:
-        if not is_disk_full(error):
-            raise
-        _end(f"{error}. {DISK_FULL}", os.EX_TEMPFAIL)
 
 
 def _end(message: object, code: int) -> NoReturn:

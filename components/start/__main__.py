@@ -21,7 +21,7 @@ from components.start.proposal import Proposal, propose_for_columns, propose_for
 
 PARAMS = Path("params.yaml")  # which make run reads
 ROOT = Path("source")  # of data that lies in the project's own folder
-HEADER = "# Made by components.start for {data}. docs/params.md lists every setting.\n"
+HEADER = "# Made by components.start for {data!r}. docs/params.md lists every setting.\n"
 
 
 def main(words: list[str] | None = None) -> None:
@@ -38,7 +38,7 @@ def main(words: list[str] | None = None) -> None:
         text = yaml.safe_dump(
             proposal.settings, sort_keys=False, default_flow_style=None, allow_unicode=True
         )
-        write_text(arguments.params, HEADER.format(data=arguments.data) + text)
+        write_text(arguments.params, HEADER.format(data=str(arguments.data)) + text)
     for reason in proposal.reasons:
         print(f"  {reason}")
     way = "" if arguments.params.resolve() == PARAMS.resolve() else f"Copy it to {PARAMS}. "

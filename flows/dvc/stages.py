@@ -87,7 +87,7 @@ class Stages:
         with _as_user_error(), self._locked():
             index = self._repo.index
             graph = get_active_graph(index.graph)
-            _check_targets(targets, [stage.addressing for stage in index.stages])
+            _check_targets(targets, [s.addressing for s in index.stages if _is_of_project(s)])
             stages = plan_repro(graph, collect_stages(self._repo, targets or [PROJECT_FILE]))
             self._open = {stage.addressing: stage for stage in stages if not recorded(stage)}
             self._new = [s for s in self._open.values() if isinstance(s, PipelineStage)]
@@ -365,8 +365,17 @@ def _as_user_error() -> Iterator[None]:
         raise InputError(str(error)) from error
 
 
+def _is_of_project(stage: Stage) -> bool:
+    return isinstance(stage, PipelineStage) and stage.path_in_repo == PROJECT_FILE
+
+
 def _check_targets(targets: Sequence[str], names: list[str]) -> None:
+    """Raise InputError unless each target is the name of a stage of the project.
+
+    DVC takes files too: whoever may start a run and may put data somewhere could name commands of
+    another dvc.yaml.
+    """
     known = {*names, *(name.partition("@")[0] for name in names)}  # foreach: group@item
     for target in targets:
-        if target not in known and not os.path.exists(target):
+        if target not in known:
             raise InputError(f"unknown stage {target!r}. {nearest(target, sorted(known))}")

@@ -1,6 +1,5 @@
 """Notifications of failed runs through a block of Prefect."""
 
-import yaml
 from prefect import Flow
 from prefect.blocks.abstract import NotificationBlock
 from prefect.blocks.core import Block
@@ -9,6 +8,7 @@ from prefect.logging.loggers import flow_run_logger
 from prefect.settings import get_current_settings
 
 from components.common.errors import InputError
+from components.stage.settings import parse_yaml
 from flows.settings import PARAMS
 
 
@@ -42,6 +42,6 @@ def load(slug: str) -> NotificationBlock:
 def _slug() -> str | None:
     """Return `operate.notify` even if the rest of params.yaml is invalid."""
     try:
-        return yaml.safe_load(PARAMS.read_text(encoding="utf-8"))["operate"]["notify"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
+        return parse_yaml(PARAMS.read_bytes(), PARAMS)["operate"]["notify"]
+    except (OSError, InputError, KeyError, TypeError):
         return None

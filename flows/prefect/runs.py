@@ -11,6 +11,7 @@ import random
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from threading import Event, Thread
 from uuid import UUID
 
@@ -28,6 +29,7 @@ from prefect.states import Cancelled, Crashed, Running
 from flows.processes.process import Process
 
 POLL_SECONDS = 2.0
+START_SECONDS = 600.0  # between "Pending" and "Running": no machine takes that long
 PAGE_SIZE = 200  # the server's limit; the next run handles the rest
 CANCELLED = "cancelled by a user"
 HOST, PID, BEGAN = "process.host", "process.pid", "process.began"  # labels of a run
@@ -96,22 +98,26 @@ def retry_on(error: type[Exception]) -> Callable[[Task, TaskRun, State], bool]:
 
 
 def end_lost_runs(flow: str) -> list[FlowRun]:
-    """End runs of a flow whose process was on this machine and is dead; return them."""
+    """End runs of a flow whose process was on this machine and is dead; return them.
+
+    A run that stays "Pending" was to be started by a process that ended before, on any machine.
+    """
     client = get_client(sync_client=True)
-    active = filters.FlowRunFilterStateType(any_=[StateType.RUNNING, StateType.CANCELLING])
+    active = filters.FlowRunFilterStateType(
+        any_=[StateType.RUNNING, StateType.CANCELLING, StateType.PENDING]
+    )
     found = client.read_flow_runs(
         flow_filter=filters.FlowFilter(name=filters.FlowFilterName(any_=[flow])),
         flow_run_filter=filters.FlowRunFilter(state=filters.FlowRunFilterState(type=active)),
         sort=FlowRunSort.START_TIME_DESC,
         limit=PAGE_SIZE,
     )
-    lost = [run for run in found if _is_lost(run)]
-    for run in lost:
-        message = f"process {run.labels[PID]} on {run.labels[HOST]} was killed"
+    lost = [(run, why) for run in found if (why := _why_lost(run))]
+    for run, message in lost:
         state = Cancelled if run.state and run.state.is_cancelling() else Crashed
         client.set_flow_run_state(run.id, state(message=message), force=True)
         get_logger("flows").warning("%s is no longer running: its %s", run.name, message)
-    return lost
+    return [run for run, _ in lost]
 
 
 def _this_process() -> dict[str, str | float]:
@@ -119,9 +125,15 @@ def _this_process() -> dict[str, str | float]:
     return {HOST: socket.gethostname(), PID: pid, BEGAN: psutil.Process(pid).create_time()}
 
 
-def _is_lost(run: FlowRun) -> bool:
-    here = run.labels.get(HOST) == socket.gethostname()
-    return here and not Process(int(run.labels[PID]), float(run.labels[BEGAN])).runs()
+def _why_lost(run: FlowRun) -> str | None:
+    """Return how it is known that nothing runs a flow run any more; None if it is not."""
+    if run.state and run.state.is_pending():
+        waited = (datetime.now(UTC) - run.state.timestamp).total_seconds()
+        return "server ended before it began" if waited > START_SECONDS else None
+    if run.labels.get(HOST) != socket.gethostname():
+        return None
+    process = Process(int(run.labels[PID]), float(run.labels[BEGAN]))
+    return None if process.runs() else f"process {process.pid} on {socket.gethostname()} was killed"
 
 
 def _state(client: SyncPrefectClient, run: str) -> State:

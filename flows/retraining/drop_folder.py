@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from dvc.dvcfile import LOCK_FILE, is_valid_filename
+
 from components.common.errors import refuse
 
 UNFINISHED = ".unfinished"  # suffix of a copy from another disk, which no glob matches
@@ -21,10 +23,13 @@ def collect(drop: Path, root: Path) -> list[str]:
     """Move every file below `drop` to the same place below `root`; return their paths there.
 
     Hidden files are left alone: copy a file here under a name that begins with a dot, and rename it
-    when it is complete. Nothing is moved if a file is a link, or another file has its place.
+    when it is complete. Nothing is moved if a file is a link or one of DVC's, whose commands would
+    run here, or if another file has its place.
     """
     files = list(_files(drop))
     refuse([path for path in files if path.is_symlink()], "is a link. Put the file itself there")
+    of_dvc = [path for path in files if is_valid_filename(path.name) or path.name == LOCK_FILE]
+    refuse(of_dvc, "is a file of DVC, which would run what it says. Remove it, or rename it")
     taken = [path for path in files if _taken(path, root / path.relative_to(drop))]
     refuse(taken, f"is in {root} too, with other content. Rename it, or remove the old one")
     new = [path.relative_to(drop) for path in files if _move(path, root / path.relative_to(drop))]

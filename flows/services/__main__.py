@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from components.common import command_line
-from components.common.errors import InputError
+from components.common.errors import InputError, explained
 from flows.processes.process import ServiceFailed
 from flows.services.services import PORTS, Services, exports
 
@@ -23,7 +23,8 @@ def main(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     services = Services(args.folder)
     try:
-        print(user(services, args) if args.what == "user" else operate(services, args))
+        with explained():
+            print(user(services, args) if args.what == "user" else operate(services, args))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

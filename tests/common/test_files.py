@@ -100,10 +100,13 @@ def test_json_keeps_order_of_keys(tmp_path):
     assert list(read_json(tmp_path / "file.json")) == ["b", "a"]
 
 
-@pytest.mark.parametrize(("content", "message"), [(None, "is missing"), ("{", "is not JSON")])
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "is missing"), *((found, "is not JSON") for found in (b"{", b"", b"\xff", b"\0"))],
+)
 def test_unreadable_json_file_is_named(tmp_path, content, message):
     path = tmp_path / "file.json"
     if content is not None:
-        path.write_text(content)
+        path.write_bytes(content)
     with pytest.raises(InputError, match=f"file.json {message}"):
         read_json(path)

@@ -152,3 +152,14 @@ def test_row_that_breaks_schema_leaves_no_table(tmp_path, bad):
         for n in range(25_000):
             writer.add({"id": "a", "asset": None, "word": "Bad!" if n == bad else "good"})
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"<html>", bytes(100)], ids=ascii)
+def test_damaged_table_is_named(tmp_path, content):
+    path = tmp_path / "words.parquet"
+    path.write_bytes(content)
+    for read in (lambda: read_table(path, WORDS), lambda: [*read_rows(path)]):
+        with pytest.raises(InputError, match="words.parquet is not Parquet: .* run: dvc repro"):
+            read()
+    with pytest.raises(InputError, match="words.parquet is missing"):
+        next(count_rows(tmp_path / "none" / "words.parquet", "id"))

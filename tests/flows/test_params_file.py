@@ -152,6 +152,18 @@ def test_last_line_may_lack_its_end(params):
     assert yaml.safe_load(edited(params, {"operate.push": True}))["operate"]["push"] is True
 
 
+def test_file_that_is_not_utf8_is_refused(params):
+    params.write_bytes(TEXT.encode("utf-16"))
+    with pytest.raises(InputError, match="params.yaml is not UTF-8"):
+        edit(params, {"seed": 1})
+
+
+def test_byte_order_mark_and_line_ends_of_windows_are_read(params):
+    params.write_bytes(f"\ufeff{TEXT}".replace("\n", "\r\n").encode())
+    edit(params, {"seed": 1})
+    assert yaml.safe_load(params.read_bytes())["seed"] == 1
+
+
 def test_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="params.yaml is missing"):
         edit(tmp_path / "params.yaml", {"seed": 1})
@@ -175,6 +187,8 @@ def test_assignments_of_the_shell():
         (["seed=" + "[" * 1_000], "seed: the value is not YAML: "),
         (["seed=" + "[" * 10_000], "seed: the value has 10,000 characters, expected at most 2,000"),
         (["model={a: &a [1], b: *a}"], "model: the value refers to a part of itself. Spell it out"),
+        (["seed=!!bool x"], "seed: the value is not YAML: "),
+        (["model={a: 1, a: 2}"], "model: the value, line 1: the key 'a' is in line 1 already"),
         (["seed=1", " seed = 2"], "seed is set twice. Keep one of them"),
     ],
     ids=lambda value: str(value)[:40],

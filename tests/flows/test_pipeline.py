@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.flows.registry import EVERY_STORE
 from tests.flows.toy import LINGER, ORDER, finish, wait_for
@@ -109,6 +110,17 @@ def test_unknown_target_is_invalid(toy, run):
     assert state.is_failed() and state.name == "Invalid"
     assert "Did you mean 'join'" in state.message
     assert outcomes == {}
+
+
+def test_target_is_no_file_and_no_stage_of_another_folder(toy, run):
+    (toy.path / "sub").mkdir()
+    stage = {"cmd": "touch made", "outs": ["made"]}
+    (toy.path / "sub" / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"make": stage}}))
+    for target in ("sub/dvc.yaml", "sub/dvc.yaml:make", "sub", "make", "dvc.yaml", "raw.txt", ""):
+        state, _ = run(targets=[target])
+        assert state.name == "Invalid"
+        assert f"unknown stage {target!r}" in state.message and "Valid here: aside" in state.message
+    assert toy.ran() == [] and not (toy.path / "sub" / "made").exists()
 
 
 def test_time_limit_kills_stage(toy, run):

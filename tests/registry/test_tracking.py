@@ -3,9 +3,12 @@
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from mlflow.cli import cli
 
 from components.common.errors import InputError, Unavailable
 from components.registry.tracking import (
@@ -104,6 +107,38 @@ def test_database_of_another_version_says_how_to_upgrade(request_experiment, tmp
         database.execute("UPDATE alembic_version SET version_num = '97727af70f4d'")
     with pytest.raises(InputError, match="another version of MLflow. .* mlflow db upgrade sqlite"):
         request_experiment(f"sqlite:///{path}")
+
+
+def test_deleted_experiment_or_run_says_how_to_restore_it(
+    request_experiment, tmp_path, empty_store
+):
+    """What it says is done, as a command."""
+    uri = f"sqlite:///{shutil.copy(empty_store, tmp_path / 'mlflow.db')}"
+    request_experiment(uri)
+    mlflow = connect()
+    client = mlflow.MlflowClient()
+    experiment = experiment_id(mlflow, "synesthesia")
+    run = client.create_run(experiment).info.run_id
+
+    def log() -> None:
+        with mlflow_errors(mlflow):
+            client.log_metric(run, "accuracy", 1.0)
+
+    client.delete_run(run)
+    restore("run", run, log)
+    client.delete_experiment(experiment)
+    restore("experiment", experiment, lambda: request_experiment(uri))
+    log()
+
+
+def restore(kind: str, identity: str, act: Callable[[], None]) -> None:
+    """See that an act is refused with a command, and taken after it was run."""
+    with pytest.raises(InputError, match=f"{kind} {identity} was deleted. Restore it: ") as error:
+        act()
+    words = str(error.value).rpartition("mlflow ")[2].split()
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    act()
 
 
 def test_silent_database_may_answer_later(request_experiment):

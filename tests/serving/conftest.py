@@ -13,9 +13,10 @@ from tests.support.tiny_model import QUESTION, make_model, make_processors
 
 @pytest.fixture(scope="package")
 def served(tmp_path_factory):
-    """A pyfunc of images, texts and sounds, saved as `register` does and loaded again."""
+    """A pyfunc of images, texts and sounds, saved as `register` does and loaded by a server."""
     from mlflow import pyfunc
     from mlflow.models import Model
+    from mlflow.pyfunc import scoring_server  # noqa: F401  # as in the process of a server
 
     folder, before = tmp_path_factory.mktemp("pyfunc"), list(sys.path)
     save_model(folder / "model", make_model(), make_processors())

@@ -19,25 +19,33 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "no image": ({"image": base64.b64encode(b"<html>").decode()}, "image_undecodable"),
     "no sound": ({"audio": ""}, "audio_empty"),
     "nothing": ({"text": None}, "row_empty"),
+    "no column": ({}, "row_empty"),
+    "other column": ({"Text": "why?"}, "row_empty"),
     "other modality": ({"tabular": '{"age": 3}'}, "modality_unknown"),
 }
 
 
 @pytest.fixture
-def post(served, monkeypatch):
-    """Send rows to the server; return the response, of which nothing may come from this machine."""
+def send(served, monkeypatch):
+    """Send a body to the server; return the answer, of which nothing may come from this machine."""
     from mlflow.pyfunc import scoring_server
 
     monkeypatch.setenv("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", "true")  # which the server sets
     client = TestClient(scoring_server.init(served))
 
-    def send(*rows: dict[str, Any]):
-        response = client.post("/invocations", json={"dataframe_records": rows})
+    def send(**body: Any):
+        response = client.post("/invocations", **body)
         for word in ("Traceback", "stack_trace", "site-packages", str(ROOT)):
             assert word not in response.text
         return response
 
     return send
+
+
+@pytest.fixture
+def post(send):
+    """Send rows."""
+    return lambda *rows: send(json={"dataframe_records": rows})
 
 
 def test_good_row_is_predicted(post):
@@ -52,6 +60,27 @@ def test_unusable_row_has_the_reason_of_ingest(post, case):
     body = response.json()
     assert response.status_code == 400
     assert body["reason"] == reason and f"({reason})" in body["message"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *({"dataframe_records": rows} for rows in ([], [3], [None], [["why?"]])),
+        *({"inputs": found} for found in ("why?", [1, 2])),
+        {"dataframe_split": {"columns": [1], "data": [["why?"]]}},
+        {"instances": ["why?"]},
+    ],
+    ids=str,
+)
+def test_body_without_rows_of_media_has_a_reason(send, body):
+    response = send(json=body)
+    assert response.status_code == 400 and response.json()["reason"] == "row_empty"
+
+
+@pytest.mark.parametrize("content", ["", 'text\n"why', 'text\nwhy?,\x00"', "\ufeff"], ids=ascii)
+@pytest.mark.parametrize("kind", ["text/csv", "application/json"])
+def test_body_that_cannot_be_parsed_is_refused(send, kind, content):
+    assert send(content=content.encode(), headers={"content-type": kind}).status_code == 400
 
 
 def test_unexpected_fault_is_logged_and_not_shown(post, served, monkeypatch, caplog):

@@ -1,8 +1,11 @@
 """Exit codes: 2 for mistakes, 75 for what may pass, and a traceback for faults only."""
 
+import errno
 import os
 import secrets
 import sqlite3
+import subprocess
+from pathlib import Path
 
 import numpy as np
 import pyarrow
@@ -11,6 +14,7 @@ from pyarrow import parquet
 from safetensors.numpy import save_file
 
 from components.common.errors import DISK_FULL, InputError, Unavailable
+from components.common.files import write_text
 from components.stage.stage import exit_codes
 
 
@@ -58,3 +62,31 @@ def test_full_disk_is_said_without_traceback(tmp_path, mount, capsys, write):
         write(tmp_path / "disk" / "file")
     assert end.value.code == os.EX_TEMPFAIL
     assert capsys.readouterr().err.endswith(f". {DISK_FULL}\n")
+
+
+@pytest.mark.parametrize("name", ["folder", "file/name", "loop/name", "x" * 300])
+@pytest.mark.parametrize("act", [Path.read_bytes, lambda path: write_text(path, "")])
+def test_unusable_path_is_said_without_traceback(tmp_path, capsys, name, act):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(SystemExit) as end, exit_codes():
+        act(tmp_path / name)
+    assert end.value.code == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {tmp_path}") and "cannot be used: " in error
+
+
+def test_file_of_another_user_is_said_without_traceback(capsys):
+    with pytest.raises(SystemExit) as end, exit_codes():
+        raise PermissionError(errno.EACCES, "Permission denied", "params.yaml")
+    assert end.value.code == 2
+    assert capsys.readouterr().err == (
+        "error: params.yaml cannot be used: Permission denied. Name another, or let this user read "
+        "and write it\n"
+    )
+
+
+def test_missing_program_is_a_fault():
+    with pytest.raises(FileNotFoundError), exit_codes():
+        subprocess.run(["no such program"])

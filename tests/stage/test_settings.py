@@ -16,7 +16,9 @@ from components.stage.settings import (
     Settings,
     keys_of,
     load_settings,
+    load_yaml,
     matching,
+    parse_yaml,
     problems,
 )
 from tests.support.params import ROOT, small_settings
@@ -181,6 +183,46 @@ def test_broken_yaml_is_refused_with_its_line(tmp_path):
     (tmp_path / "params.yaml").write_text("seed: [0")
     with pytest.raises(InputError, match=r"(?s)params\.yaml is not YAML: .*line 1"):
         load_settings(tmp_path / "params.yaml", StageSettings)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("2001-99-99", "!!timestamp x", "!!int x", "!!float x", "!!bool x", "!!binary x"),
+        *("!!python/name:os.system", "!other x", "\t- a", "\0", "\ud800", "[" * 5000),
+    ],
+    ids=ascii,
+)
+def test_value_that_is_not_yaml_is_refused(value):
+    with pytest.raises(InputError, match="^x is not YAML: "):
+        load_yaml(f"seed: {value}", "x")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-16", "utf-32"])
+def test_other_encoding_is_refused(encoding):
+    with pytest.raises(InputError, match="^params.yaml is not UTF-8: .* Save it as UTF-8$"):
+        parse_yaml("seed: é".encode(encoding), PATH)
+
+
+@pytest.mark.parametrize("text", ["\ufeffseed: 1", "seed: 1\r\n", "\ufeffseed: 1\r"], ids=ascii)
+def test_what_editors_write_around_yaml_is_read(text):
+    assert parse_yaml(text.encode(), PATH) == {"seed": 1}
+
+
+def grown(first: str, again: str) -> str:
+    """Return a mapping, each value of which refers ten times to the one before."""
+    values = [f"  x{i}: &x{i} {again.format(', '.join([f'*x{i - 1}'] * 10))}" for i in range(1, 9)]
+    return "\n".join(["tasks:", f"  x0: &x0 {first}", *values])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [grown("[1]", "[{}]"), grown("{a: 1}", "{{<<: [{}]}}"), "tasks: &t {a: *t}", "&t [*t]"],
+    ids=["list", "merged", "mapping in itself", "list in itself"],
+)
+def test_anchors_that_stand_for_too_much_are_refused(text):
+    with pytest.raises(InputError, match="refers to itself, or stands for more than 100,000"):
+        load_yaml(text, "x")
 
 
 @pytest.mark.parametrize(

@@ -439,3 +439,12 @@ def test_label_that_cannot_be_learnt_says_why(data, label, why):
 def test_cell_longer_than_a_name_of_a_file_is_no_file(data):
     path = write_csv(data, "text,label", "x" * 999 + " #,a", "text #,b")
     assert proposed(path)["ingest"]["source"]["columns"] == {"text": "text"}
+
+
+def test_name_of_the_data_adds_no_setting(data):
+    """It is in a comment, which a line break would end."""
+    path = data / "rows\npromote: {alias: x}\x85operate: {push: true}.csv"
+    pd.DataFrame({"sentence": texts(), "kind": ["a", "b"] * (ROWS // 2)}).to_csv(path, index=False)
+    main([str(path), "--params", "made.yaml"])
+    written = yaml.safe_load(Path("made.yaml").read_text())
+    assert "kind" in written["tasks"] and written.keys().isdisjoint({"promote", "operate"})

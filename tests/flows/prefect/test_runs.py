@@ -3,7 +3,7 @@
 import subprocess
 
 import pytest
-from prefect.states import Cancelling, Running
+from prefect.states import Cancelling, Pending, Running
 
 from tests.flows.deployments import cancel, deployment, final_state, run_of_process, state_of
 from tests.flows.toy import LINGER, eventually, finish, wait_for
@@ -113,3 +113,15 @@ def test_only_runs_of_dead_processes_are_ended(client, owner):
     else:
         assert lost == [] and state_of(client, run).is_running()
         client.delete_flow_run(run.id)
+
+
+def test_run_that_its_server_never_began_is_ended(client, monkeypatch):
+    from flows.pipeline import pipeline
+    from flows.prefect import runs
+
+    run = client.create_flow_run(pipeline, state=Pending())
+    assert run.id not in [found.id for found in runs.end_lost_runs("pipeline")]
+    monkeypatch.setattr(runs, "START_SECONDS", 0.0)
+    assert run.id in [found.id for found in runs.end_lost_runs("pipeline")]
+    state = state_of(client, run)
+    assert state.is_crashed() and state.message == "server ended before it began"

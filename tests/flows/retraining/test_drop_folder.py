@@ -106,6 +106,16 @@ def test_link_is_refused(folders, tmp_path, target):
     assert content(root) == before
 
 
+@pytest.mark.parametrize("name", ["dvc.yaml", "images/dvc.yaml", "dvc.lock", "images.dvc"])
+def test_file_of_dvc_is_refused(folders, name):
+    new, root = folders
+    write(new, {name: "stages: {any: {cmd: touch made}}"})
+    before = content(root)
+    with pytest.raises(InputError, match=f"{name}: is a file of DVC"):
+        collect(new, root)
+    assert content(root) == before
+
+
 def test_hidden_files_are_left_alone(folders):
     new, root = folders
     write(new, {".part.csv": "half", ".sync/state": "x"})
