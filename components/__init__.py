@@ -21,7 +21,7 @@ SAME_CODE = {
     "ONEDNN_MAX_CPU_ISA": "AVX2",  # its convolutions
     "MKL_CBWR": "COMPATIBLE",  # its matrix products; AVX2 is another code on AMD than on Intel
     "NPY_DISABLE_CPU_FEATURES": "X86_V4 AVX512_ICL AVX512_SPR",
-    "OPENBLAS_CORETYPE": "Haswell",  # matrix products of NumPy
+    "OPENBLAS_CORETYPE": "Haswell",  # matrix products of NumPy, and of torch where it learns
 }
 os.environ.update(SAME_CODE)
 

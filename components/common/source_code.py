@@ -16,6 +16,7 @@ from components.common.hashing import content_id, fingerprint
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("components", "flows")
 DOTTED = re.compile(r"\w+(\.\w+)+")
+LOADER = "load_part"  # of components/common/plugins.py
 
 Part = tuple[str, str]  # package and part, as `load_part` takes them
 Plugins = Mapping[str, Collection[str]]  # package → its plug-ins that can be loaded
@@ -55,7 +56,8 @@ def import_closure(*modules: str, plugins: Plugins | None = None) -> list[Path]:
             source = read_source(path)
             parts = source.parts.union(*map(_loaded_by, source.imports))
             names = (*source.imports, *_plugin_modules(parts, plugins or {}))
-            waiting += [*source.beside, *(file for name in names for file in _module_files(name))]
+            waiting += source.beside
+            waiting += (file for name in names for file in _module_files(name))
     return sorted(path.relative_to(ROOT) for path in files if not _is_bare(path))
 
 
@@ -78,24 +80,29 @@ def code_hash(*modules: str) -> str:
 @cache
 def read_source(path: Path) -> Source:
     """Parse a file of the project."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    parts, loaders = _loads(tree) if LOADER in text else (frozenset(), {})
+    imports = frozenset(_imports(tree))
+    beside = (path.with_name(name) for name in sorted(imports))
+    return Source(imports, parts, loaders, tuple(p for p in beside if p != path and p.is_file()))
+
+
+def _loads(tree: ast.Module) -> tuple[frozenset[Part], Mapping[str, frozenset[Part]]]:
+    """Return what a file's own code loads, and what each of its functions does."""
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
     others = [node for node in tree.body if not isinstance(node, ast.FunctionDef)]
     loaders = {node.name: parts for node in functions if (parts := frozenset(_parts(node)))}
     calls = (node.func for node in ast.walk(tree) if isinstance(node, ast.Call))
     called = {name.id for name in calls if isinstance(name, ast.Name)} & loaders.keys()
     parts = {part for node in others for part in _parts(node)}
-    return Source(
-        imports=frozenset(_imports(tree)),
-        parts=frozenset(parts.union(*(loaders[name] for name in called))),
-        loaders=loaders,
-        beside=tuple(_beside(tree, path)),
-    )
+    return frozenset(parts.union(*(loaders[name] for name in called))), loaders
 
 
-def _imports(node: ast.AST) -> Iterator[str]:
-    for child in ast.iter_child_nodes(node):
-        match child:
+def _imports(tree: ast.Module) -> Iterator[str]:
+    waiting: list[ast.AST] = [tree]
+    while waiting:
+        match node := waiting.pop():
             case ast.If(test=ast.Name(id="TYPE_CHECKING")):
                 continue
             case ast.Import(names=names):
@@ -106,7 +113,7 @@ def _imports(node: ast.AST) -> Iterator[str]:
             case ast.Constant(value=str(name)) if DOTTED.fullmatch(name):
                 yield name
             case _:
-                yield from _imports(child)
+                waiting += ast.iter_child_nodes(node)
 
 
 def _parts(node: ast.AST) -> Iterator[Part]:
@@ -120,23 +127,15 @@ def _parts(node: ast.AST) -> Iterator[Part]:
                 yield package, part
 
 
-def _beside(tree: ast.AST, path: Path) -> Iterator[Path]:
-    for node in ast.walk(tree):
-        match node:
-            case ast.Constant(value=str(word)) if DOTTED.fullmatch(word):
-                other = path.with_name(word)
-                if other != path and other.is_file():
-                    yield other
-
-
-def _module_files(name: str) -> Iterator[Path]:
-    """A module's file and the `__init__.py` of every package that it lies in."""
-    parts = name.split(".")
-    if parts[0] not in PACKAGES:
-        return
-    for end in range(1, len(parts) + 1):
-        base = ROOT.joinpath(*parts[:end])
-        yield from filter(Path.is_file, (base / "__init__.py", base.with_suffix(".py")))
+@cache
+def _module_files(name: str) -> tuple[Path, ...]:
+    """A module's file and the `__init__.py` of every package that it lies in, the outer first."""
+    package = name.rpartition(".")[0]
+    if name.split(".")[0] not in PACKAGES:
+        return ()
+    base = ROOT.joinpath(*name.split("."))
+    files = filter(Path.is_file, (base / "__init__.py", base.with_suffix(".py")))
+    return (*_module_files(package), *files)
 
 
 def _loaded_by(name: str) -> frozenset[Part]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from components.common.errors import InputError
+from components.training.matrix_products import use_openblas
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ def make_deterministic(seed: int, threads: int) -> None:
     # It only costs time. torch adds this attribute to the module where pyright does not see it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # pyright: ignore[reportAttributeAccessIssue]
     torch.set_num_threads(threads)
+    use_openblas(threads)
     torch.manual_seed(seed)
 
 

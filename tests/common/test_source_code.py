@@ -40,6 +40,7 @@ def project(tmp_path, monkeypatch):
 
 
 def forget() -> None:
+    source_code._module_files.cache_clear()
     source_code.read_source.cache_clear()
     code_hash.cache_clear()
 
