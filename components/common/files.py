@@ -38,11 +38,6 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def not_made(path: Path) -> InputError:
-    """Return the error about a missing output of a stage."""
-    return InputError(f"{path} is missing. Run the stage that makes it: dvc repro")
-
-
 def read_json(path: Path) -> Any:
     """Read JSON; raise `InputError` if the file is missing or is not JSON."""
     with readable(path, "JSON"):
@@ -55,7 +50,7 @@ def readable(path: Path, kind: str) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise not_made(path) from error
+        raise InputError(f"{path} is missing. Run the stage that makes it: dvc repro") from error
     except (ValueError, OSError) as error:
         if getattr(error, "errno", None) is not None:  # of the operating system
             raise
