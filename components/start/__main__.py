@@ -57,6 +57,12 @@ def propose(data: Path) -> Proposal:
         return propose_for_columns(read_table(data, data.parent), _root(data.parent))
     if found := _hugging_face(data):
         return propose_for_columns(found, _root(data))
+    tables = sorted(path for path in data.iterdir() if path.suffix.lower() in FORMATS)
+    if tables and not any(path.is_dir() for path in data.iterdir()):
+        raise InputError(
+            f"{data} holds tables: give one of them, such as {tables[0]}. Others with the same "
+            "columns can be added to ingest.source.files"
+        )
     return propose_for_folders(data, _root(data))
 
 

@@ -22,6 +22,7 @@ from components.modalities.registry import (
 )
 from components.modalities.settings import PlainSettings
 from components.start.columns import FILES, Column, DataSet, named
+from components.start.explanations import why_no_files, why_no_label
 from components.tasks.registry import settings_of
 from components.tasks.settings import ClassTaskSettings
 
@@ -85,9 +86,10 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
     media = {c.name: c.media[0] for c in left if c.media}
     target = _target([c for c in left if c.name not in media], data.rows)
     if target is None:
+        why = why_no_label(named(data.columns, LABELS), data.rows)
         raise InputError(
             f"found no column to learn: {listed([c.name for c in data.columns])}. A label has the "
-            f"same value in several rows, or is a number or a list of words{_why_not(data)}"
+            f"same value in several rows, or is a number or a list of words{why}"
         )
     left.remove(target)
     _put_modalities(proposal, left)
@@ -97,7 +99,7 @@ def propose_for_columns(data: DataSet, root: str) -> Proposal:
         raise InputError(
             f"found no column to learn {target.name!r} from: "
             f"{listed([c.name for c in data.columns])}. Needed are numbers, categories, texts of "
-            f"several words, or paths of files below {root}"
+            f"several words, or paths of files below {root}{why_no_files(left)}"
         )
     kind, why = _kind(target)
     task = _word(target.name)
@@ -219,24 +221,14 @@ def _drop_unknown_splits(proposal: Proposal, left: list[Column]) -> None:
     proposal.reasons.append(f"column {column.name!r}: not used for splits, it holds {words}; {why}")
 
 
-def _why_not(data: DataSet) -> str:
-    """Return why a column that is called like a label cannot be learnt; empty if there is none."""
-    column = named(data.columns, LABELS)
-    if column is None:
-        return ""
-    if len(column.counts) < 2:
-        held = f"{next(iter(column.counts))!r} only" if column.counts else "nothing"
-        return f". The column {column.name!r} holds {held}"
-    held = "lists or objects" if column.is_nested else f"{len(column.counts):,} different values"
-    return f". The column {column.name!r} holds {held} in {data.rows:,} rows"
-
-
 def _why_unused(column: Column, target: Column, data: DataSet) -> str:
     """Return a clause for a column without a role; empty if there is no special reason."""
     if _says(column, target):
         return f", as it says what {target.name!r} is"
     if column.is_nested or column.lists is not None:
         return ", as cells are lists or objects"
+    if named([column], (*IDS, *GROUPS)) is not None:
+        return " to learn from, by its name"
     if len(column.counts) == 1:
         return ", as all cells are the same"
     if column.is_like_numbers:

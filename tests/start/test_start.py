@@ -448,3 +448,33 @@ def test_name_of_the_data_adds_no_setting(data):
     main([str(path), "--params", "made.yaml"])
     written = yaml.safe_load(Path("made.yaml").read_text())
     assert "kind" in written["tasks"] and written.keys().isdisjoint({"promote", "operate"})
+
+
+@pytest.mark.parametrize(
+    ("cell", "why"),
+    [
+        ("https://example.org/#.png", "an address or content, expected the path"),
+        ("pictures/#.png", "No such file"),
+        ("/data/#.png", "is absolute"),
+        ("text.jpg", "begins with b'hello'"),
+    ],
+)
+def test_files_that_cannot_be_used_say_why(data, cell, why):
+    (data / "text.jpg").write_bytes(b"hello")
+    path = write_csv(data, "picture,label", f"{cell},a", f"{cell},b")
+    with pytest.raises(InputError, match=f"Of the column 'picture': .*{why}"):
+        propose(path)
+
+
+def test_folder_of_tables_names_one(data):
+    write_csv(data, "text,label", "text # is,a", "text # is,b")
+    with pytest.raises(InputError, match=r"holds tables: give one of them, such as .*rows\.csv"):
+        propose(data)
+
+
+def test_files_of_several_modalities_in_one_column_are_named(data):
+    for row in range(ROWS):
+        (data / f"{row}.bin").write_bytes(png(row) if row % 2 else wav(row))
+    path = write_csv(data, "file,label", "#.bin,a", "#.bin,b")
+    with pytest.raises(InputError, match="'file': the files are of audio and image, which need a"):
+        propose(path)

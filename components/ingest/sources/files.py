@@ -7,7 +7,7 @@ import re
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache, partial
 from pathlib import Path
 from shlex import quote
@@ -25,6 +25,7 @@ SPLIT_NAMES: dict[str, Split] = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 ABSOLUTE = re.compile(r"/|\\\\|[A-Za-z]:[/\\]")  # Windows' paths too
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://|data:[a-z]+/")
 Folder = Callable[[str], Media]  # the file that a row names by its path from a folder
 KINDS = {
     stat.S_ISDIR: "a folder",
@@ -61,6 +62,10 @@ def media_file(root: Path, name: str, folder: str = "") -> Media:
     if "\0" in name or not name.strip() or not is_unicode(name):
         detail = f"the path {short(name)} cannot name a file, expected UTF-8 and no NUL. Rename it"
         raise RowError(None, "path_invalid", detail)
+    if ADDRESS.match(name):
+        detail = f"{short(name)} is an address or content, expected the path of a file below "
+        detail += "ingest.root. Nothing is downloaded: write it to a file, and name that"
+        raise RowError(name, "path_address", detail)
     if ABSOLUTE.match(name):
         detail = f"the path {short(name)} is absolute, expected one below ingest.root"
         raise RowError(name, "path_absolute", detail)
@@ -106,6 +111,8 @@ def _near_file(path: str) -> str:
     if not os.path.isdir(folder):
         return _near_file(folder) if folder != path else ""
     near = _names(folder).get(spelling(name))
+    if near is None and (longer := _stems(folder).get(name)):
+        return f"; there is {longer!r}. Correct the row"
     if near is None or near == name:
         return ""
     ways = {"Unicode form": _composed, "blanks": str.strip, "case": str.casefold}
@@ -118,6 +125,12 @@ def _near_file(path: str) -> str:
 def _names(folder: str) -> dict[str, str]:
     """Return the names in a folder by their spelling."""
     return {spelling(name): name for name in sorted(os.listdir(folder))}
+
+
+@lru_cache(maxsize=16)
+def _stems(folder: str) -> dict[str, str]:
+    """Return the names in a folder by what is before their suffix."""
+    return {os.path.splitext(name)[0]: name for name in sorted(os.listdir(folder))}
 
 
 def _composed(name: str) -> str:
@@ -269,6 +282,12 @@ def not_utf8(text: str) -> str:
         f"not UTF-8: it has the byte 0x{byte:02X}{meaning}. Save the file as UTF-8 (in Excel: CSV "
         "UTF-8), or convert it: iconv -f WINDOWS-1252 -t UTF-8 FILE > NEW"
     )
+
+
+def splits_in_names(paths: Iterable[Path]) -> frozenset[Split]:
+    """Return the splits that words in the names of files name."""
+    words = {word for path in paths for word in re.split(r"[^a-z]+", path.stem.casefold())}
+    return frozenset(SPLIT_NAMES[word] for word in words & SPLIT_NAMES.keys())
 
 
 def known_split(word: str, asset: str) -> Split:

@@ -12,10 +12,16 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from components.common.errors import InputError
+from components.common.errors import InputError, listed
 from components.data.samples import Split
 from components.ingest.records import Rows
-from components.ingest.sources.files import SPLIT_NAMES, lies_below, source_path, surroundings
+from components.ingest.sources.files import (
+    SPLIT_NAMES,
+    lies_below,
+    source_path,
+    splits_in_names,
+    surroundings,
+)
 from components.ingest.sources.source import Source, SourceContext
 from components.ingest.sources.table import Columnar, ColumnSettings, File, Parquet, Row, records
 
@@ -66,6 +72,11 @@ def data_set_files(folder: Path, root: Path) -> list[tuple[File, Split | None]]:
         raise InputError(
             f"ingest.source.path: the name of {paths[splits.index(None)]} names no split, and "
             "others do. Rename it, as train-00000-of-00001.parquet, or give a folder without it"
+        )
+    if None in splits and len(found := splits_in_names(paths)) > 1:
+        raise InputError(
+            f"ingest.source.path: the files are called like splits ({listed(sorted(found))}), but "
+            f"not as expected: {paths[0]}. Rename them, as train-00000-of-00001.parquet"
         )
     return [
         (Parquet(path, path.relative_to(root).as_posix()), split)

@@ -3,6 +3,7 @@
 import codecs
 import csv
 import json
+import logging
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,11 +32,18 @@ from components.ingest.sources.files import (
     lines,
     media_file,
     not_utf8,
+    splits_in_names,
     surroundings,
 )
 from components.ingest.sources.source import Source, SourceContext, SourceSettings
 from components.modalities.registry import MODALITIES, ModalityName, modality
 
+log = logging.getLogger(__name__)
+
+NAMED_LIKE_SPLITS = (
+    "ingest.source.files: %s are called like splits (%s), and all their rows are split as "
+    "ingest.splits says; a column of the files can say the split (ingest.source.split)"
+)
 BATCH = 64  # rows of a columnar file that are Python objects at once
 OTHER_DELIMITERS = (";", "\t", "|", ",")  # that programs write, Excel by the system's language
 DECIMAL_COMMA = re.compile(r"[+-]?[0-9]+(\.[0-9]{3})*,[0-9]+")
@@ -125,6 +133,9 @@ def read(settings: TableSettings, context: SourceContext) -> Rows:
     """
     root = context.root.resolve()
     paths = {path for pattern in settings.files for path in _matches(root, pattern)}
+    if settings.split is None and len(splits := splits_in_names(paths)) > 1:
+        names = listed(sorted(path.name for path in paths))
+        log.warning(NAMED_LIKE_SPLITS, names, listed(sorted(splits)))
     layout = settings.model_dump(include={"delimiter", "quoting", "decimal"}, exclude_none=True)
     files = [open_table(path, root, **layout) for path in sorted(paths)]
     return records([(file, None) for file in files], settings, root)
@@ -279,7 +290,9 @@ class Parquet(Columnar):
             schema = pq.read_schema(path)
         except (pa.ArrowException, OSError) as error:
             with open(path, "rb") as file:
-                way_out = recognised(file.read(START)) or "download or save it again"
+                start = file.read(START)
+            known = "" if start.startswith(b"PAR1") else recognised(start)
+            way_out = known or "download or save it again"
             raise InputError(f"{path} is not Parquet: {error}; {way_out}") from error
         super().__init__(path, name, schema, {})
         _refuse_duplicate_columns(self)

@@ -52,6 +52,8 @@ def test_path_below_root_has_shortest_key(root, name, key):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
+        ("https://example.org/cat.png", "path_address"),
+        ("data:image/png;base64,iVBORw0", "path_address"),
         ("/etc/hostname", "path_absolute"),
         ("C:\\images\\cat.png", "path_absolute"),
         ("C:/images/cat.png", "path_absolute"),
@@ -167,6 +169,12 @@ def test_missing_file_names_one_that_differs_in_spelling(root, there, named, dif
         media_file(root, named).load()
     with pytest.raises(FileNotFoundError, match=f"from {wanted!r}"):
         media_file(root, named).look()
+
+
+def test_missing_file_names_one_with_a_suffix(tmp_path):
+    (tmp_path / "7.png").touch()
+    with pytest.raises(OSError, match="there is '7.png'. Correct the row"):
+        media_file(tmp_path, "7").load()
 
 
 def test_missing_file_without_near_name_is_only_missing(root):

@@ -194,6 +194,12 @@ def test_shards_with_and_without_split_are_refused(tmp_path):
         rows(tmp_path)
 
 
+def test_files_called_like_splits_in_another_way_are_refused(tmp_path):
+    save_parquet(tmp_path / "pets", ["train-0.parquet", "test-0.parquet"])
+    with pytest.raises(InputError, match=r"like splits \(test, train\), but not as .*test-0\.par"):
+        rows(tmp_path)
+
+
 def test_folder_without_data_set_is_refused(tmp_path):
     (tmp_path / "pets").mkdir()
     (tmp_path / "pets/cat.png").touch()

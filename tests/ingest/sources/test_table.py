@@ -385,6 +385,7 @@ def test_missing_column_is_named_before_reading(tmp_path, suffix):
             "ZIP archive, as .xlsx is: .* in Excel save it as CSV UTF-8",
         ),
         ("a.json", b"[{}]", "a.json has an unknown format, .*. It looks like JSON. .* jq -c "),
+        ("a.parquet", b"PAR1\x15\0", "is not Parquet: .*; download or save it again"),
         ("a.parquet", b"\x1f\x8b", "is not Parquet: .*; it is compressed by gzip: unpack it"),
     ],
 )
@@ -392,6 +393,16 @@ def test_file_of_other_format_is_refused(tmp_path, name, content, message):
     write(tmp_path, name, content)
     with pytest.raises(InputError, match=message):
         rows(tmp_path)
+
+
+def test_files_called_like_splits_are_named(tmp_path, caplog):
+    """Since their rows are split by a hash all the same."""
+    for name in ("train.csv", "my_test.csv"):
+        write(tmp_path, name, "text,part\nx,train\n")
+    assert {row.split for row in rows(tmp_path, text="text", split="part")} == {"train"}
+    assert "called like splits" not in caplog.text
+    assert {row.split for row in rows(tmp_path)} == {None}
+    assert "my_test.csv, train.csv are called like splits (test, train), and all" in caplog.text
 
 
 def test_glob_without_match_is_named(tmp_path):
