@@ -420,6 +420,11 @@ def test_unused_columns_say_why(data):
     assert "column 'n': not used, as it numbers the rows" in reasons
 
 
+def test_groups_are_not_learnt_from(data):
+    reasons = propose(write_csv(data, "text,user,label", "text # is,#,a", "text # is,#,b")).reasons
+    assert "column 'user': not used to learn from, by its name" in reasons
+
+
 def test_different_whole_numbers_are_not_always_ids(data):
     numbers = np.random.default_rng(0).permutation(ROWS) * 1000
     table = pd.DataFrame({"income": numbers, "label": ["a", "b"] * (ROWS // 2)})
