@@ -10,13 +10,14 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.common.errors import InputError, Unavailable
+from components.common.errors import DISK_FULL, InputError, Unavailable
 
 DATABASE = "mlflow.db"  # the default store, in the project's folder
 ARTIFACTS = "mlartifacts"  # folder of the default store; a server has its own place
 DATABASES = ("postgresql", "mysql", "mssql")  # how addresses of databases that are servers begin
 # Of a request to a server that does not answer: 14 s in all; MLflow's own 7 take 4 minutes.
 RETRIES = "3"
+SECONDS = "30"  # that an answer may take; MLflow's own 120 make a server that hangs 8 minutes
 
 
 def connect() -> ModuleType:
@@ -29,6 +30,7 @@ def connect() -> ModuleType:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", SECONDS)
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
@@ -66,7 +68,9 @@ def _reach_database(uri: str) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        engine = create_engine(uri)
+        # Of mssql's drivers it is another argument.
+        limit = {} if uri.startswith("mssql") else {"connect_timeout": int(SECONDS)}
+        engine = create_engine(uri, connect_args=limit)
         with engine.connect():
             pass
         engine.dispose()
@@ -119,6 +123,8 @@ RESTORE = {
 }
 TRANSIENT = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "RESOURCE_EXHAUSTED")
 STRANGE = "INTERNAL_ERROR: Response:"  # a body that is JSON, but not MLflow's
+FULL = "disk is full"
+UNWRITABLE = ("readonly database", "unable to open database file")
 LOGIN = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
 
 
@@ -195,6 +201,13 @@ def _explain_database(uri: str, error: Exception) -> InputError | Unavailable:
             return InputError(
                 f"{shown} refuses the login: {detail}. Correct the user, password or name of the "
                 "database in MLFLOW_TRACKING_URI"
+            )
+        if FULL in detail:
+            return Unavailable(f"{shown} cannot be written: {detail}. {DISK_FULL}")
+        if any(words in detail for words in UNWRITABLE):
+            return InputError(
+                f"{shown} cannot be written: {detail}. Let this user write the file and its "
+                "folder, or name another database in MLFLOW_TRACKING_URI"
             )
         return _unavailable(uri, str(error))
     return InputError(
