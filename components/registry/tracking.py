@@ -36,6 +36,7 @@ def connect() -> ModuleType:
     logging.getLogger("mlflow").setLevel(logging.WARNING)
 
     uri = store_uri()
+    _check_address(uri)
     if uri.startswith("sqlite:///"):
         _create_database(mlflow, Path(uri.removeprefix("sqlite:///")))
     elif uri.startswith(DATABASES):
@@ -47,6 +48,21 @@ def connect() -> ModuleType:
 def store_uri() -> str:
     """Return the address of the store: `MLFLOW_TRACKING_URI`, or that of the default one."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _default_uri()
+
+
+def _check_address(uri: str) -> None:
+    """Raise `InputError` unless an address is one that MLflow can have."""
+    try:
+        parts = urlsplit(uri)
+        server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # no port or host is written like this
+        server = False
+    file = uri.startswith("sqlite:///") and uri != "sqlite:///"  # which is in memory
+    if re.search(r"\s", uri) or not (server or file or uri.startswith(DATABASES)):
+        raise InputError(
+            f"{without_password(uri)} is not an address of MLflow. Set MLFLOW_TRACKING_URI to one "
+            "as http://HOST:PORT, https://HOST, sqlite:///FILE or postgresql://HOST/DATABASE"
+        )
 
 
 def _default_uri() -> str:
@@ -166,11 +182,6 @@ def _explain_server(uri: str, error: Any) -> InputError | Unavailable | None:
     shown, code, message = without_password(uri), error.error_code, error.message
     if way_out := MISTAKES.get(code):
         return InputError(f"{shown} {way_out}")
-    if "unsupported URI" in message:
-        return InputError(
-            f"{shown} is not an address of MLflow. Set MLFLOW_TRACKING_URI to one that begins with "
-            "http://, https://, sqlite:/// or postgresql://"
-        )
     if "out-of-date database schema" in message:
         return InputError(
             f"{shown} belongs to another version of MLflow. Back it up, then run: mlflow db "
@@ -230,8 +241,7 @@ def _detail(uri: str, message: str) -> str:
 
 def without_password(uri: str) -> str:
     """Return an address without its password."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":…@") if password else uri
+    return re.sub(r"(://[^:/@]*):.+@", r"\1:…@", uri)
 
 
 def experiment_id(mlflow: ModuleType, name: str) -> str:

@@ -80,9 +80,18 @@ def test_server_that_refuses_has_not_lost_the_model(answering, monkeypatch, tmp_
     mlflow.set_tracking_uri(None)
 
 
-def test_address_of_another_kind_is_a_mistake(request_experiment):
-    with pytest.raises(InputError, match="ftp://nowhere is not an address of MLflow"):
-        request_experiment("ftp://nowhere")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("ftp://nowhere", "file:///tmp", "mlruns", "databricks", "\\\\server", "sqlite:///"),
+        *("http://", "http://host:port", "http://host:99999", "http://[::1", "http://a b"),
+        *("http://me:secret@", "http://me:secret@[::1", "http://me:se@cret@host:x"),
+    ],
+)
+def test_address_of_another_kind_is_a_mistake(request_experiment, uri):
+    with pytest.raises(InputError, match="is not an address of MLflow. Set MLFLOW") as refused:
+        request_experiment(uri)
+    assert "secret" not in str(refused.value) and "cret@" not in str(refused.value)
 
 
 def test_missing_folder_of_a_database_is_named(request_experiment, tmp_path):
