@@ -3,7 +3,7 @@
 python -m flows.promote --version 7 --why "understands the new accents"
 
 Exit codes: 0 promoted, or the champion already; 2 a mistake in configuration or data; 3 refused by
-a gate; 4 another promotion came first; 75 MLflow does not answer; 1 a fault.
+a gate; 4 another promotion came first; 75 MLflow does not answer; 130 interrupted; 1 a fault.
 """
 
 import argparse

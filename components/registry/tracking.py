@@ -10,13 +10,14 @@ from types import ModuleType
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.common.errors import InputError, Unavailable
+from components.common.errors import DISK_FULL, InputError, Unavailable
 
 DATABASE = "mlflow.db"  # the default store, in the project's folder
 ARTIFACTS = "mlartifacts"  # folder of the default store; a server has its own place
 DATABASES = ("postgresql", "mysql", "mssql")  # how addresses of databases that are servers begin
 # Of a request to a server that does not answer: 14 s in all; MLflow's own 7 take 4 minutes.
 RETRIES = "3"
+SECONDS = "30"  # that an answer may take; MLflow's own 120 make a server that hangs 8 minutes
 
 
 def connect() -> ModuleType:
@@ -29,11 +30,13 @@ def connect() -> ModuleType:
     os.environ.setdefault("DO_NOT_TRACK", "true")
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", RETRIES)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", SECONDS)
     import mlflow
 
     logging.getLogger("mlflow").setLevel(logging.WARNING)
 
     uri = store_uri()
+    _check_address(uri)
     if uri.startswith("sqlite:///"):
         _create_database(mlflow, Path(uri.removeprefix("sqlite:///")))
     elif uri.startswith(DATABASES):
@@ -45,6 +48,21 @@ def connect() -> ModuleType:
 def store_uri() -> str:
     """Return the address of the store: `MLFLOW_TRACKING_URI`, or that of the default one."""
     return os.environ.get("MLFLOW_TRACKING_URI") or _default_uri()
+
+
+def _check_address(uri: str) -> None:
+    """Raise `InputError` unless an address is one that MLflow can have."""
+    try:
+        parts = urlsplit(uri)
+        server = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # no port or host is written like this
+        server = False
+    file = uri.startswith("sqlite:///") and uri != "sqlite:///"  # which is in memory
+    if re.search(r"\s", uri) or not (server or file or uri.startswith(DATABASES)):
+        raise InputError(
+            f"{without_password(uri)} is not an address of MLflow. Set MLFLOW_TRACKING_URI to one "
+            "as http://HOST:PORT, https://HOST, sqlite:///FILE or postgresql://HOST/DATABASE"
+        )
 
 
 def _default_uri() -> str:
@@ -66,7 +84,9 @@ def _reach_database(uri: str) -> None:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        engine = create_engine(uri)
+        # Of mssql's drivers it is another argument.
+        limit = {} if uri.startswith("mssql") else {"connect_timeout": int(SECONDS)}
+        engine = create_engine(uri, connect_args=limit)
         with engine.connect():
             pass
         engine.dispose()
@@ -119,6 +139,8 @@ RESTORE = {
 }
 TRANSIENT = ("TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "RESOURCE_EXHAUSTED")
 STRANGE = "INTERNAL_ERROR: Response:"  # a body that is JSON, but not MLflow's
+FULL = "disk is full"
+UNWRITABLE = ("readonly database", "unable to open database file")
 LOGIN = ("authentication failed", "no password supplied", "no pg_hba.conf entry", "does not exist")
 
 
@@ -160,11 +182,6 @@ def _explain_server(uri: str, error: Any) -> InputError | Unavailable | None:
     shown, code, message = without_password(uri), error.error_code, error.message
     if way_out := MISTAKES.get(code):
         return InputError(f"{shown} {way_out}")
-    if "unsupported URI" in message:
-        return InputError(
-            f"{shown} is not an address of MLflow. Set MLFLOW_TRACKING_URI to one that begins with "
-            "http://, https://, sqlite:/// or postgresql://"
-        )
     if "out-of-date database schema" in message:
         return InputError(
             f"{shown} belongs to another version of MLflow. Back it up, then run: mlflow db "
@@ -196,6 +213,13 @@ def _explain_database(uri: str, error: Exception) -> InputError | Unavailable:
                 f"{shown} refuses the login: {detail}. Correct the user, password or name of the "
                 "database in MLFLOW_TRACKING_URI"
             )
+        if FULL in detail:
+            return Unavailable(f"{shown} cannot be written: {detail}. {DISK_FULL}")
+        if any(words in detail for words in UNWRITABLE):
+            return InputError(
+                f"{shown} cannot be written: {detail}. Let this user write the file and its "
+                "folder, or name another database in MLFLOW_TRACKING_URI"
+            )
         return _unavailable(uri, str(error))
     return InputError(
         f"{shown} is not a database of MLflow: {detail}. Correct MLFLOW_TRACKING_URI, or restore "
@@ -217,8 +241,7 @@ def _detail(uri: str, message: str) -> str:
 
 def without_password(uri: str) -> str:
     """Return an address without its password."""
-    password = urlsplit(uri).password
-    return uri.replace(f":{password}@", ":…@") if password else uri
+    return re.sub(r"(://[^:/@]*):.+@", r"\1:…@", uri)
 
 
 def experiment_id(mlflow: ModuleType, name: str) -> str:

@@ -26,6 +26,13 @@ MAKE_MODEL = (
     "register"
 )
 
+# Registering again would find the version, and another one would take the files of its run.
+FILES_GONE = (
+    "MLflow does not have its files: {}. Restore them; or delete the version and its run in MLflow "
+    "(make ui), then register the model that is here: make register"
+)
+NO_FILE = "No such artifact"
+
 
 class ModelVersions:
     """The versions of one registered model, which may not exist yet."""
@@ -124,9 +131,7 @@ class ModelVersions:
                 if explained := explain(self.mlflow, error):
                     raise explained from error
                 raise InputError(
-                    f"version {number} of {self.model}: MLflow does not have its files: {error}. "
-                    "Restore them; or delete the version and its run in MLflow (make ui), then "
-                    "register the model that is here: make register"
+                    f"version {number} of {self.model}: {FILES_GONE.format(error)}"
                 ) from error
             try:
                 os.rename(got, folder)
@@ -171,6 +176,8 @@ def load_pyfunc(mlflow: ModuleType, uri: str) -> Any:
             raise explained from error
         if getattr(error, "error_code", ABSENT) not in (ABSENT, INVALID):
             raise
+        if isinstance(error, OSError) or NO_FILE in str(error):
+            raise InputError(f"{uri}: {FILES_GONE.format(error)}") from error
         raise InputError(
             f"{uri} cannot be loaded from {without_password(mlflow.get_tracking_uri())}: {error}. "
             f"{MAKE_MODEL}"

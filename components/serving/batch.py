@@ -32,13 +32,21 @@ def predict_table(model: Any, table: Path, output: Path) -> str:
         output: Parquet: the other columns, then every task's prediction and confidence, then
             `error`.
 
-    Return what was done, for a person. Raise `InputError` if the table cannot be read, or its
-    columns cannot be used.
+    Return what was done, for a person. Raise `InputError` if the table cannot be read, its columns
+    cannot be used, or `output` is the table itself.
     """
+    if output.resolve() == table.resolve():
+        raise InputError(
+            f"--output: {output} is the table, whose media would be lost. Name another"
+        )
+    opened = False
     try:
         with parquet.ParquetFile(table) as file:
+            opened = True
             return _predict_file(model, file, table, output)
     except (OSError, pa.ArrowInvalid) as error:
+        if opened and getattr(error, "errno", None) is not None:  # about the output
+            raise
         raise InputError(f"--table: {table} cannot be read as Parquet: {error}") from error
 
 
@@ -76,8 +84,11 @@ def prediction_schema(model: Any) -> pa.Schema:
 def check_columns(columns: pa.Schema, predicted: pa.Schema, table: Path) -> pa.Schema:
     """Return the columns of a table that are kept.
 
-    Raise `InputError` for no media, a column of a wrong type, or one that predictions have too.
+    Raise `InputError` for no media, a column of a wrong type, two of a name, or one that
+    predictions have too.
     """
+    if twice := sorted({name for name in columns.names if columns.names.count(name) > 1}):
+        raise InputError(f"--table: {table} has two columns {', '.join(twice)}. Keep one of each")
     given = [m for m in MODALITIES if m in columns.names]
     if not given:
         raise InputError(

@@ -18,7 +18,7 @@ from components.modalities.registry import MODALITIES, modality
 from components.registry import defaults
 from components.registry.tracking import DATABASE, connect, mlflow_errors
 from components.registry.versions import ModelVersions, load_pyfunc
-from components.serving.batch import UNUSABLE, predict_table
+from components.serving.batch import UNUSABLE, predict_table, read_file
 from components.stage.settings import Settings, load_settings
 from components.stage.stage import exit_codes
 from components.tasks.names import confidence_column
@@ -101,7 +101,7 @@ def read_row(given: Mapping[str, Path | str | None]) -> pd.DataFrame:
 
 def _content(m: str, value: Path | str) -> bytes | str:
     try:
-        return value.read_bytes() if isinstance(value, Path) else value
+        return read_file(value) if isinstance(value, Path) else value
     except OSError as error:
         raise InputError(f"--{m}: {value} cannot be read: {error.strerror}") from error
 

@@ -23,6 +23,8 @@ from components.stage.process import alone, ended_with_starter
 from components.stage.resource_usage import sampled
 from components.stage.settings import Settings, load_settings
 
+INTERRUPTED = 130  # exit code, as of a shell after Ctrl-C
+
 SettingsT = TypeVar("SettingsT", bound=Settings)
 
 
@@ -52,7 +54,7 @@ def exit_codes() -> Iterator[None]:
     """End the process with a message and a code, without a traceback, for what is no fault.
 
     Code 2 for `InputError` and for a path that cannot be used, 75 for `Unavailable` and for a disk
-    that is full; any other exception passes.
+    that is full, 130 after Ctrl-C; any other exception passes.
     """
     try:
         with explained():
@@ -61,6 +63,8 @@ def exit_codes() -> Iterator[None]:
         _end(error, 2)
     except Unavailable as error:
         _end(error, os.EX_TEMPFAIL)
+    except KeyboardInterrupt:
+        _end("interrupted", INTERRUPTED)
 
 
 def _end(message: object, code: int) -> NoReturn:

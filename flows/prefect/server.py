@@ -9,6 +9,7 @@ from prefect.settings import PREFECT_API_URL
 from components.common.errors import InputError, Unavailable
 from components.registry.tracking import without_password
 
+HELLO_SECONDS = 10.0  # Prefect's own 60, with its retries, make a server that hangs 7 minutes
 LOGIN = (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN)
 NOT_PREFECT = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 
@@ -16,7 +17,7 @@ NOT_PREFECT = (HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED)
 def check_server() -> None:
     """Raise InputError or Unavailable unless Prefect's server answers at PREFECT_API_URL."""
     try:
-        get_client(sync_client=True).hello().json()
+        get_client(sync_client=True, httpx_settings={"timeout": HELLO_SECONDS}).hello().json()
     except (HTTPError, InvalidURL) as error:
         raise explain(error) from error
     except ValueError as error:  # of another server, or not an address

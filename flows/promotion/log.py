@@ -28,6 +28,7 @@ MOVED, NOT_MOVED = "moved", "not moved"  # the version was deleted, or somebody 
 MAX_ENTRY = 5800  # characters; MLflow truncates at 6000
 MAX_REASON = 1000
 NOTE = "Who made which model the champion, when and why. Needed by promotions."
+ACCOUNT = "/api/2.0/mlflow/users/current"  # of the one who asks
 MAX_TRIES = 10  # to record a move by hand while others do too
 TAG = "gate"  # of a version: what the gates said
 
@@ -44,7 +45,7 @@ class Entry:
     action: Action
     source: str | None
     target: str | None
-    who: str  # an MLflow user name, or user@host
+    who: str  # an account of MLflow's server, or user@host
     when: str  # in UTC, ISO 8601
     why: str | None = None
     gates: Sequence[Sequence] = ()  # the fields of each `Gate`
@@ -65,11 +66,20 @@ class Entry:
         return text
 
 
-def current_user() -> str:
-    """Return the account that this process has at MLflow, or its user and machine without one."""
-    from mlflow.utils.credentials import read_mlflow_creds
+def current_user(mlflow: ModuleType) -> str:
+    """Return the account by which MLflow's server knows this process.
 
-    return read_mlflow_creds().username or f"{_system_user()}@{socket.gethostname()}"
+    Of a store that has no accounts, return the user and the machine: a name in the environment is
+    what anybody may claim.
+    """
+    from mlflow.utils.credentials import get_default_host_creds
+    from mlflow.utils.rest_utils import http_request
+
+    if (uri := mlflow.get_tracking_uri()).startswith("http"):
+        answer = http_request(get_default_host_creds(uri), ACCOUNT, "GET", raise_on_status=False)
+        if answer:  # not an error
+            return answer.json()["user"]["username"]
+    return f"{_system_user()}@{socket.gethostname()}"
 
 
 def _system_user() -> str:
@@ -143,8 +153,8 @@ class PromotionLog:
             known, found = champion_after(entries), self.champion()  # in this order: see `append`
             if known == found:
                 return entries
-            why = f"noticed by {current_user()}"
-            entry = _next_entry(entries, BY_HAND, found, why, who="unknown")
+            why = f"noticed by {current_user(self.versions.mlflow)}"
+            entry = _next_entry(entries, BY_HAND, found, "unknown", why)
             try:
                 self.append(entry)
             except Overtaken:
@@ -161,7 +171,8 @@ class PromotionLog:
         gates: Sequence[Sequence] = (),
     ) -> Entry:
         """Append an entry after those that the decision was based on, and carry it out."""
-        entry = _next_entry(entries, action, target, why, gates)
+        who = current_user(self.versions.mlflow)
+        entry = _next_entry(entries, action, target, who, why, gates)
         self.append(entry)
         if self.finish(entry) != MOVED:
             raise Overtaken(
@@ -183,12 +194,12 @@ def _next_entry(
     entries: Sequence[Entry],
     action: Action,
     target: str | None,
+    who: str,
     why: str | None,
     gates: Sequence[Sequence] = (),
-    who: str | None = None,
 ) -> Entry:
     source, number = champion_after(entries), len(entries) + 1
-    return Entry(number, action, source, target, who or current_user(), now(), why, gates)
+    return Entry(number, action, source, target, who, now(), why, gates)
 
 
 def champion_after(entries: Sequence[Entry]) -> str | None:

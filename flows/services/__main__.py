@@ -41,8 +41,8 @@ def parser() -> argparse.ArgumentParser:
     made = command_line.parser(__doc__)
     what = made.add_subparsers(dest="what", required=True)
     start = what.add_parser("start", parents=[folder], help="start what is not running")
-    for name, port in PORTS.items():
-        start.add_argument(f"--{name}-port", type=int, help=f"default {port}; 0: any free port")
+    for name, usual in PORTS.items():
+        start.add_argument(f"--{name}-port", type=port, help=f"default {usual}; 0: any free port")
     what.add_parser("stop", parents=[folder], help="stop exactly those")
     what.add_parser("status", parents=[folder], help="show what runs where")
     users = what.add_parser("user", help="accounts of MLflow, one per person")
@@ -58,6 +58,13 @@ def parser() -> argparse.ArgumentParser:
     remove.add_argument("name")
     action.add_parser("list", parents=[folder], help="show their names")
     return made
+
+
+def port(word: str) -> int:
+    """Return the number of a port; raise ValueError if there is none."""
+    if not 0 <= (number := int(word)) < 2**16:
+        raise ValueError(word)
+    return number
 
 
 def operate(services: Services, args: argparse.Namespace) -> str:

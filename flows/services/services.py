@@ -8,6 +8,7 @@ import sys
 from dataclasses import asdict
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 from components.common.errors import InputError
 from components.common.files import write_json
@@ -71,7 +72,7 @@ class Services:
     def process(self, name: str) -> Process | None:
         """Return the process of a service that was started and not stopped; it may be dead."""
         try:
-            return Process(**json.loads(self._record(name).read_text()))
+            return Process(**_read(self._record(name)))
         except FileNotFoundError:
             return None
 
@@ -134,12 +135,12 @@ class Services:
         if not path.exists():
             made = {name: secrets.token_urlsafe(24) for name in SECRETS}
             write_private(path, json.dumps(made, indent=2))
-        return json.loads(path.read_text())
+        return _read(path)
 
     @property
     def ports(self) -> dict[str, int]:
         """Service → port, as chosen when they started."""
-        return json.loads(self._ports_file.read_text())
+        return _read(self._ports_file)
 
     @property
     def database(self) -> PostgreSQL:
@@ -169,6 +170,9 @@ class Services:
         for name in PORTS.keys() - running:
             self._end(name)  # leftovers of a killed process may hold the port
             chosen[name] = _free_port(name, asked.get(name, known[name]))
+        if len(set(chosen.values())) < len(chosen):
+            ports = ", ".join(f"{name} {port}" for name, port in chosen.items())
+            raise InputError(f"two services have one port: {ports}. Give each its own")
         write_json(self._ports_file, chosen)
 
     def _end(self, name: str) -> None:
@@ -236,6 +240,13 @@ class Services:
 def exports(environment: dict[str, str]) -> str:
     """Return an environment as lines of a shell."""
     return "".join(f"export {name}='{value}'\n" for name, value in environment.items())
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} is damaged: {error}. Restore it from a backup") from error
 
 
 def _free_port(name: str, port: int) -> int:

@@ -2,15 +2,18 @@
 
 import os
 import shutil
+import socket
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from mlflow.cli import cli
+from sqlalchemy.exc import OperationalError
 
 from components.common.errors import InputError, Unavailable
+from components.registry import tracking
 from components.registry.tracking import (
     connect,
     experiment_id,
@@ -77,9 +80,18 @@ def test_server_that_refuses_has_not_lost_the_model(answering, monkeypatch, tmp_
     mlflow.set_tracking_uri(None)
 
 
-def test_address_of_another_kind_is_a_mistake(request_experiment):
-    with pytest.raises(InputError, match="ftp://nowhere is not an address of MLflow"):
-        request_experiment("ftp://nowhere")
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("ftp://nowhere", "file:///tmp", "mlruns", "databricks", "\\\\server", "sqlite:///"),
+        *("http://", "http://host:port", "http://host:99999", "http://[::1", "http://a b"),
+        *("http://me:secret@", "http://me:secret@[::1", "http://me:se@cret@host:x"),
+    ],
+)
+def test_address_of_another_kind_is_a_mistake(request_experiment, uri):
+    with pytest.raises(InputError, match="is not an address of MLflow. Set MLFLOW") as refused:
+        request_experiment(uri)
+    assert "secret" not in str(refused.value) and "cret@" not in str(refused.value)
 
 
 def test_missing_folder_of_a_database_is_named(request_experiment, tmp_path):
@@ -107,6 +119,40 @@ def test_database_of_another_version_says_how_to_upgrade(request_experiment, tmp
         database.execute("UPDATE alembic_version SET version_num = '97727af70f4d'")
     with pytest.raises(InputError, match="another version of MLflow. .* mlflow db upgrade sqlite"):
         request_experiment(f"sqlite:///{path}")
+
+
+@pytest.mark.parametrize(
+    ("detail", "kind", "message"),
+    [
+        ("database or disk is full", Unavailable, "cannot be written: .* Free some space"),
+        ("attempt to write a readonly database", InputError, "cannot be written: .* Let this user"),
+        ("unable to open database file", InputError, "cannot be written: .* Let this user"),
+        ("database is locked", Unavailable, "does not answer: .* try again"),
+    ],
+)
+def test_database_that_cannot_be_written_says_why(monkeypatch, tmp_path, detail, kind, message):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    (tmp_path / "mlflow.db").touch()
+    with pytest.raises(kind, match=message), mlflow_errors(connect()):
+        raise OperationalError("INSERT", {}, sqlite3.OperationalError(detail))
+
+
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_server_that_hangs_is_not_waited_for(silent_port, request_experiment, monkeypatch, scheme):
+    pytest.importorskip("psycopg2")
+    monkeypatch.setattr(tracking, "SECONDS", "2")  # the least that PostgreSQL's client takes
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "")  # so that it is removed at the end
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_TIMEOUT")
+    with pytest.raises(Unavailable, match="does not answer: .*(read timeout=2|timeout expired)"):
+        request_experiment(f"{scheme}://127.0.0.1:{silent_port}/mlflow")
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """The port of a server that takes requests and answers none."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
 
 
 def test_deleted_experiment_or_run_says_how_to_restore_it(

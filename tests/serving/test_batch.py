@@ -3,10 +3,12 @@
 import os
 
 import pandas as pd
+import pyarrow
 import pytest
 from mlflow import MlflowException
 from pyarrow import parquet
 
+from components.common.errors import InputError
 from components.serving.batch import predict_rows, predict_table
 from tests.support.media import png
 
@@ -37,6 +39,38 @@ def test_rows_that_ingest_refuses_are_set_aside(served, tmp_path):
         assert row["error"] is None and row["answer"]
     for (case, reason), row in zip(REFUSED.items(), others, strict=True):
         assert row["answer"] is None and row["error"].endswith(f"({reason})"), case
+
+
+@pytest.mark.parametrize(
+    ("output", "kind", "message"),
+    [
+        (
+            "in.parquet",
+            InputError,
+            "--output: .*in.parquet is the table, whose media would be lost",
+        ),
+        ("./in.parquet", InputError, "is the table"),
+        ("folder", IsADirectoryError, "folder"),
+        ("in.parquet/out.parquet", FileExistsError, "in.parquet"),
+    ],
+)
+def test_output_that_cannot_be_written_is_no_fault_of_the_table(
+    served, tmp_path, output, kind, message
+):
+    (tmp_path / "folder").mkdir()
+    table = tmp_path / "in.parquet"
+    pd.DataFrame({"text": ["why?"]}).to_parquet(table)
+    before = table.read_bytes()
+    with pytest.raises(kind, match=message):
+        predict_table(served, table, tmp_path / output)
+    assert table.read_bytes() == before
+
+
+def test_two_columns_of_a_name_are_refused(served, tmp_path):
+    columns = pyarrow.Table.from_arrays([["why?"], ["what?"]], ["text", "text"])
+    parquet.write_table(columns, tmp_path / "in.parquet")
+    with pytest.raises(InputError, match="two columns text. Keep one of each"):
+        predict_table(served, tmp_path / "in.parquet", tmp_path / "out.parquet")
 
 
 def test_fault_of_the_model_is_no_fault_of_the_rows():

@@ -48,6 +48,12 @@ def test_missing_file_is_named():
     assert refused("--image", "cat.png").startswith("--image: cat.png cannot be read: No such file")
 
 
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/stdin", ".", "pipe"])
+def test_file_that_may_never_end_is_refused(path):
+    os.mkfifo("pipe")
+    assert refused("--image", path) == f"--image: {path} cannot be read: not a regular file"
+
+
 def test_table_needs_an_output():
     message = "--table and --output belong together: give both, or neither"
     assert refused("--table", "questions.parquet") == message

@@ -27,6 +27,12 @@ def test_message_and_code_without_traceback(capsys, error, code):
     assert capsys.readouterr().err == "error: seed: found 'x'\n"
 
 
+def test_interrupted_work_has_no_traceback(capsys):
+    with pytest.raises(SystemExit, match="130"), exit_codes():
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "error: interrupted\n"
+
+
 def test_fault_passes():
     with pytest.raises(ZeroDivisionError), exit_codes():
         raise ZeroDivisionError

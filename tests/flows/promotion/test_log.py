@@ -5,6 +5,7 @@ import json
 import os
 import socket
 
+import mlflow
 import pytest
 
 from flows.promotion.gates import Gate
@@ -35,25 +36,31 @@ def test_previous_champion(actions, expected):
     assert previous_champion([entry(*action) for action in actions], set("123")) == expected
 
 
-def test_without_account_user_and_machine_act(monkeypatch, tmp_path):
-    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))  # without MLflow's file of credentials
-    assert current_user() == f"{getpass.getuser()}@{socket.gethostname()}"
+@pytest.fixture
+def user_at(monkeypatch):
+    """Return who acts at the store of an address, whatever a variable claims."""
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "the boss")
+
+    def name(uri: str) -> str:
+        monkeypatch.setattr(mlflow, "get_tracking_uri", lambda: uri)
+        return current_user(mlflow)
+
+    return name
 
 
-def test_user_without_a_name_is_a_number(monkeypatch, tmp_path):
-    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
+def test_account_is_what_the_server_says(user_at, answering):
+    assert user_at(answering(200, '{"user": {"username": "ann"}}')) == "ann"
+
+
+def test_without_accounts_user_and_machine_act(user_at, answering):
+    here = f"{getpass.getuser()}@{socket.gethostname()}"
+    assert user_at("sqlite:///mlflow.db") == here
+    assert user_at(answering(404, "no such page")) == here
+
+
+def test_user_without_a_name_is_a_number(user_at, monkeypatch):
     monkeypatch.setattr(getpass, "getuser", lambda: {}["uid"])
-    assert current_user() == f"user {os.getuid()}@{socket.gethostname()}"
-
-
-def test_account_in_file_of_credentials_acts(monkeypatch, tmp_path):
-    monkeypatch.delenv("MLFLOW_TRACKING_USERNAME", raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    (tmp_path / ".mlflow").mkdir()
-    (tmp_path / ".mlflow/credentials").write_text("[mlflow]\nmlflow_tracking_username = ann\n")
-    assert current_user() == "ann"
+    assert user_at("sqlite:///mlflow.db") == f"user {os.getuid()}@{socket.gethostname()}"
 
 
 def test_entry_with_very_many_gates_fits_into_a_parameter(registered, gates):

@@ -1,7 +1,9 @@
 """PostgreSQL, MLflow and Prefect on loopback: started, refused, killed, stopped."""
 
+import json
 import os
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -153,6 +155,29 @@ def test_taken_port_is_named(servers, services_folder, capsys):
     assert main(["start", "--folder", str(folder), *ANY, "--prefect-port", taken]) == 2
     assert f"port {taken} for prefect cannot be used" in capsys.readouterr().err
     assert Services(folder).stop() == []
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http", ""])
+def test_number_that_is_no_port_is_refused(tmp_path, capsys, port):
+    with pytest.raises(SystemExit, match="2"):
+        main(["start", "--folder", str(tmp_path / "new"), "--mlflow-port", port])
+    assert "--mlflow-port: invalid port value" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_one_port_for_two_services_is_refused(tmp_path, capsys):
+    port = str(socket.create_server(("127.0.0.1", 0)).getsockname()[1])  # free again at once
+    words = ["--postgresql-port", "0", "--mlflow-port", port, "--prefect-port", port]
+    assert main(["start", "--folder", str(tmp_path / "new"), *words]) == 2
+    assert f"mlflow {port}, prefect {port}. Give each its own" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["ports.json", "secrets.json", "mlflow.json"])
+def test_damaged_record_is_named(tmp_path, capsys, name):
+    (tmp_path / "ports.json").write_text(json.dumps(PORTS))
+    (tmp_path / name).write_text("{")
+    assert main(["status", "--folder", str(tmp_path)]) == 2
+    assert f"{name} is damaged: " in capsys.readouterr().err
 
 
 def test_missing_postgresql_says_how_to_install_it(tmp_path, monkeypatch, capsys):
