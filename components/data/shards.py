@@ -7,10 +7,12 @@ name of a shard is a fingerprint of what made it, so an existing shard is not ma
 is written last: a folder without one is unfinished, and the next run continues it.
 """
 
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import chain, groupby
 from multiprocessing import get_context
+from operator import itemgetter
 from pathlib import Path
 
 import pandas as pd
@@ -20,13 +22,14 @@ import pyarrow.parquet as pq
 
 from components.common.files import replacing
 from components.common.hashing import fingerprint
-from components.data.tables import ASSET_ID, read_table, write_table
+from components.data.tables import ASSET_ID, TableWriter, read_batches, write_table
 from components.stage.progress import bar
 
 CHUNK_ASSETS = 256  # on average; at least a quarter and at most four times as many
 CHUNK_BYTES = 64 * 2**20  # at most, unless one asset alone is larger
 READ_ASSETS = 16  # at a time
 
+INDEX_FILE = "index.parquet"
 INDEX = pandera.DataFrameSchema(
     {
         "asset_id": pandera.Column(str, ASSET_ID, unique=True),
@@ -35,6 +38,9 @@ INDEX = pandera.DataFrameSchema(
     },
     strict=True,
     name="the index of a shard set",
+)
+INDEX_TYPES = pa.Schema.from_pandas(
+    pd.DataFrame({"asset_id": [""], "shard": [""], "row": [0]}), preserve_index=False
 )
 
 
@@ -68,7 +74,7 @@ class MediaWriter:
 
     def __init__(self, folder: Path):
         self._folder = folder
-        self._shards: list[Shard] = []
+        self._names: list[str] = []  # of the shards
         self._chunk: list[Asset] = []
         self._bytes = 0
 
@@ -85,20 +91,24 @@ class MediaWriter:
         """Write the last shard, then the index; remove shards that are not part of the set."""
         self._flush()
         self._folder.mkdir(parents=True, exist_ok=True)
-        finish(self._folder, self._shards, ".parquet")
+        finish(self._folder, map(self._shard, self._names), ".parquet")
+
+    def _shard(self, name: str) -> Shard:
+        ids = pq.read_table(self._folder / f"{name}.parquet", columns=["asset_id"])["asset_id"]
+        return Shard(name, tuple(ids.to_pylist()))
 
     def _flush(self) -> None:
         if not self._chunk:
             return
         ids = tuple(asset.asset_id for asset in self._chunk)
-        shard = Shard(fingerprint(ids), ids)
-        path = self._folder / f"{shard.name}.parquet"
+        name = fingerprint(ids)
+        path = self._folder / f"{name}.parquet"
         if not path.exists():
             content = pa.array([asset.content for asset in self._chunk], pa.large_binary())
             table = pa.table({"asset_id": ids, "content": content})
             with replacing(path) as temporary:
                 pq.write_table(table, temporary, compression="none")
-        self._shards.append(shard)
+        self._names.append(name)
         self._chunk, self._bytes = [], 0
 
 
@@ -130,30 +140,43 @@ def read_assets(folder: Path, wanted: Set[str]) -> Iterator[tuple[str, bytes]]:
 
     Only shards with a wanted asset are read; assets that are not in the set are skipped.
     """
-    for shard in read_index(folder):
+    for shard in iterate_index(folder):
         if not wanted.isdisjoint(shard.asset_ids):
             pairs = zip(shard.asset_ids, read_media(folder, shard), strict=True)
             yield from ((asset, content) for asset, content in pairs if asset in wanted)
 
 
-def finish(folder: Path, shards: Sequence[Shard], suffix: str) -> None:
+def finish(folder: Path, shards: Iterable[Shard], suffix: str) -> None:
     """Write the index of a set with all its shards, then delete every other file."""
-    columns = {
-        "asset_id": [asset for shard in shards for asset in shard.asset_ids],
-        "shard": [shard.name for shard in shards for _ in shard.asset_ids],
-        "row": [row for shard in shards for row in range(len(shard.asset_ids))],
-    }
-    write_table(folder / "index.parquet", pd.DataFrame(columns), INDEX)
-    keep = {f"{shard.name}{suffix}" for shard in shards} | {"index.parquet"}
+    names = []
+    with TableWriter(folder / INDEX_FILE, INDEX, INDEX_TYPES) as index:
+        for shard in shards:
+            names.append(shard.name)
+            for row, asset_id in enumerate(shard.asset_ids):
+                index.add({"asset_id": asset_id, "shard": shard.name, "row": row})
+    if not names:
+        write_table(folder / INDEX_FILE, pd.DataFrame(columns=list(INDEX.columns)), INDEX)
+    keep = {f"{name}{suffix}" for name in names} | {INDEX_FILE}
     for path in folder.iterdir():
         if path.name not in keep:
             path.unlink()
 
 
+def iterate_index(folder: Path) -> Iterator[Shard]:
+    """Yield the shards of a set, in order, with one batch of the index in memory.
+
+    Raises `InputError` if the set is not finished.
+    """
+    batches = read_batches(folder / INDEX_FILE, INDEX)
+    columns = ((batch["shard"].tolist(), batch["asset_id"].tolist()) for batch in batches)
+    rows = chain.from_iterable(zip(*pair, strict=True) for pair in columns)
+    for name, assets in groupby(rows, itemgetter(0)):
+        yield Shard(name, tuple(asset_id for _, asset_id in assets))
+
+
 def read_index(folder: Path) -> list[Shard]:
     """Return the shards of a set, in order; raise `InputError` if it is not finished."""
-    shards = read_table(folder / "index.parquet", INDEX).groupby("shard", sort=False)
-    return [Shard(str(name), tuple(rows["asset_id"])) for name, rows in shards]
+    return list(iterate_index(folder))
 
 
 def transform(

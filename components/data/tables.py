@@ -10,7 +10,7 @@ import pandas as pd
 import pandera.pandas as pa
 import pyarrow as arrow
 from pandera.errors import SchemaErrors
-from pyarrow import parquet
+from pyarrow import compute, parquet
 
 from components.common.errors import InputError
 from components.common.files import readable, replacing
@@ -93,7 +93,7 @@ class TableWriter:
 def read_rows(path: Path, *columns: str) -> Iterator[dict]:
     """Yield the rows of a Parquet file, by default with all columns, with one batch in memory."""
     with _parquet(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns) or None):
+        for batch in _batches(file, columns or None):
             yield from batch.to_pylist()
 
 
@@ -104,8 +104,22 @@ def count_rows(path: Path, *columns: str) -> Iterator[tuple[tuple, int]]:
     tuples.
     """
     with _parquet(path) as file:
-        for batch in file.iter_batches(BATCH_ROWS, columns=list(columns)):
+        for batch in _batches(file, columns):
             yield from Counter(zip(*map(_cells, map(batch.column, columns)), strict=True)).items()
+
+
+def read_where(path: Path, column: str, values: Iterable[str], *columns: str) -> arrow.Table:
+    """Return some columns of the rows of a Parquet file whose `column` is one of the values.
+
+    Unlike with the filters of `pyarrow.parquet.read_table`, only one batch of the others is in
+    memory.
+    """
+    wanted = compute.field(column).isin(arrow.array(values, arrow.string()))
+    with _parquet(path) as file:
+        types = arrow.schema([file.schema_arrow.field(name) for name in columns])
+        batches = _batches(file, [column, *columns])
+        kept = [batch.filter(wanted).select(columns) for batch in batches]
+    return arrow.Table.from_batches(kept, types)
 
 
 def concat_tables(parts: Sequence[pd.DataFrame], schema: pa.DataFrameSchema) -> pd.DataFrame:
@@ -118,6 +132,14 @@ def concat_tables(parts: Sequence[pd.DataFrame], schema: pa.DataFrameSchema) -> 
 def _parquet(path: Path) -> parquet.ParquetFile:
     with readable(path, "Parquet"):
         return parquet.ParquetFile(path)
+
+
+def _batches(
+    file: parquet.ParquetFile, columns: Iterable[str] | None = None
+) -> Iterator[arrow.RecordBatch]:
+    """Yield a file in batches; threads would each keep memory, and gain nothing."""
+    wanted = None if columns is None else list(columns)
+    return file.iter_batches(BATCH_ROWS, columns=wanted, use_threads=False)
 
 
 def _cells(column: arrow.Array) -> Iterable:
@@ -133,3 +155,13 @@ def read_table(path: Path, schema: pa.DataFrameSchema) -> pd.DataFrame:
     with readable(path, "CSV" if is_csv else "Parquet"):
         table = pd.read_csv(path) if is_csv else pd.read_parquet(path)
     return _checked(table, schema, path)
+
+
+def read_batches(path: Path, schema: pa.DataFrameSchema) -> Iterator[pd.DataFrame]:
+    """Yield a Parquet file in batches, each checked by itself.
+
+    Raises `InputError` if the file is missing, damaged or breaks the schema.
+    """
+    with readable(path, "Parquet"), parquet.ParquetFile(path) as file:
+        for batch in _batches(file):
+            yield _checked(batch.to_pandas(), schema, path)

@@ -89,17 +89,20 @@ def texts_alone(ledger: Ledger) -> tuple[str, ...]:
 
 def _record(ledger: Ledger, m: str, earlier: Split, later: Split, reach: float) -> None:
     """Record the assets of a split that have a copy in a later one, whose fingerprints it holds."""
-    known = [row for rows in ledger.fingerprints(m, later, CHUNK) for row in rows]
-    if not known:
+    ids, matrices = [], []
+    for rows in ledger.fingerprints(m, later, CHUNK):
+        ids.extend(asset for asset, _ in rows)
+        matrices.append(_matrix(rows))
+    if not ids:
         return
     from scipy.spatial import KDTree  # whose import would slow down all that reads settings
 
-    tree = KDTree(_matrix(known))
+    tree = KDTree(np.concatenate(matrices))
     for rows in ledger.fingerprints(m, earlier, CHUNK):
         found = map(np.asarray, tree.query(_matrix(rows), distance_upper_bound=reach))
         for (asset, _), distance, place in zip(rows, *found, strict=True):
-            if np.isfinite(distance) and asset != known[place][0]:
-                ledger.add_copy(m, asset, known[place][0], later)
+            if np.isfinite(distance) and asset != ids[place]:
+                ledger.add_copy(m, asset, ids[place], later)
 
 
 def _matrix(rows: list[tuple]) -> np.ndarray:

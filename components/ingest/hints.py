@@ -3,13 +3,16 @@
 They do not depend on the settings themselves, an edit of which would otherwise read all data again.
 """
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
 
 from components.data.samples import asset_column
+from components.data.tables import count_rows, read_where
+from components.ingest.ledger import Ledger
 from components.modalities.registry import MODALITIES, modality
 from components.tasks.settings import ClassTaskSettings, TaskSettings
 
@@ -18,7 +21,7 @@ MAX_ASSETS = 5000  # from which settings are suggested
 IMBALANCE = 10  # times as often as the rarest class
 
 
-def lengths(samples: Path, assets: Path, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
+def lengths(samples: Path, ledger: Ledger, tasks: Mapping[str, TaskSettings]) -> dict[str, Any]:
     """Return by modality which length keeps how many of the labels whole, as `KEPT` names them.
 
     A label counts once for each sample that has it, so that a text of a thousand samples weighs as
@@ -26,43 +29,52 @@ def lengths(samples: Path, assets: Path, tasks: Mapping[str, TaskSettings]) -> d
     """
     found = {}
     for m in MODALITIES:
-        if limit := modality(m).limit:
-            lasting = facts(assets, m)[limit.fact].dropna().sort_values(kind="stable")
-            weights = labels_by_asset(samples, tasks, m).reindex(lasting.index).fillna(0)
-            if total := weights.sum():
-                reached = (weights.cumsum() / total).to_numpy()
-                found[m] = {
-                    name: float(lasting.iloc[(reached >= part - 1e-9).argmax()])
-                    for name, part in KEPT.items()
-                }
+        if modality(m).limit:
+            ledger.count_labels(m, labels_by_asset(samples, tasks, m))
+            if total := sum(labels for _, labels in ledger.labels_by_length(m)):
+                found[m] = dict(_kept(total, ledger.labels_by_length(m)))
     return found
 
 
-def labels_by_asset(samples: Path, tasks: Mapping[str, TaskSettings], m: str) -> pd.Series:
-    """Return how many labels samples with an asset have, by asset id."""
-    ids, columns = asset_column(m), [task.column for task in tasks.values()]
-    table = pd.read_parquet(samples, columns=list(dict.fromkeys([ids, *columns])))
-    return table[columns].notna().sum(axis=1).groupby(table[ids]).sum()
+def _kept(total: int, by_length: Iterable[tuple[float, int]]) -> Iterator[tuple[str, float]]:
+    """Yield each name of `KEPT` with the first length that keeps as many of the labels."""
+    kept, parts = 0, dict(KEPT)
+    for length, labels in by_length:
+        kept += labels
+        for name in [name for name, part in parts.items() if kept / total >= part - 1e-9]:
+            del parts[name]
+            yield name, length
 
 
-def facts(assets: Path, m: str) -> pd.DataFrame:
-    """Return the facts about the assets of a modality, by asset id."""
-    columns = ["asset_id", *modality(m).measures]
-    return pd.read_parquet(assets, columns=columns, filters=[("modality", "==", m)]).set_index(
-        "asset_id"
-    )
+def labels_by_asset(
+    samples: Path, tasks: Mapping[str, TaskSettings], m: str
+) -> Iterator[tuple[str, int]]:
+    """Yield asset ids, and how many labels some of the samples with it have."""
+    ids, tasks_of = asset_column(m), Counter(task.column for task in tasks.values())
+    columns = dict.fromkeys([ids, *tasks_of])
+    for cells, count in count_rows(samples, *columns):
+        row = dict(zip(columns, cells, strict=True))
+        labels = sum(n for column, n in tasks_of.items() if row[column] is not None)
+        if row[ids] is not None:
+            yield row[ids], count * labels
 
 
 def suggestions(assets: Path) -> list[dict[str, Any]]:
     """Return settings that suit the files: `setting`, `value`, and why."""
     found = []
     for m in MODALITIES:
-        table = facts(assets, m)
-        some: Any = table.iloc[:: max(1, len(table) // MAX_ASSETS)].to_dict("records")
+        some = facts(assets, m)
         for key, value in (modality(m).suggested_inputs(some) if some else {}).items():
             why = modality(m).reasons.get(key, "")
             found.append({"setting": f"preprocess.{m}.{key}", "value": value, "why": why})
     return found
+
+
+def facts(assets: Path, m: str) -> list[dict[str, Any]]:
+    """Return the facts about assets of a modality, at equal distances if they are many."""
+    table = read_where(assets, "modality", [m], *modality(m).measures)
+    every = range(0, table.num_rows, max(1, table.num_rows // MAX_ASSETS))
+    return table.take(pa.array(every, pa.int64())).to_pylist()
 
 
 def unbalanced(counts: Mapping[str, int]) -> tuple[str, str] | None:

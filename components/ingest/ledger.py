@@ -1,7 +1,7 @@
 """Index of the rows and files of a source, on disk, so that memory does not grow with it."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from components.common.errors import Problem
@@ -10,6 +10,7 @@ from components.data.samples import SPLITS, Split
 BITS: dict[Split, int] = {split: 1 << place for place, split in enumerate(SPLITS)}  # test: highest
 
 CACHE_SIZE = 8192  # files, uses, and labels
+PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_size = -8192;"  # KiB
 
 SCHEMA = """
 CREATE TABLE rows (
@@ -23,7 +24,8 @@ CREATE TABLE labels (
 ) WITHOUT ROWID;
 CREATE TABLE assets (
   modality TEXT, asset_id TEXT, splits INTEGER NOT NULL DEFAULT 0, given INTEGER NOT NULL DEFAULT 0,
-  fingerprint BLOB, PRIMARY KEY (modality, asset_id)
+  fingerprint BLOB, length REAL, labelled INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (modality, asset_id)
 ) WITHOUT ROWID;
 CREATE TABLE copies (
   modality TEXT, asset_id TEXT, copy TEXT, split TEXT, PRIMARY KEY (modality, asset_id)
@@ -49,7 +51,7 @@ class Ledger:
         path.unlink(missing_ok=True)
         self._path = path
         self._database = sqlite3.connect(path, isolation_level=None)
-        self._database.executescript("PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF;")
+        self._database.executescript(PRAGMAS)
         self._database.executescript(SCHEMA)
         self._database.execute("BEGIN")
         self._files: dict[tuple[str, str], str | Problem] = {}
@@ -132,10 +134,18 @@ class Ledger:
         known = (None, found.reason, found.detail) if bad else (found, "", "")
         self._database.execute("INSERT INTO files VALUES (?, ?, ?, ?, ?)", (modality, key, *known))
 
-    def add_asset(self, modality: str, asset_id: str, fingerprint: bytes | None = None) -> bool:
+    def add_asset(
+        self,
+        modality: str,
+        asset_id: str,
+        fingerprint: bytes | None = None,
+        length: float | None = None,
+    ) -> bool:
         """Add an asset; return whether its bytes are new."""
-        command = "INSERT OR IGNORE INTO assets (modality, asset_id, fingerprint) VALUES (?, ?, ?)"
-        return self._database.execute(command, (modality, asset_id, fingerprint)).rowcount == 1
+        columns = "(modality, asset_id, fingerprint, length)"
+        command = f"INSERT OR IGNORE INTO assets {columns} VALUES (?, ?, ?, ?)"
+        row = (modality, asset_id, fingerprint, length)
+        return self._database.execute(command, row).rowcount == 1
 
     def add_use(self, modality: str, asset_id: str, split: Split) -> None:
         """Record that a sample of a split has an asset."""
@@ -213,6 +223,20 @@ class Ledger:
         first = f"{several} ORDER BY asset_id LIMIT ?"
         rows = self._database.execute(first, (task, modality, limit)).fetchall()
         return count, {asset: self.labels(task, modality, asset) for (asset,) in rows}
+
+    def count_labels(self, modality: str, counts: Iterable[tuple[str, int]]) -> None:
+        """Record how many labels some samples with an asset have: asset id and number."""
+        command = "UPDATE assets SET labelled = labelled + ? WHERE modality = ? AND asset_id = ?"
+        rows = ((number, modality, asset_id) for asset_id, number in counts)
+        self._database.executemany(command, rows)
+
+    def labels_by_length(self, modality: str) -> Iterator[tuple[float, int]]:
+        """Yield each length of assets, the shortest first, and the labels that they have."""
+        yield from self._database.execute(
+            "SELECT length, sum(labelled) FROM assets WHERE modality = ? AND length IS NOT NULL "
+            "AND labelled GROUP BY length ORDER BY length",
+            (modality,),
+        )
 
     def fingerprints(self, modality: str, split: Split, count: int) -> Iterator[list[tuple]]:
         """Yield asset ids and fingerprints of a split, so many at a time."""

@@ -21,6 +21,7 @@ from components.modalities.registry import MODALITIES, inspection_of, modality
 
 BATCH = 128  # rows whose files are read side by side
 MEASURES = tuple(dict.fromkeys(fact for m in MODALITIES for fact in modality(m).measures))
+LENGTHS = {m: limit.fact for m in MODALITIES if (limit := modality(m).limit)}
 
 ASSETS = pandera.DataFrameSchema(
     {
@@ -120,10 +121,11 @@ class MediaStore:
             return
         asset, facts = found
         self._ledger.add_file(m, key, asset.asset_id)
-        fingerprint = facts.get(FINGERPRINT)
+        fingerprint, length = facts.get(FINGERPRINT), facts.get(LENGTHS.get(m, ""))
         known = fingerprint if isinstance(fingerprint, bytes) else None
-        if self._ledger.add_asset(m, asset.asset_id, known):
+        measured = length if isinstance(length, int | float) else None
+        if self._ledger.add_asset(m, asset.asset_id, known, measured):
             self._writers[m].add(asset)
             row = {"modality": m, "asset_id": asset.asset_id, "file": key}
-            measured = {name: value for name, value in facts.items() if name in MEASURES}
-            self._assets.add(row | {"bytes": len(asset.content)} | measured)
+            measures = {name: value for name, value in facts.items() if name in MEASURES}
+            self._assets.add(row | {"bytes": len(asset.content)} | measures)

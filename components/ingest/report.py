@@ -10,17 +10,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.compute as pc
 from matplotlib.figure import Figure
-from pyarrow import parquet
 
 from components.common.figures import add_grid, page, panels, save
 from components.common.files import write_json, write_text
 from components.common.hashing import content_id
 from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, asset_column
 from components.data.shards import read_assets
-from components.data.tables import count_rows, read_rows
+from components.data.tables import count_rows, read_rows, read_where
 from components.ingest.classes import suspicious
 from components.ingest.conflicts import Conflict
 from components.ingest.hints import imbalances, lengths, suggestions
@@ -50,17 +47,15 @@ class Contents:
 
     def files(self, assets: Set[str]) -> dict[str, str]:
         """Return where the source has some assets, by id."""
-        wanted = pc.field("asset_id").isin(pa.array(sorted(assets), pa.string()))
-        table = parquet.read_table(self.assets, columns=["asset_id", "file"], filters=wanted)
+        table = read_where(self.assets, "asset_id", assets, "asset_id", "file")
         return dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
     def measures(self) -> Iterator[tuple[str, str, np.ndarray]]:
         """Yield modality, fact and its values [n] for every fact that some asset has."""
         for m in MODALITIES:
             for fact in modality(m).measures:
-                of_modality = pc.field("modality") == m
-                table = parquet.read_table(self.assets, columns=[fact], filters=of_modality)
-                if len(column := table.column(0).drop_null()):
+                column = read_where(self.assets, "modality", [m], fact).column(0).drop_null()
+                if len(column):
                     yield m, fact, column.to_numpy()
 
 
@@ -134,7 +129,7 @@ def describe(contents: Contents) -> dict[str, Any]:
         },
         "suspicious_classes": {name: found for name, found in notes.items() if found},
         "media": media,
-        "lengths": lengths(contents.samples, contents.assets, contents.tasks),
+        "lengths": lengths(contents.samples, ledger, contents.tasks),
         "duplicates": {m: ledger.duplicates(m) for m in MODALITIES},
     }
 
@@ -153,7 +148,7 @@ def draw(report: Mapping[str, Any], contents: Contents) -> dict[str, Figure]:
         if any(by_split.values()):
             figures[f"classes_{task}"] = class_balance(by_split, task)
     if report["media"]:
-        figures["media"] = histograms(contents)
+        figures["media"] = histograms(contents, sum(map(len, report["media"].values())))
     if report["quarantine"]:
         figures["quarantine"] = bars(report["quarantine"], "rows in quarantine by reason")
     return figures
@@ -193,11 +188,10 @@ def class_balance(by_split: Mapping[str, Bars], task: str) -> Figure:
     return figure
 
 
-def histograms(contents: Contents) -> Figure:
-    """Plot how large, long or fast the media files are, one panel per fact."""
-    measures = list(contents.measures())
-    figure, axes = panels(len(measures), 4.2, 2.6)
-    for axis, (m, fact, values) in zip(axes, measures, strict=True):
+def histograms(contents: Contents, count: int) -> Figure:
+    """Plot how large, long or fast the media files are, a panel for each of `count` facts."""
+    figure, axes = panels(count, 4.2, 2.6)
+    for axis, (m, fact, values) in zip(axes, contents.measures(), strict=True):
         axis.hist(values, bins=40)
         axis.set(xlabel=modality(m).measures[fact], ylabel="files")
         add_grid(axis)

@@ -1,5 +1,7 @@
 """How a stage runs from the shell: arguments, settings, exit codes."""
 
+import atexit
+import gc
 import logging
 import os
 import sys
@@ -56,6 +58,7 @@ def exit_codes() -> Iterator[None]:
     Code 2 for `InputError` and for a path that cannot be used, 75 for `Unavailable` and for a disk
     that is full, 130 after Ctrl-C; any other exception passes.
     """
+    atexit.register(gc.freeze)  # at its end Python would search all of torch for garbage: a second
     try:
         with explained():
             yield

@@ -1,6 +1,7 @@
 """Shard sets are functions of their content; only changed shards are made again."""
 
 import random
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from components.common.errors import InputError
 from components.common.files import replacing
 from components.common.hashing import content_id
-from components.data import shards
+from components.data import shards, tables
 from components.data.shards import (
     Asset,
     MediaWriter,
@@ -142,6 +143,26 @@ def test_incremental_set_equals_fresh(tmp_path):
     write(tmp_path / "grown", changed)
     write(tmp_path / "fresh", changed)
     assert files(tmp_path / "grown") == files(tmp_path / "fresh")
+
+
+def test_index_may_have_several_batches(tmp_path, monkeypatch):
+    names = write(tmp_path / "one", ASSETS)
+    monkeypatch.setattr(tables, "BATCH_ROWS", 100)
+    assert write(tmp_path / "several", ASSETS) == names
+    found = [asset for shard in read_index(tmp_path / "several") for asset in shard.asset_ids]
+    assert found == [asset.asset_id for asset in ASSETS]
+
+
+def test_writer_forgets_assets_that_are_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "CHUNK_ASSETS", 16)
+    write(tmp_path, ASSETS[:100])  # all that is imported late
+    writer = MediaWriter(tmp_path)
+    tracemalloc.start()
+    for number in range(4000):
+        writer.add(asset(number))
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 4000 * len(ASSETS[0].asset_id) / 2
 
 
 def test_existing_shards_are_not_written_again(tmp_path):

@@ -16,6 +16,7 @@ from components.data.tables import (
     count_rows,
     read_rows,
     read_table,
+    read_where,
     write_table,
 )
 from components.modalities.registry import MODALITIES
@@ -140,6 +141,18 @@ def test_rows_are_counted_batch_by_batch(tmp_path):
     assert found[-3:] == [(("test", tags), 1) for tags in (("a",), (), None)]
     assert sum(count for _, count in found) == 12_003
     assert list(read_rows(tmp_path / "table.parquet", "row"))[-1] == {"row": 12_002}
+
+
+def test_rows_with_values_are_found_in_every_batch(tmp_path):
+    path = tmp_path / "table.parquet"
+    frame = pd.DataFrame({"id": map(str, range(25_000)), "word": ["a", "b", None, "d", "e"] * 5000})
+    frame.to_parquet(path)
+    assert read_where(path, "id", {"7", "24999", "no"}, "word", "id").to_pydict() == {
+        "word": [None, "e"],
+        "id": ["7", "24999"],
+    }
+    assert len(read_where(path, "word", ["a", "b"], "id")) == 10_000
+    assert read_where(path, "word", (), "id").to_pydict() == {"id": []}
 
 
 @pytest.mark.parametrize("bad", [9, 24_000], ids=["first batch", "last batch"])

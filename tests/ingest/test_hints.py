@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 
 from components.common.files import read_json
-from components.common.hashing import content_id
+from components.data import tables
 from components.ingest.hints import imbalances, lengths, suggestions
+from components.ingest.ledger import Ledger
 from components.tasks.classification.settings import ClassificationSettings
 from tests.ingest.stage_rows import TASK, row
 from tests.support.media import wav
@@ -29,22 +30,19 @@ def test_length_counts_the_labels_that_it_keeps_whole(ingest):
     assert "<code>preprocess.audio.max_seconds</code>" in page
 
 
-def test_labels_of_every_task_count(tmp_path):
-    ids = [content_id(text) for text in TEXTS[:2]]
-    assets = pd.DataFrame({"modality": "text", "asset_id": ids, "characters": [5.0, 13.0]})
-    assets.assign(seconds=None).to_parquet(tmp_path / "assets")
-    samples = pd.DataFrame({"text_id": ids, "a": ["x", None], "b": ["y", None]})
-    samples.assign(audio_id=None).to_parquet(tmp_path / "samples")
-
-    class Task:
-        def __init__(self, column: str):
-            self.column = column
-
-    tasks = {"a": Task("a"), "b": Task("b")}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("components.ingest.hints.MODALITIES", ("text",))
-        found = lengths(tmp_path / "samples", tmp_path / "assets", tasks)  # type: ignore[arg-type]
-    assert set(found["text"].values()) == {5.0}
+def test_labels_of_every_task_and_batch_count(tmp_path, monkeypatch):
+    """The column of a task may be that of the texts themselves."""
+    monkeypatch.setattr(tables, "BATCH_ROWS", 2)
+    ids, none = ["short", "long", "short"], [None] * 3
+    columns = {"text_id": ids, "audio_id": none, "a": ["x", None, "x"], "b": ["y", None, None]}
+    pd.DataFrame(columns).to_parquet(tmp_path / "samples")
+    tasks = {name: ClassificationSettings(column=name) for name in ("a", "b", "text_id")}
+    with Ledger(tmp_path / "ledger") as ledger:
+        for asset, length in {"short": 5.0, "long": 13.0, "unlabelled": 99.0, "?": None}.items():
+            ledger.add_asset("text", asset, length=length)
+        found = lengths(tmp_path / "samples", ledger, tasks)
+        assert list(ledger.labels_by_length("text")) == [(5.0, 5), (13.0, 1)]
+    assert found == {"text": {"half": 5.0, "nine_tenths": 13.0, "nearly_all": 13.0, "all": 13.0}}
 
 
 def test_rate_of_most_sounds_is_suggested(ingest):

@@ -16,6 +16,7 @@ from safetensors.numpy import save_file
 from components.common.errors import DISK_FULL, InputError, Unavailable
 from components.common.files import write_text
 from components.stage.stage import exit_codes
+from tests.support.process import run_python
 
 
 @pytest.mark.parametrize(("error", "code"), [(InputError, 2), (Unavailable, os.EX_TEMPFAIL)])
@@ -42,6 +43,20 @@ def test_success_passes(capsys):
     with exit_codes():
         print("done")
     assert capsys.readouterr() == ("done\n", "")
+
+
+def test_end_of_process_searches_no_garbage(tmp_path):
+    script = (
+        "from components.stage.stage import exit_codes\n"
+        "class Node:\n"
+        "    def __del__(self): print('found')\n"
+        "with exit_codes():\n"
+        "    node = Node()\n"
+        "    node.itself = node\n"
+        "    del node\n"
+    )
+    process = run_python("-c", script, cwd=tmp_path)
+    assert (process.returncode, process.stdout) == (0, "")
 
 
 def write_bytes(path):
