@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from components.common.errors import InputError
 from components.fusion.fusion import FeaturesByModality, RowsByModality
+from components.huggingface.encoder_file import Heads
 from components.layers.features import Encoder, Features, cat_plain
 from components.model.config import ModelConfig
 from components.model.multimodal import MultimodalModel
@@ -84,31 +85,28 @@ def ensemble_of(models: Mapping[str, MultimodalModel]) -> Ensemble:
     ensemble = Ensemble(first.config.model_copy(update={"members": len(models)}))
     for member, model in zip(ensemble.members, models.values(), strict=True):
         member.load_state_dict(model.state_dict())
-        known = () if model.experts is None else model.experts.tasks
         for name, task in first.tasks.items():
             head = model.heads[name].state_dict()
-            rewritten = _rewritten(head, model.tasks[name], task, is_added=name in known)
-            member.heads[name].load_state_dict(rewritten)
+            member.heads[name].load_state_dict(task.inherit(head, model.tasks[name], head))
         for m in model.config.experts:
-            for (part, name), own in model.expert(m).items():
-                rewritten = _rewritten(own, model.tasks[name], first.tasks[name])
-                member.load_expert(m, {(part, name): rewritten})
+            member.load_expert(m, _rewritten_experts(model, m, first.tasks))
     return ensemble.eval()
 
 
-def _rewritten(
-    head: Mapping[str, Tensor], known: Task, task: Task, is_added: bool = False
-) -> dict[str, Tensor]:
-    """Return a head of the task `known` for the labels of `task`.
+def _rewritten_experts(model: MultimodalModel, modality: str, tasks: Mapping[str, Task]) -> Heads:
+    """Return the experts of a model for the labels of `tasks`.
 
-    What it says may be added to what other heads say; then those alone move the zero of numbers.
+    What fusion adds to them, times its gain, moves the zero of numbers too; they do the rest of it.
     """
-    found = task.inherit(head, known, head)
-    if is_added:
-        zero = {part: torch.zeros_like(value) for part, value in head.items()}
-        shift = task.inherit(zero, known, zero)
-        found = {part: value - shift[part] for part, value in found.items()}
-    return found
+    assert model.experts is not None
+    gains = dict(zip(model.experts.tasks, model.experts.gain.tolist(), strict=True))
+    result: Heads = {}
+    for (part, name), head in model.expert(modality).items():
+        zero = {tensor: torch.zeros_like(value) for tensor, value in head.items()}
+        moved, shift = (tasks[name].inherit(x, model.tasks[name], x) for x in (head, zero))
+        rest = {tensor: value - gains[name] * shift[tensor] for tensor, value in moved.items()}
+        result[part, name] = rest
+    return result
 
 
 def _check(name: str, model: MultimodalModel, first: MultimodalModel) -> None:

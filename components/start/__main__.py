@@ -14,9 +14,10 @@ import yaml
 from components.common import command_line
 from components.common.errors import InputError
 from components.common.files import write_text
+from components.ingest.sources.huggingface import is_data_set
 from components.ingest.sources.table import FORMATS, unknown_format
 from components.stage.stage import exit_codes
-from components.start.columns import DataSet, read_hugging_face, read_table
+from components.start.columns import read_hugging_face, read_table
 from components.start.proposal import Proposal, propose_for_columns, propose_for_folders
 
 PARAMS = Path("params.yaml")  # which make run reads
@@ -55,8 +56,8 @@ def propose(data: Path) -> Proposal:
         if data.resolve().parent == Path.cwd():
             data = _copy_to_source(data)
         return propose_for_columns(read_table(data, data.parent), _root(data.parent))
-    if found := _hugging_face(data):
-        return propose_for_columns(found, _root(data))
+    if is_data_set(data):
+        return propose_for_columns(read_hugging_face(data, data), _root(data))
     tables = sorted(path for path in data.iterdir() if path.suffix.lower() in FORMATS)
     if tables and not any(path.is_dir() for path in data.iterdir()):
         raise InputError(
@@ -64,12 +65,6 @@ def propose(data: Path) -> Proposal:
             "columns can be added to ingest.source.files"
         )
     return propose_for_folders(data, _root(data))
-
-
-def _hugging_face(folder: Path) -> DataSet | None:
-    names = ("dataset_dict.json", "state.json")
-    saved = any((folder / name).exists() for name in names)
-    return read_hugging_face(folder, folder) if saved or any(folder.rglob("*.parquet")) else None
 
 
 def _copy_to_source(table: Path) -> Path:

@@ -6,6 +6,8 @@ After Zhang et al. 2018, "mixup: beyond empirical risk minimization", and of fea
 
 from collections.abc import Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -61,30 +63,56 @@ def draw_partners(presence: Tensor) -> Tensor:
 
 def blend_pairs(
     features: Mapping[str, Features], rows: Mapping[str, Tensor], mixing: Mixing
-) -> tuple[dict[str, Features], dict[str, Tensor]]:
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Return features by modality of samples blended with their partners, and rows into them.
 
     Args:
         features: of distinct assets.
         rows: by modality the rows of B samples, then those of their partners, [2 · B].
     """
-    blended, places = dict(features), {}
+    blended: dict[str, Any] = dict(features)
+    places = {}
     for m, both in rows.items():
         one, other = both.chunk(2)
         has = one != MISSING
         if m in features and m in mixing.modalities:
-            blended[m] = blend(features[m][one[has]], features[m][other[has]], mixing.share)
+            blended[m] = Blend(features[m], one[has], other[has], mixing.share)
             one = torch.where(has, has.cumsum(0) - 1, MISSING)
         places[m] = one
     return blended, places
 
 
-def blend(one: Features, other: Features, share: float) -> Features:
-    """Return the features of pairs of assets; a token that only one of the two has stays whole."""
-    both = one.mask & other.mask
-    weight = torch.where(both, share, one.mask.to(one.tokens.dtype))[..., None]  # [N, T, 1]
-    return Features(
-        tokens=torch.lerp(other.tokens, one.tokens, weight.to(one.tokens.dtype)),
-        mask=one.mask | other.mask,
-        pooled=torch.lerp(other.pooled, one.pooled, share),
-    )
+class Blend:
+    """`Features` of N pairs of assets, blended when they are read: many fusions read no tokens.
+
+    A token that only one of the two has stays whole.
+    """
+
+    def __init__(self, features: Features, one: Tensor, other: Tensor, share: float):
+        self._features, self._one, self._other, self._share = features, one, other, share
+
+    @cached_property
+    def mask(self) -> Tensor:
+        """bool [N, T]."""
+        return self._features.mask[self._one] | self._features.mask[self._other]
+
+    @cached_property
+    def tokens(self) -> Tensor:
+        """float [N, T, D]."""
+        one, other = self._features[self._one], self._features[self._other]
+        weight = torch.where(one.mask & other.mask, self._share, one.mask.to(one.tokens.dtype))
+        return torch.lerp(other.tokens, one.tokens, weight[..., None])
+
+    @cached_property
+    def pooled(self) -> Tensor:
+        """float [N, D]."""
+        return self._mixed(self._features.pooled)
+
+    @cached_property
+    def plain(self) -> Tensor | None:
+        """float [N, F], if the encoder has plain features."""
+        plain = self._features.plain
+        return None if plain is None else self._mixed(plain)
+
+    def _mixed(self, values: Tensor) -> Tensor:
+        return torch.lerp(values[self._other], values[self._one], self._share)

@@ -43,6 +43,12 @@ def answers(model) -> dict:
     return model(model.encode(make_inputs(4)), ROWS)
 
 
+def heard(model) -> dict:
+    """Return the answers to sounds alone."""
+    rows = {m: torch.arange(4) if m == "audio" else torch.full((4,), -1) for m in PRESENT}
+    return model(model.encode({"audio": make_inputs(4)["audio"]}), rows)
+
+
 @torch.no_grad()
 def test_answers_are_means(members):
     ensemble = ensemble_of(named(members))
@@ -77,16 +83,14 @@ def test_members_keep_the_heads_of_their_encoders(vocabulary, tmp_path):
         member.experts.gain.fill_(0.5)
     save_model(tmp_path, ensemble_of(named(members)), make_processors())
     ensemble = load_model(tmp_path)
-    found, given = answers(ensemble), [answers(member) for member in members]
     places = torch.tensor([vocabulary["answer"]["classes"].index(c) for c in ("a", "b", "c")])
-    classes = given[0]["answer"].softmax(1), given[1]["answer"].softmax(1)[:, places]
-    torch.testing.assert_close(found["answer"].softmax(1), sum(classes) / 2)
-    sizes = [
-        torch.tensor(m.tasks["size"].predict(g["size"]).values)
-        for m, g in zip(members, given, strict=True)
-    ]
-    mean = torch.tensor(ensemble.tasks["size"].predict(found["size"]).values)
-    torch.testing.assert_close(mean, sum(sizes) / 2, rtol=1e-4, atol=1e-4)
+    for asked in (answers, heard):
+        found, given = asked(ensemble), [asked(member) for member in members]
+        classes = given[0]["answer"].softmax(1), given[1]["answer"].softmax(1)[:, places]
+        torch.testing.assert_close(found["answer"].softmax(1), sum(classes) / 2)
+        pairs = zip([ensemble, *members], [found, *given], strict=True)
+        sizes = [torch.tensor(m.tasks["size"].predict(said["size"]).values) for m, said in pairs]
+        torch.testing.assert_close(sizes[0], sum(sizes[1:]) / 2, rtol=1e-4, atol=1e-4)
 
 
 @torch.no_grad()

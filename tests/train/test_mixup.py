@@ -12,7 +12,7 @@ from components.layers.features import Features
 from components.train import mixup
 from components.train.data import TrainingData
 from components.train.joint_training import JointTraining, StepSamples
-from components.train.mixup import Mixing, blend, blend_pairs, draw_mixing, draw_partners
+from components.train.mixup import Blend, Mixing, blend_pairs, draw_mixing, draw_partners
 from components.training import checkpoint
 from components.training.loop import Logs, train
 from components.training.run import Losses
@@ -59,20 +59,23 @@ def test_partners_have_the_same_modalities():
 def features(*lengths: int) -> Features:
     g = torch.Generator().manual_seed(len(lengths))
     mask = torch.arange(4) < torch.tensor(lengths)[:, None]
-    tokens, pooled = (torch.randn(len(lengths), *size, generator=g) for size in ((4, 3), (3,)))
-    return Features(tokens, mask, pooled)
+    sizes = (4, 3), (3,), (2,)
+    tokens, pooled, plain = (torch.randn(len(lengths), *size, generator=g) for size in sizes)
+    return Features(tokens, mask, pooled, plain)
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
 def test_features_are_blended_where_both_have_tokens(share):
     both = features(2, 3)
     one, other = both[:1], both[1:]
-    found = blend(one, other, share)
+    found = Blend(both, torch.tensor([0]), torch.tensor([1]), share)
     assert found.mask.tolist() == [[True, True, True, False]]
     expected = share * one.tokens + (1 - share) * other.tokens
     torch.testing.assert_close(found.tokens[0, :2], expected[0, :2])
     assert found.tokens[0, 2].equal(other.tokens[0, 2])  # which it alone has
-    torch.testing.assert_close(found.pooled, share * one.pooled + (1 - share) * other.pooled)
+    for name in ("pooled", "plain"):
+        alone, others = getattr(one, name), getattr(other, name)
+        torch.testing.assert_close(getattr(found, name), share * alone + (1 - share) * others)
     if share == 1:
         assert found.tokens[:, :2].equal(one.tokens[:, :2]) and found.pooled.equal(one.pooled)
 

@@ -25,6 +25,7 @@ from components.ingest.sources.files import (
 from components.ingest.sources.source import Source, SourceContext
 from components.ingest.sources.table import Columnar, ColumnSettings, File, Parquet, Row, records
 
+PARTS, PART = "dataset_dict.json", "state.json"  # which save_to_disk writes
 SHARD = re.compile(r"(?P<split>.+?)-\d{5}-of-\d{5}.*")  # train-00000-of-00002
 
 
@@ -52,20 +53,26 @@ def read(settings: HuggingFaceSettings, context: SourceContext) -> Rows:
     return records(files, settings, root)
 
 
+def is_data_set(folder: Path) -> bool:
+    """Return whether a folder looks like a data set."""
+    saved = any((folder / name).exists() for name in (PARTS, PART))
+    return saved or any(folder.rglob("*.parquet"))
+
+
 def data_set_files(folder: Path, root: Path) -> list[tuple[File, Split | None]]:
     """Return the shards of a data set with their splits."""
-    if (folder / "dataset_dict.json").exists():
-        names = _json(folder / "dataset_dict.json", "splits")
+    if (folder / PARTS).exists():
+        names = _json(folder / PARTS, "splits")
         return [
             (shard, _split(name, folder)) for name in names for shard in _saved(folder / name, root)
         ]
-    if (folder / "state.json").exists():
+    if (folder / PART).exists():
         return [(shard, None) for shard in _saved(folder, root)]
     paths = sorted(path for path in folder.rglob("*.parquet") if lies_below(root, path))
     if not paths:
         raise InputError(
-            f"ingest.source.path: {folder} is not a data set, expected dataset_dict.json or "
-            f"state.json as save_to_disk writes them, or *.parquet. {surroundings(folder / '*')}"
+            f"ingest.source.path: {folder} is not a data set, expected {PARTS} or {PART} as "
+            f"save_to_disk writes them, or *.parquet. {surroundings(folder / '*')}"
         )
     splits: list[Split | None] = [_split_of_file(path) for path in paths]
     if None in splits and any(splits):
@@ -107,11 +114,11 @@ def _saved(folder: Path, root: Path) -> list["Arrow"]:
     """Return the shards of one folder that `save_to_disk` wrote."""
     features = _json(folder / "dataset_info.json", "features") or {}
     shards = []
-    for file in _json(folder / "state.json", "_data_files"):
+    for file in _json(folder / PART, "_data_files"):
         path = folder / file["filename"]
         if not path.exists() or not lies_below(root, path):
             raise InputError(
-                f"{path} is missing, and {folder / 'state.json'} names it. Copy the whole folder"
+                f"{path} is missing, and {folder / PART} names it. Copy the whole folder"
             )
         shards.append(Arrow(path, path.relative_to(root).as_posix(), features))
     return shards
