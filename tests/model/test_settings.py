@@ -40,11 +40,11 @@ def test_sizes_grow_tenfold_up_to_100_million_weights():
     assert list(SIZES)[-1] == "base" and counts[-1] == pytest.approx(100e6, rel=0.02)
 
 
-def test_shipped_size_is_nano():
-    model = ModelSettings.model_validate(shipped()["model"])
+def test_default_size_is_nano():
+    model = ModelSettings()
     shape = model.transformer
     assert (shape.width, shape.layers, shape.heads) == (64, 2, 4)
-    assert model.model_dump()["size"] == shipped()["model"]["size"] == "nano"
+    assert model.model_dump()["size"] == "nano"
 
 
 @pytest.mark.parametrize("name", SIZES)
