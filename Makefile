@@ -56,7 +56,7 @@ types:
 	@pyright
 
 fast-tests:
-	@pytest -n logical --dist loadfile -m "not slow"
+	@pytest -n logical --dist loadfile --no-loadscope-reorder -m "not slow"
 
 all-tests: # one more worker than cores, since tests of servers wait
 	@pytest -n $$(python -c 'import os; print(os.cpu_count() + 1)') --dist loadfile --no-loadscope-reorder

@@ -53,6 +53,11 @@ def pytest_collection() -> Generator:
         gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Spare it what the tests have imported too: pytest has it collect five times at the end."""
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the slow tier, and run what takes longest first, so that no worker is left with it.
 

@@ -113,6 +113,7 @@ def test_importing_changes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow  # imports everything
 def test_flows_load_no_torch(tmp_path):
     names = [n for n in modules() if n.startswith("flows") and n not in LOADS_TORCH]
     names = [name for name in names if not name.endswith("__main__")]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from math import sqrt
 from pathlib import Path
@@ -166,7 +167,7 @@ def weights_source(encoder: str, pretrained: str | None) -> tuple[str, str]:
     """Return where an encoder's initial weights are from, and their licence as far as known."""
     if encoder.startswith("package:"):
         module = encoder.removeprefix("package:").split("/")[0].split(".")[0]
-        package = next(iter(metadata.packages_distributions().get(module, [])), None)
+        package = next(iter(_distributions().get(module, [])), None)
         about: Mapping[str, Any] = metadata.metadata(package).json if package else {}
         licence = about.get("license_expression") or about.get("license")
         return f"the package {package or module}", str(licence or "not stated by the package")
@@ -175,3 +176,9 @@ def weights_source(encoder: str, pretrained: str | None) -> tuple[str, str]:
     if "@" in encoder or "/" in encoder:
         return "the Hugging Face Hub", "unknown: see the model's page"
     return "trained here from random weights", "that of the data"
+
+
+@cache
+def _distributions() -> Mapping[str, list[str]]:
+    """Return the packages that a module may be from; that reads the files of all of them."""
+    return metadata.packages_distributions()

@@ -17,7 +17,7 @@ from components.training.tables import HISTORY
 from tests.support.params import small_params, write_params
 from tests.support.tiny_model import PRESENT, make_assets, make_model, make_table, write_assets
 
-ASSETS, EPOCHS = 8, 30
+ASSETS, EPOCHS = 8, 12
 DIRECTIONS = {f"{a} to {b}" for a in PRESENT for b in PRESENT if a != b}
 INPUTS = ("samples", "features")
 OUTPUTS = ("projections", "embeddings", "metrics", "ranks", "history")

@@ -133,7 +133,7 @@ def test_sets_of_classes_and_numbers_are_learnt(found):
 
 
 def test_shuffled_labels_give_chance(tmp_path):
-    write_world(tmp_path, shuffled)
+    write_world(tmp_path, shuffled, tasks=COLOUR | {"price": TASKS["price"]})
     table, _ = run(tmp_path)
     accuracy = values(table, "colour")
     assert max(accuracy.values()) < 0.7

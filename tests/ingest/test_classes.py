@@ -116,7 +116,7 @@ def test_note_about_numbers_says_what_to_do():
 def test_counts_are_printed_and_reported(ingest, caplog):
     caplog.set_level("INFO")
     answers = ["0", "0.0", "1", "1.0", "NaN", "null", "01", "true"]
-    assert ingest([row(str(n), answer=answers[n % 8]) for n in range(80)], plots=True) == 0
+    assert ingest([row(str(n), answer=answers[n % 8]) for n in range(80)], page=True) == 0
     assert set(samples()["answer"]) == {"0", "1", "NaN", "null", "01", "true"}
     report = read_json(Path("report.json"))
     assert report["classes"]["answer"]["train"] == {

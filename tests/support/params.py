@@ -124,5 +124,5 @@ def settings_problems(sections: type[Settings], changes: dict) -> list[str]:
 
 def write_params(path: Path, params: dict) -> Path:
     """Write params as YAML."""
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+    path.write_text(yaml.dump(params, Dumper=yaml.CSafeDumper, sort_keys=False))
     return path

@@ -220,16 +220,24 @@ def test_model_is_compared_with_baselines(world, evaluation):
     assert found.content["fingerprint"] != evaluation.content["fingerprint"]
 
 
-@torch.no_grad()
-@pytest.mark.parametrize("name", ["jpeg", "typos", "fast", "missing_cells", "missing_text"])
-def test_only_what_a_corruption_changes_is_predicted_again(world, name):
-    """With the results of predicting everything again."""
-    predictor, m = Predictor(world / "model"), CORRUPTIONS[name].modality
+@pytest.fixture(scope="module")
+def predicted(world) -> tuple[Predictor, TestSet, dict[str, EncodedAssets], pd.DataFrame]:
+    """The model and its test set: encoded, and with what is predicted of clean assets."""
+    predictor = Predictor(world / "model")
     samples = read_samples(world / "samples", MODALITIES)
     table = samples[samples["split"] == "test"]
     test_set = TestSet(table, world / "media", EVERY_TASK, "image")
-    encoded = {m: encode_assets(predictor, m, test_set) for m in MODALITIES}
-    clean = predict_test_set(predictor.model, test_set, encoded)
+    with torch.no_grad():
+        encoded = {m: encode_assets(predictor, m, test_set) for m in MODALITIES}
+        clean = predict_test_set(predictor.model, test_set, encoded)
+    return predictor, test_set, encoded, clean
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["jpeg", "typos", "fast", "missing_cells", "missing_text"])
+def test_only_what_a_corruption_changes_is_predicted_again(predicted, name):
+    """With the results of predicting everything again."""
+    (predictor, test_set, encoded, clean), m = predicted, CORRUPTIONS[name].modality
     corrupt = partial(CORRUPTIONS[name], 3)
     found = CorruptedPredictions(predictor, test_set, encoded, clean)(m, corrupt)
 
