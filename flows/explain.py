@@ -25,9 +25,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 def explain(stages: Stages) -> dict[str, str]:
     """Return stage → why it will run, in the order of the plan."""
     reasons: dict[str, str] = {}
-    for planned in stages.plan():
+    plan, changed = stages.plan(), stages.reasons()
+    for planned in plan:
         waiting = [name for name in planned.upstream if name in reasons]
-        if reason := stages.why(planned.name):
+        if reason := changed[planned.name]:
             reasons[planned.name] = reason
         elif waiting:
             reasons[planned.name] = f"if {' or '.join(waiting)} changes its output"

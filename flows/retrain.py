@@ -122,7 +122,8 @@ def fetch(settings: FlowSettings, cancelled: Event) -> None:
 def has_changes() -> bool:
     """Return whether any stage has to run."""
     stages = Stages()
-    reasons = {planned.name: stages.why(planned.name) for planned in stages.plan()}
+    stages.plan()
+    reasons = stages.reasons()
     for name, why in reasons.items():
         if why:
             get_run_logger().info("%s: %s", name, why)

@@ -72,6 +72,7 @@ class Stages:
         self._slots = BoundedSemaphore(workers or os.cpu_count() or 1)
         self.stopping = Event()
         self._plan: list[PlannedStage] = []
+        self._visited: list[Stage] = []  # the stages of the plan, as they were then
         self._new: list[PipelineStage] = []  # those that dvc.lock did not have, in the plan's order
         self._open: dict[str, Stage] = {}  # those of them that it does not have yet
         self._finished: dict[str, PipelineStage] = {}  # stages whose entries wait for their turn
@@ -95,8 +96,13 @@ class Stages:
                 for out in stage.outs:  # the folder of the .gitignore may not exist
                     Path(out.fs_path).parent.mkdir(parents=True, exist_ok=True)
                 stage.ignore_outs()
-            self._plan = in_order(stages, index.graph)
+            self._visited, self._plan = stages, in_order(stages, index.graph)
             return self._plan
+
+    def reasons(self) -> dict[str, str]:
+        """Return why each stage of the plan must run, in words; empty where nothing changed."""
+        with _as_user_error(), self._locked():
+            return {stage.addressing: explain(stage) for stage in self._visited}
 
     def run(
         self,
@@ -124,12 +130,6 @@ class Stages:
             if what == "up to date" and self._open.pop(name, None):  # by another process
                 self._dump_finished()
         return Outcome(name, what, why, time.monotonic() - started)
-
-    def why(self, name: str) -> str:
-        """Return why a stage must run, in words; empty if nothing changed so far."""
-        with _as_user_error(), self._locked():
-            (stage,) = self._repo.stage.collect(name)
-            return explain(stage)
 
     def stop(self) -> None:
         """Kill running commands, start no other stage, and record what finished."""

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from sklearn.model_selection import StratifiedShuffleSplit
 
 from benchmarks import (
     clones,
@@ -23,8 +24,9 @@ from benchmarks import (
     tabular,
     throughput,
 )
-from benchmarks.project import SMALL, Project
+from benchmarks.project import SMALL, Project, copy_tree
 from components.modalities.registry import MODALITIES
+from tests.support.clone import depend_on_all_code
 from tests.support.params import ROOT
 
 EPOCHS = (*(f"features.{m}.epochs" for m in MODALITIES), "align.epochs", "train.epochs")
@@ -55,7 +57,8 @@ SMALL_SIZES = (  # module, constant, value on tiny data
     (incremental, "WIDTH", 8),
     (processors, "PROCESSORS", {"this one": ()}),
     (tabular, "TABLES", {"pets": lambda: PETS}),
-    (tabular, "FOLDS", 2),
+    (tabular, "FOLDS", 1),
+    (tabular, "StratifiedKFold", lambda folds, **_: StratifiedShuffleSplit(folds, random_state=0)),
 )
 OF_FINISHED_PIPELINE = ("idle", "throughput", "steps", "flow", "clones")
 OF_OWN_DATA = ("preprocess", "ingest", "incremental", "start", "processors", "tabular")
@@ -64,9 +67,15 @@ OF_CODE = ("edits", "structure")
 
 @pytest.fixture(autouse=True)
 def small_sizes(monkeypatch):
-    """Fresh clones have small pipelines; one stage of them is killed."""
+    """Fresh clones have small pipelines, whose code is one dep; one stage of them is killed."""
     for module, constant, value in SMALL_SIZES:
         monkeypatch.setattr(module, constant, value)
+
+    def copy_small(path: Path) -> None:
+        copy_tree(path)
+        depend_on_all_code(path / "dvc.yaml")
+
+    monkeypatch.setattr("benchmarks.project.copy_tree", copy_small)
     monkeypatch.setattr(Project, "fresh", partial(Project.fresh, settings=SMALL))
     run_killed, killed = clones.run_killed, "train"
     monkeypatch.setattr(

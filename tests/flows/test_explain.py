@@ -1,6 +1,7 @@
 """`python -m flows.explain`: which stages will run, and why."""
 
 import pytest
+from dvc.dvcfile import Lockfile
 
 from flows.dvc.stages import Stages
 from flows.explain import explain, main
@@ -43,6 +44,14 @@ def test_explaining_runs_and_writes_nothing(done):
     before = done.tracked()
     explain(Stages())
     assert done.ran() == [] and done.tracked() == before
+
+
+def test_lock_is_not_read_per_stage(done, monkeypatch):
+    """Reading that of the shipped pipeline takes tenths of a second."""
+    reads, load = [], Lockfile.load
+    monkeypatch.setattr(Lockfile, "load", lambda *words: reads.append(words) or load(*words))
+    explain(Stages())
+    assert 1 <= len(reads) <= 2
 
 
 def test_lines_are_aligned(done, capsys):

@@ -176,9 +176,10 @@ class Project(Clone):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Project:
+def project(tmp_path_factory, empty_store) -> Project:
     """Return a project without the toy in which every stage has run."""
     made = Project.fresh(tmp_path_factory.mktemp("toy") / "project", CHANGES)
+    shutil.copy(empty_store, made.path / "mlflow.db")
     write_source(made.path / "source")
     for name, script in SCRIPTS.items():
         (made.path / f"{name}.py").write_text(script)

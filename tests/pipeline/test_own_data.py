@@ -4,6 +4,7 @@ import contextlib
 import csv
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -110,9 +111,10 @@ def write_source(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def clone(tmp_path_factory) -> Clone:
+def clone(tmp_path_factory, empty_store) -> Clone:
     """A clone after `dvc repro` on the user's table."""
     made = Clone.fresh(tmp_path_factory.mktemp("own") / "clone", CHANGES)
+    shutil.copy(empty_store, made.path / "mlflow.db")
     write_source(made.path / "source")
     made.run("dvc", "repro", "-q")
     return made

@@ -14,6 +14,7 @@ from components.data.tables import read_table
 from components.model.predictor import Predictor
 from components.training.tables import HISTORY
 from flows.dvc.stages import Stages
+from flows.explain import explain
 from tests.pipeline.test_missing_modalities import AFTER_INGEST, SPLITS, write_ingested
 from tests.support import published
 from tests.support.clone import Clone
@@ -142,4 +143,4 @@ def test_edited_pretrained_folder_is_seen(clone, tmp_path, monkeypatch):
     with open(edited.path / "pretrained/audio/wav2vec2/model.safetensors", "ab") as file:
         file.write(b"edited")
     monkeypatch.chdir(edited.path)
-    assert "pretrained/audio" in Stages().why("features_audio")
+    assert "pretrained/audio" in explain(Stages())["features_audio"]

@@ -13,10 +13,11 @@ from typing import Any
 
 import psutil
 import pytest
+import yaml
 from filelock import FileLock
 
 from benchmarks.project import Project, copy_tree
-from tests.support.params import small_params, write_params
+from tests.support.params import ROOT, small_params, write_params
 from tests.support.preloaded import preloaded_python
 from tests.support.process import assert_refused
 from tests.support.stages import STAGES, covered
@@ -45,9 +46,14 @@ class Clone:
 
     @classmethod
     def fresh(cls, path: Path, changes: dict[str, Any] | None = None) -> "Clone":
-        """Copy tracked and new files of this tree, without results; commit with small settings."""
+        """Copy tracked and new files of this tree, without results; commit with small settings.
+
+        Code is one dep of each stage, not file by file: DVC spends half as long as the small stages
+        on reading and writing those. `use_exact_deps` is for tests of edited code.
+        """
         copy_tree(path, "tests/", "reports/", "dvc.lock")
         write_params(path / "params.yaml", small_params(changes))
+        depend_on_all_code(path / "dvc.yaml")
         clone = cls(path)
         clone.git("init", "-q")
         clone.git("add", "-A")
@@ -129,6 +135,11 @@ class Clone:
                 found.add(name)
         return found
 
+    def use_exact_deps(self) -> None:
+        """Take the deps of this tree's dvc.yaml; what was up to date still is."""
+        shutil.copy(ROOT / "dvc.yaml", self.path)
+        self.run("dvc", "commit", "-q", "--force")
+
     def set(self, **changes: Any) -> None:
         """Write params.yaml: the small settings with other values at dotted keys."""
         write_params(self.path / "params.yaml", small_params(changes))
@@ -164,11 +175,20 @@ class Clone:
         return json.loads(self.read(name))
 
 
+def depend_on_all_code(path: Path) -> None:
+    """Replace the files of code that stages of a dvc.yaml name by the folder with all of them."""
+    content = yaml.safe_load(path.read_text())
+    for row in content["stages"].values():
+        data = [dep for dep in row["deps"] if not dep.startswith("components")]
+        row["deps"] = [*data, "components"]
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
 @pytest.fixture(scope="session")
-def pair(shared_folder, prefect_api, empty_store) -> tuple[Clone, Clone]:
+def pair(shared_folder, request) -> tuple[Clone, Clone]:
     """A clone after plain `dvc repro`, and one after the Prefect flow, made at the same time.
 
-    All workers read them.
+    One worker makes them, with a Prefect server that no other needs; all read them.
     """
     home = shared_folder / "pair"
     plain, flown = (Clone(home / name) for name in ("plain", "flown"))
@@ -176,7 +196,8 @@ def pair(shared_folder, prefect_api, empty_store) -> tuple[Clone, Clone]:
     with FileLock(shared_folder / "pair.lock"):
         if not made.exists():
             shutil.rmtree(home, ignore_errors=True)  # of a worker that failed
-            _make(plain.path, flown.path, prefect_api, empty_store)
+            servers = map(request.getfixturevalue, ("prefect_api", "empty_store"))
+            _make(plain.path, flown.path, *servers)
             made.touch()
     return plain, flown
 

@@ -61,7 +61,7 @@ WITHOUT_TASKS = {  # settings that refer to tasks
 
 EXAMPLES = {  # each configuration in examples/ → what makes its data small
     "digits": {"ingest.source.images": 15},
-    "minilm": {"ingest.source.images": SMALL["ingest.source.images"]},
+    "minilm": {"ingest.source.images": 15, "ingest.max_bad_fraction": 0.3},
     "pretrained": {"ingest.source.images": 15, "ingest.max_bad_fraction": 0.3},
 }
 

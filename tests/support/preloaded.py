@@ -30,6 +30,7 @@ import pytest
 MODULES = (  # what processes of the project import, without Prefect, which reads settings then
     "dvc.cli.parser",
     "dvc.data_cloud",
+    "dvc.repo.open_repo",
     "dvc.repo.reproduce",
     "dvc.stage.cache",
     "git",
@@ -37,6 +38,7 @@ MODULES = (  # what processes of the project import, without Prefect, which read
     "matplotlib.figure",
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
+    "networkx",
     "pandera.pandas",
     "pyarrow.dataset",
     "pyarrow.parquet",

@@ -80,7 +80,7 @@ def temporary_prefect() -> Iterator[str]:
 
     with ExitStack() as lasting:
         with beyond_tests():
-            lasting.enter_context(prefect_test_harness(server_startup_timeout=60))
+            lasting.enter_context(prefect_test_harness(server_startup_timeout=300))
         yield PREFECT_API_URL.value()
 
 
