@@ -91,14 +91,15 @@ class Experts(nn.Module):
     ) -> dict[str, Tensor]:
         """Return by task what experts and fusion say together, see `Task.pool`.
 
-        Where no expert's modality is present, fusion speaks alone.
+        Of a sample without any expert's modality fusion speaks alone.
         """
         result = dict(logits)
         for row, (name, task) in enumerate(self.tasks.items()):
             said = self.opinions(name, features, rows)
             if said is not None:
-                pooled = said.pool(task, self.shares[row])
-                result[name] = pooled + self.gain[row] * logits[name]
+                together = said.pool(task, self.shares[row]) + self.gain[row] * logits[name]
+                is_alone = ~said.given.any(1, keepdim=True)  # fusion, whoever else is in the batch
+                result[name] = torch.where(is_alone, logits[name], together)
         return result
 
 

@@ -69,6 +69,15 @@ def test_without_an_expert_fusion_speaks():
     assert experts({"answer": logits}, features, rows)["answer"] is logits
 
 
+def test_sample_without_an_expert_is_answered_alike_beside_others():
+    experts, given, logits = make_experts(), make_features(), torch.randn(3, CLASSES)
+    experts.gain.data.fill_(0.5)
+    rows = {m: torch.where(torch.arange(3) == 1, -1, places) for m, places in ROWS.items()}
+    found = experts({"answer": logits}, given, rows)["answer"]
+    assert found[1].equal(logits[1])
+    assert not found[[0, 2]].allclose(logits[[0, 2]])
+
+
 def test_fusion_learns_what_to_add():
     """Experts stay as they are."""
     experts, given = make_experts(), make_features()
