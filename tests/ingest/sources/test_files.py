@@ -211,7 +211,7 @@ def test_wide_encodings_name_conversion(tmp_path, encoding):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (gzip.compress(b"id,text\n"), "compressed by gzip: unpack it with gunzip"),
+        (gzip.compress(b"id,text\n", mtime=0), "compressed by gzip: unpack it with gunzip"),
         (b"PK\3\4\0\0", "a ZIP archive, as .xlsx is: .* in Excel save it as CSV UTF-8"),
         (b"<!DOCTYPE html>\n<html>", "a web page, as failed downloads are: download it again"),
         (b"version https://git-lfs.github.com/spec/v1\n", "a pointer of Git LFS .*: git lfs pull"),
