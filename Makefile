@@ -9,6 +9,7 @@ export DO_NOT_TRACK := 1
 export DVC_NO_ANALYTICS := 1
 export MLFLOW_DISABLE_TELEMETRY := true
 export PREFECT_SERVER_ANALYTICS_ENABLED := false
+unexport PYTHONDONTWRITEBYTECODE # each stage is a process, which would compile all code again
 
 UV := $(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable
 
