@@ -146,7 +146,7 @@ def space_of(folder, then, now) -> SharedSpace:
         then: the model at that time.
         now: the trained model.
     """
-    heads = {"shape.bias": torch.zeros(2)}  # which are of no use here
+    heads = {("pooled", "shape"): {"bias": torch.zeros(2)}}  # which are of no use here
     save_encoder(folder / "text.safetensors", then.encoder("text"), None, heads)
     save_file(then.projections.state_dict(), folder / "projections")
     save_file({"text": torch.zeros(1, 8)}, folder / "embeddings")
