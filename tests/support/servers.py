@@ -164,6 +164,9 @@ def database(request) -> str:
 @pytest.fixture
 def store(database, request, tmp_path, monkeypatch) -> Store:
     """MLflow's store in a file, or a server's; with the test's folder as the working directory."""
+    import mlflow
+
+    mlflow.set_tracking_uri(None)  # an earlier test may have connected to another
     monkeypatch.chdir(tmp_path)
     if database == "sqlite":
         shutil.copy(request.getfixturevalue("empty_store"), tmp_path / "mlflow.db")
