@@ -7,6 +7,8 @@ import pytest
 
 from tests.support.params import shipped, write_params
 
+pytestmark = pytest.mark.slow
+
 ANSWERS = [  # status, body, exit code, message
     (401, "You are not authenticated.", 2, "refuses the user or the password"),
     (403, "Permission denied", 2, "does not let this user do it"),

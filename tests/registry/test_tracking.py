@@ -137,6 +137,7 @@ def test_database_that_cannot_be_written_says_why(monkeypatch, tmp_path, detail,
         raise OperationalError("INSERT", {}, sqlite3.OperationalError(detail))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_server_that_hangs_is_not_waited_for(silent_port, request_experiment, monkeypatch, scheme):
     pytest.importorskip("psycopg2")
