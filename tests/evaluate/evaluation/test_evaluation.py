@@ -113,6 +113,7 @@ def predictions_of(evaluation: Evaluation) -> pd.DataFrame:
     return read_table(evaluation.folder / PREDICTED, PREDICTIONS)
 
 
+@pytest.mark.slow
 def test_predictions_equal_those_of_the_evaluate_stage(world, evaluation):
     predictor = Predictor(world / "model")
     samples = read_samples(world / "samples", MODALITIES)
@@ -199,6 +200,7 @@ def test_other_models_are_evaluated_with_their_own_settings(world):
     assert found.figures.content["accuracy"]["answer"] == expected.to_dict()
 
 
+@pytest.mark.slow
 def test_every_corruption_has_its_figures(world):
     found = evaluate(world, suite="quick")
     rows = found.robustness
