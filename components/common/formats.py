@@ -5,13 +5,15 @@ import re
 START = 512  # bytes that suffice
 TO_SOUND = "convert it to WAV or FLAC, such as ffmpeg -i FILE NEW.wav"
 TO_IMAGE = "convert it to JPEG or PNG"
+DAMAGED = "download or save it again"
+IMAGE, SOUND, PARQUET = "an image", "a sound", "Parquet"
 KINDS = (  # what the first bytes are, its name, and the way out
     (rb"version https://git-lfs", "a pointer of Git LFS and not the file itself", "git lfs pull"),
     (rb"\x1f\x8b", "compressed by gzip", "unpack it with gunzip"),
     (rb"BZh[1-9]|\xfd7zXZ|\x28\xb5\x2f\xfd", "compressed", "unpack it"),
     (rb"PK\x03\x04", "a ZIP archive, as .xlsx is", "unpack it, or in Excel save it as CSV UTF-8"),
     (rb"\xd0\xcf\x11\xe0", "a file of older Microsoft Office", "in Excel save it as CSV UTF-8"),
-    (rb"PAR1[\x00-\x1f]", "Parquet", "let its name end in .parquet"),
+    (rb"PAR1[\x00-\x1f]", PARQUET, "let its name end in .parquet"),
     (rb"SQLite format 3\0", "an SQLite database", "export the table as CSV"),
     (rb"\x93NUMPY", "an array of NumPy's", "save it as CSV or Parquet"),
     (rb"\x80[\x02-\x05]", "a pickle of Python's", "save it as CSV or Parquet"),
@@ -23,17 +25,20 @@ KINDS = (  # what the first bytes are, its name, and the way out
     (rb".{4}ftyp", "an MP4 or M4A file", TO_SOUND),
     (rb"\x1aE\xdf\xa3", "a WebM or Matroska file", TO_SOUND),
     (rb"#!AMR|\x30\x26\xb2\x75|\xff[\xf1\xf9]", "an AMR, WMA or AAC sound", TO_SOUND),
-    (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP", "an image", "correct what names it"),
-    (rb"RIFF.{4}WAVE|fLaC\0|OggS\0|ID3[\x02-\x04]", "a sound", "correct what names it"),
+    (rb"\x89PNG|\xff\xd8\xff|GIF8[79]a|RIFF.{4}WEBP", IMAGE, "correct what names it"),
+    (rb"RIFF.{4}WAVE|fLaC\0|OggS\0|ID3[\x02-\x04]", SOUND, "correct what names it"),
 )
 
 
-def recognised(start: bytes) -> str:
+def recognised(start: bytes, expected: str = "") -> str:
     """Return what a file is and the way out, as "it is …: …"; empty if it is none of `KINDS`.
 
-    None of them is text that could be a table.
+    None of them is text that could be a table. Of a file of the kind that was expected, return
+    `DAMAGED`, since it could not be read.
     """
     for pattern, name, way_out in KINDS:
         if re.match(pattern, start, re.DOTALL):
+            if name == expected:
+                return DAMAGED
             return f"it is {name}: {way_out}"
     return ""

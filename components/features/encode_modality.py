@@ -29,7 +29,7 @@ from components.huggingface.description import describe
 from components.huggingface.encoder_file import Heads, save_encoder
 from components.huggingface.locate import is_pretrained_model
 from components.layers.features import Encoder
-from components.layers.plain import PlainFeatures
+from components.layers.plain import PlainExtractor
 from components.modalities.encoding import pretext_of
 from components.modalities.registry import encoders_of, modality, transcripts_of
 from components.modalities.settings import EncoderSettings
@@ -115,7 +115,7 @@ def read_data(arguments: FeaturesArguments, settings: FeaturesSettings) -> Encod
 
 
 def plain_heads_of(
-    plain: PlainFeatures, arguments: FeaturesArguments, settings: FeaturesSettings
+    plain: PlainExtractor, arguments: FeaturesArguments, settings: FeaturesSettings
 ) -> Heads:
     """Return heads over plain features of the assets."""
     torch.manual_seed(settings.seed)  # draws are the same whether training was resumed or not

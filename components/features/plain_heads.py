@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from components.data.assets import AssetTensors
 from components.data.samples import SPLIT, SPLITS, asset_column
 from components.huggingface.encoder_file import Heads
-from components.layers.plain import PlainFeatures
+from components.layers.plain import PlainExtractor
 from components.tasks.class_task import Loss, balanced_loss, sampled_classes
 from components.tasks.labels import Vocabulary
 from components.tasks.registry import head_of, with_heads
 from components.tasks.settings import TaskSettings
 from components.training.class_sampling import draw_evenly
+from components.training.lbfgs import minimise
 
 PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the squares of weights, falling
 USUAL_PENALTY = 1e-4  # where no sample of the validation split has a label
-STEPS = 100  # of L-BFGS, per penalty
 AT_ONCE = 1024  # assets that are described together
 
 
@@ -85,11 +85,16 @@ def fit_head(loss: Loss, outputs: int, train: Labelled, validation: Labelled) ->
     head = nn.Linear(train.features.shape[1], outputs)
     nn.init.zeros_(head.weight)
     nn.init.zeros_(head.bias)
+    if not len(train):
+        return head
+    if not len(validation):
+        minimise_penalised(head, loss, train, USUAL_PENALTY)
+        return head
     least, best = math.inf, head.state_dict()
-    for penalty in (PENALTIES if len(validation) else (USUAL_PENALTY,)) if len(train) else ():
-        minimise(head, loss, train, penalty)
+    for penalty in PENALTIES:
+        minimise_penalised(head, loss, train, penalty)
         with torch.no_grad():
-            found = float(validation.loss(head, loss)) if len(validation) else 0.0
+            found = float(validation.loss(head, loss))
         if found >= least:
             break
         least, best = found, {name: value.clone() for name, value in head.state_dict().items()}
@@ -97,27 +102,21 @@ def fit_head(loss: Loss, outputs: int, train: Labelled, validation: Labelled) ->
     return head
 
 
-def minimise(head: nn.Linear, loss: Loss, train: Labelled, penalty: float) -> None:
-    """Minimise a head's loss and penalty by L-BFGS (Liu & Nocedal 1989), from where it is."""
-    optimizer = torch.optim.LBFGS(head.parameters(), max_iter=STEPS, line_search_fn="strong_wolfe")
-
-    def total() -> Tensor:
-        optimizer.zero_grad()
-        value = train.loss(head, loss) + penalty * head.weight.square().sum()
-        value.backward()
-        return value
-
-    optimizer.step(total)
+def minimise_penalised(head: nn.Linear, loss: Loss, train: Labelled, penalty: float) -> None:
+    """Minimise a head's loss and `penalty` times the squares of its weights, from where it is."""
+    minimise(
+        head.parameters(), lambda: train.loss(head, loss) + penalty * head.weight.square().sum()
+    )
 
 
-def fit_scale(plain: PlainFeatures, assets: AssetTensors, rows: Tensor) -> None:
+def fit_scale(plain: PlainExtractor, assets: AssetTensors, rows: Tensor) -> None:
     """Learn the scale of plain features from some assets, int64 [n], if there are any."""
     if len(rows):
         plain.fit(torch.cat([plain.describe(assets.take(part)) for part in rows.split(AT_ONCE)]))
 
 
 @torch.no_grad()
-def describe_assets(plain: PlainFeatures, assets: AssetTensors) -> Tensor:
+def describe_assets(plain: PlainExtractor, assets: AssetTensors) -> Tensor:
     """Return the plain features of all assets, [N, F]."""
     parts = torch.arange(len(assets.ids)).split(AT_ONCE)
     return torch.cat([plain(assets.take(part)) for part in parts])

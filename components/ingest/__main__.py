@@ -186,7 +186,8 @@ def log_quarantine(path: Path) -> None:
     for row in read_rows(path) if path.exists() else ():
         shown[row["reason"]] += 1
         if shown[row["reason"]] <= MAX_SHOWN:
-            detail = printable(row["detail"])
+            file = f" ({printable(row['asset'])})" if row["asset"] else ""
+            detail = printable(row["detail"]) + file
             log.info("%s: row %s: %s", row["reason"], printable(row["row_id"]), detail)
 
 

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from components.layers.plain import PlainFeatures
+from components.layers.plain import PlainExtractor
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Encoder(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.plain: PlainFeatures | None = None
+        self.plain: PlainExtractor | None = None
 
     def encode(self, inputs: Mapping[str, Tensor]) -> Features:
         """Return the features, with plain ones, from all tensors of the processor."""

@@ -11,7 +11,7 @@ DROPOUT = 0.5  # of what is mapped, so that none is relied on alone
 FARTHEST = 5.0  # standard deviations from the mean
 
 
-class PlainFeatures(nn.Module):
+class PlainExtractor(nn.Module):
     """Base: describe assets by numbers, and scale those by what the training split has of them.
 
     Rows have lengths of about 1, so that one range of penalties suits every modality. A linear map
@@ -52,7 +52,7 @@ class PlainFeatures(nn.Module):
         return self.scale(self.describe(inputs))
 
 
-class StandardisedFeatures(PlainFeatures):
+class StandardisedExtractor(PlainExtractor):
     """Features with mean 0 and deviation 1, divided by √F."""
 
     def __init__(self, width: int, mapped: int):

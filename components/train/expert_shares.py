@@ -12,8 +12,7 @@ from components.tasks.class_task import Loss
 from components.tasks.task import Task
 from components.train.data import TrainingData
 from components.train.joint_training import validated_subsets, with_modalities
-
-STEPS = 100  # of L-BFGS
+from components.training.lbfgs import minimise
 
 
 @dataclass(frozen=True)
@@ -71,21 +70,17 @@ def _fit(experts: Experts, row: int, task: Task, found: list[Said], loss: Loss) 
     count = sum(len(said.targets) for said in found)
     samples = max(len(said.targets) for said in found)
     change = torch.zeros(len(shares) + 1, device=shares.device, requires_grad=True)  # logarithms
-    optimizer = torch.optim.LBFGS([change], max_iter=STEPS, line_search_fn="strong_wolfe")
 
     def total() -> Tensor:
-        optimizer.zero_grad()
         factors = change.exp()
         value = change.square().sum() / (2 * samples)
         for said in found:
-            pooled = (
-                said.opinions.pool(task, shares * factors[:-1]) + gain * factors[-1] * said.fused
-            )
-            value = value + loss(pooled, said.targets) * len(said.targets) / count
-        value.backward()
+            pooled = said.opinions.pool(task, shares * factors[:-1])
+            logits = pooled + gain * factors[-1] * said.fused
+            value = value + loss(logits, said.targets) * len(said.targets) / count
         return value
 
-    optimizer.step(total)
+    minimise([change], total)
     factors = change.detach().exp()
     experts.shares[row] *= factors[:-1]
     experts.gain.data[row] *= factors[-1]

@@ -12,10 +12,10 @@ from components.features.plain_heads import (
     describe_assets,
     fit_head,
     fit_scale,
-    minimise,
+    minimise_penalised,
     plain_heads,
 )
-from components.layers.plain import StandardisedFeatures
+from components.layers.plain import StandardisedExtractor
 from components.tasks.classification.head import Classification
 from components.tasks.classification.settings import ClassificationSettings
 
@@ -24,7 +24,7 @@ TASK = Classification(classes=["a", "b", "c"])
 NOBODY = torch.arange(0)
 
 
-class Numbers(StandardisedFeatures):
+class Numbers(StandardisedExtractor):
     """Features that are there already."""
 
     def describe(self, inputs):
@@ -84,7 +84,7 @@ def test_penalty_is_the_best_on_validation():
     losses = []
     for penalty in PENALTIES:
         head = fit_head(TASK.loss, 3, train[NOBODY], validation)  # all weights are 0
-        minimise(head, TASK.loss, train, penalty)
+        minimise_penalised(head, TASK.loss, train, penalty)
         losses.append(validation.loss(head, TASK.loss).item())
     found = validation.loss(fit_head(TASK.loss, 3, train, validation), TASK.loss).item()
     assert found == pytest.approx(min(losses), rel=0.02)

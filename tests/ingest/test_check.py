@@ -60,6 +60,7 @@ def test_bad_rows_are_printed_by_reason(check):
     code, log = check([*GOOD, "gone.png,text,cat", "../x.png,text,cat", "0.png,x"])
     assert code == 0
     assert "file_unreadable: row a.csv:8: the file cannot be read: No such file" in log
+    assert "(gone.png)" in log
     assert "path_outside: row a.csv:9" in log and "row_malformed: row a.csv:10" in log
 
 

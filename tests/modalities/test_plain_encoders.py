@@ -7,12 +7,12 @@ from pydantic import ValidationError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from components.layers.features import Features
-from components.layers.plain import StandardisedFeatures
+from components.layers.plain import StandardisedExtractor
 from components.modalities.audio.encoders import plain as audio
 from components.modalities.image.encoders import plain as image
 from components.modalities.image.plain_features import measurements
 from components.modalities.registry import encoders_of, modality
-from components.modalities.text.encoders.plain import PlainTextFeatures
+from components.modalities.text.encoders.plain import PlainTextExtractor
 from components.modalities.text.modality import COUNTS
 from components.modalities.text.plain_features import BUCKETS, CHARACTERS, KINDS, WORDS, hashed
 from components.train.settings import TrainStageSettings
@@ -57,7 +57,7 @@ def test_sound_of_few_frames_has_features():
 def test_texts_have_the_tf_idf_of_scikit_learn():
     """Where no two words and no two runs of characters share a bucket."""
     texts = ["it is ab", "is it cd", "ab, ab cd"]
-    plain = PlainTextFeatures(mapped=4)
+    plain = PlainTextExtractor(mapped=4)
     counts = torch.from_numpy(hashed(texts))
     plain.fit(counts)
     found = plain({COUNTS: counts}).unflatten(1, (KINDS, BUCKETS))
@@ -76,7 +76,7 @@ def _similarities(features: torch.Tensor) -> np.ndarray:
 
 
 def test_text_without_words_has_features():
-    assert PlainTextFeatures(mapped=4)({COUNTS: torch.from_numpy(hashed([" "]))}).equal(
+    assert PlainTextExtractor(mapped=4)({COUNTS: torch.from_numpy(hashed([" "]))}).equal(
         torch.zeros(1, KINDS * BUCKETS)
     )
 
@@ -124,7 +124,7 @@ def test_scale_is_learnt_from_training_assets():
     torch.testing.assert_close(found, expected)
 
 
-class Numbers(StandardisedFeatures):
+class Numbers(StandardisedExtractor):
     """Features that are there already."""
 
     def describe(self, inputs):

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from pydantic import BeforeValidator, Field, field_validator
 
 from components.common.errors import InputError, did_you_mean, listed
-from components.common.formats import START, recognised
+from components.common.formats import DAMAGED, PARQUET, START, recognised
 from components.data.samples import Split
 from components.ingest.records import BadRow, Media, Record, RowError, Rows, Value
 from components.ingest.sources.delimited import Delimited, Quoting, wrong_number
@@ -291,8 +291,7 @@ class Parquet(Columnar):
         except (pa.ArrowException, OSError) as error:
             with open(path, "rb") as file:
                 start = file.read(START)
-            known = "" if start.startswith(b"PAR1") else recognised(start)
-            way_out = known or "download or save it again"
+            way_out = recognised(start, PARQUET) or DAMAGED
             raise InputError(f"{path} is not Parquet: {error}; {way_out}") from error
         super().__init__(path, name, schema, {})
         _refuse_duplicate_columns(self)

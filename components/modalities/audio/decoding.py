@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import soundfile
 
-from components.common.formats import START, recognised
+from components.common.formats import SOUND, START, recognised
 from components.modalities.modality import UnusableAsset
 
 MIN_RATE, MAX_RATE = 8_000, 192_000  # Hz
@@ -32,7 +32,7 @@ def open_sound(content: bytes) -> Iterator[soundfile.SoundFile]:
         if error.code == NO_HEADER:
             raise _bad_rate("impossible") from error
         # Not str(error): it names an address in memory, which differs from run to run.
-        found = recognised(content[:START]) or f"it begins with {content[:16]!r}"
+        found = recognised(content[:START], SOUND) or f"it begins with {content[:16]!r}"
         detail = f"the sound cannot be decoded: {error.error_string.rstrip('.')}; {found}"
         raise UnusableAsset("audio_undecodable", detail) from error
 

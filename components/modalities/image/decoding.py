@@ -10,7 +10,7 @@ import simplejpeg
 from PIL import ExifTags, Image, ImageChops, UnidentifiedImageError
 from PIL.Image import Transpose
 
-from components.common.formats import START, TO_IMAGE, recognised
+from components.common.formats import IMAGE, START, TO_IMAGE, recognised
 from components.modalities.modality import UnusableAsset
 
 FORMATS = ("JPEG", "PNG", "GIF", "WEBP", "BMP", "TIFF")  # the content decides, not the name
@@ -166,7 +166,7 @@ def _unidentified(content: bytes) -> UnusableAsset:
         return UnusableAsset(
             "image_undecodable",
             f"the image cannot be decoded: not a valid {allowed}; "
-            f"{recognised(content[:START]) or f'it begins with {content[:16]!r}'}",
+            f"{recognised(content[:START], IMAGE) or f'it begins with {content[:16]!r}'}",
         )
     detail = f"the format of the image is {kind}, expected one of {allowed}: {TO_IMAGE}"
     return UnusableAsset("image_format", detail)

@@ -276,3 +276,8 @@ def test_fast_jpeg_decoder_agrees_with_pillow(monkeypatch, options):
 def test_inspection_needs_no_torch():
     script = "import sys, components.modalities.image.inspection; sys.exit('torch' in sys.modules)"
     assert run_python("-c", script, cwd=ROOT).returncode == 0
+
+
+def test_damaged_image_is_not_taken_for_another_kind_of_file():
+    found = inspect(b"\x89PNG\r\n\x1a\n and then something else").detail
+    assert found.endswith("; download or save it again")

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features, length_mask
 from components.layers.transformer import Transformer, TransformerShape
-from components.modalities.audio.encoders.plain import PlainAudioFeatures
+from components.modalities.audio.encoders.plain import PlainAudioExtractor
 from components.modalities.audio.encoders.pooling import POOLINGS
 from components.modalities.audio.modality import AudioEncoderSettings, AudioSettings
 
@@ -44,7 +44,7 @@ class ConvolutionalAudioEncoder(Encoder):
             )
         self.pool = POOLINGS[options.pooling](options.width)
         if options.plain:
-            self.plain = PlainAudioFeatures(inputs.n_mels, options.width)
+            self.plain = PlainAudioExtractor(inputs.n_mels, options.width)
 
     def forward(self, mels: Tensor, lengths: Tensor) -> Features:
         """[N, mels, frames] and lengths in frames [N] → features with a token per 8 frames."""

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from components.layers.features import length_mask
-from components.layers.plain import StandardisedFeatures
+from components.layers.plain import StandardisedExtractor
 
 PARTS = 8  # of equal length, whose means tell what comes when
 
 
-class PlainAudioFeatures(StandardisedFeatures):
+class PlainAudioExtractor(StandardisedExtractor):
     """Statistics of spectrograms with some number of mel bands."""
 
     def __init__(self, bands: int, mapped: int):

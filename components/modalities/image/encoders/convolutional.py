@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features
-from components.modalities.image.encoders.plain import PlainImageFeatures
+from components.modalities.image.encoders.plain import PlainImageExtractor
 from components.modalities.image.modality import ImageEncoderSettings
 
 
@@ -38,7 +38,7 @@ class ConvolutionalImageEncoder(Encoder):
         )
         self.dropout = nn.Dropout(options.dropout)
         if options.plain:
-            self.plain = PlainImageFeatures(options.width)
+            self.plain = PlainImageExtractor(options.width)
 
     def forward(self, pixels: Tensor) -> Features:
         """uint8 [N, 3, H, W] → features with (H/16)·(W/16) tokens."""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from components.layers.plain import StandardisedFeatures
+from components.layers.plain import StandardisedExtractor
 
 SIDE, CELL, BLOCK = 32, 4, 4  # pixels: of an image, of a cell, of a block with one colour
 ORIENTATIONS = 9  # over half a turn
@@ -15,7 +15,7 @@ COLOURS = (SIDE // BLOCK) ** 2 * 3
 WIDTH = COLOURS + (SIDE // CELL) ** 2 * ORIENTATIONS
 
 
-class PlainImageFeatures(StandardisedFeatures):
+class PlainImageExtractor(StandardisedExtractor):
     """Colours and gradients of images."""
 
     def __init__(self, mapped: int):

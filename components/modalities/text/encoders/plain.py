@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from components.layers.plain import PlainFeatures
+from components.layers.plain import PlainExtractor
 from components.modalities.text.modality import COUNTS
 from components.modalities.text.plain_features import BUCKETS, KINDS
 
 
-class PlainTextFeatures(PlainFeatures):
+class PlainTextExtractor(PlainExtractor):
     """TF-IDF of hashed words and characters, each kind of length 1."""
 
     OWN_INPUTS = frozenset({COUNTS})

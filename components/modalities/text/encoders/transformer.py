@@ -5,7 +5,7 @@ from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features, length_mask, masked_mean
 from components.layers.transformer import Transformer, TransformerShape
-from components.modalities.text.encoders.plain import PlainTextFeatures
+from components.modalities.text.encoders.plain import PlainTextExtractor
 from components.modalities.text.modality import TextEncoderSettings, TextSettings
 
 
@@ -23,7 +23,7 @@ class TextEncoder(Encoder):
             TransformerShape(options.width, options.layers, options.heads, options.dropout)
         )
         if options.plain:
-            self.plain = PlainTextFeatures(options.width)
+            self.plain = PlainTextExtractor(options.width)
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Features:
         """Token ids [N, T] and lengths [N] → features with T tokens."""
