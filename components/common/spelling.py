@@ -55,9 +55,9 @@ def quoted(name: str) -> str:
     return ascii(name) if mixed or any(map(_is_unseen, name)) else repr(name)
 
 
-def printable(text: str) -> str:
+def printable(text: str, longest: int = LONGEST) -> str:
     """Return a text for a terminal: on one line, with escapes for controls, and not too long."""
-    shown = text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+    shown = text if len(text) <= longest else f"{text[:longest]}…"
     return shown if shown.isprintable() else ascii(shown)[1:-1]
 
 

@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 CHECKED_FILES = 300  # of each modality, that a check reads
 MAX_SHOWN = 3  # rows in quarantine that a check prints, per reason
+LONGEST_DETAIL = 500  # characters, which leaves the way out at its end
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,7 +188,7 @@ def log_quarantine(path: Path) -> None:
         shown[row["reason"]] += 1
         if shown[row["reason"]] <= MAX_SHOWN:
             file = f" ({printable(row['asset'])})" if row["asset"] else ""
-            detail = printable(row["detail"]) + file
+            detail = printable(row["detail"], LONGEST_DETAIL) + file
             log.info("%s: row %s: %s", row["reason"], printable(row["row_id"]), detail)
 
 

@@ -56,6 +56,13 @@ def test_usable_source_passes_with_its_classes(check):
     assert "6 samples" in log and "0 rows in quarantine" in log
 
 
+def test_way_out_of_a_bad_row_is_printed(check):
+    """However long the sentence before it is."""
+    Path("source/broken.png").write_bytes(b"\x89PNG\r\n\x1a\n and then something else")
+    _, log = check([*GOOD, "broken.png,text,cat"])
+    assert "; download or save it again (broken.png)" in log
+
+
 def test_bad_rows_are_printed_by_reason(check):
     code, log = check([*GOOD, "gone.png,text,cat", "../x.png,text,cat", "0.png,x"])
     assert code == 0
