@@ -1,4 +1,7 @@
-"""Which stages run again after an edit of a file, by the deps in dvc.yaml."""
+"""Which stages run again after an edit of a file, by the listings of code that they depend on.
+
+The stage `code`, which writes the listings, runs after every edit in `components`.
+"""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ WITHOUT_LEARNING = {  # files whose edit may re-run no learning stage → what t
 EDITS = WITHOUT_LEARNING | {
     "components/start/columns.py": "what columns hold, for `components.start`",
     "components/settings/pipeline.py": "the settings of all stages",
+    "components/code/listings.py": "listings of code",
     "components/training/downsample.py": "thins out logs per step",
     "components/tasks/classification/metrics.py": "metrics of a task kind",
     "components/evaluate/comparison/statistics.py": "tests of whether a model is better",
@@ -65,8 +69,9 @@ class Effect:
 def effects(project: Path) -> dict[str, Effect]:
     """Return the effect of each edit of `EDITS`."""
     stages, found = read_stages(project), {}
+    code = {name: set(stage.code) for name, stage in stages.items() if name != "code"}
     for file in EDITS:
-        again = [name for name, stage in stages.items() if stage.reads(file)]
+        again = [name for name, files in code.items() if file in files]
         learning = [name for name in again if stages[name].is_learning]
         found[file] = Effect(again, downstream(stages, again), learning)
     return found

@@ -3,8 +3,8 @@
 import csv
 import io
 import os
-import shlex
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -47,7 +47,8 @@ def peak_memory(rows: int) -> int:
         folder = Path(name)
         write_source(folder / "source", rows)
         write_settings(folder / SETTINGS)
-        command = shlex.split(read_stages()["ingest"].command)
+        ingest = read_stages()["ingest"]
+        command = [sys.executable, "-m", ingest.module, *ingest.by_hand]
         process = subprocess.Popen(command, cwd=folder, env=python_environment(ROOT))
         _, status, usage = os.wait4(process.pid, 0)
         if status:

@@ -18,7 +18,6 @@ from benchmarks.project import SMALL, Project
 from benchmarks.stages import python_environment, read_stages, run_commands
 from components.common import command_line
 from components.common.hashing import file_hash
-from components.stage.arguments import parse_arguments
 from components.stage.settings import load_settings
 
 EMULATOR = "qemu-x86_64"  # of Debian's package qemu-user; it has no AVX-512
@@ -59,8 +58,7 @@ def main(words: Sequence[str] | None = None) -> None:
     command_line.parser(__doc__).parse_args(words)
     for row in read_stages(Path()).values():
         if row.is_learning:
-            stage = row.stage
-            arguments = parse_arguments(stage.arguments, stage.description, row.words)
+            stage, arguments = row.stage, row.arguments
             stage.work(arguments, load_settings(arguments.params, stage.settings(arguments)))
 
 

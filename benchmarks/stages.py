@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -15,31 +16,45 @@ from pathlib import Path
 
 import yaml
 
+from components.code.listings import code_of
 from components.modalities.registry import MODALITIES
+from components.stage.arguments import Arguments, parse_arguments
 from components.stage.stage import Stage
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = "data/settings.yaml"  # that stages read
+LISTING = re.compile(r"--code \S+ ")
 
 
 @dataclass(frozen=True)
 class PipelineStage:
-    """One stage of dvc.yaml; paths are of files and folders."""
+    """One stage of dvc.yaml; paths are of files and folders, `params` are dotted keys."""
 
     name: str
     command: str
-    deps: tuple[str, ...]  # data and code
+    deps: tuple[str, ...]
     outs: tuple[str, ...]  # metrics and plots too
+    params: tuple[str, ...] = ()
+
+    @property
+    def call(self) -> tuple[str, ...]:
+        """The words after `python -m`."""
+        return tuple(shlex.split(self.command)[2:])
 
     @property
     def module(self) -> str:
         """The module that the command runs."""
-        return shlex.split(self.command)[2]  # python -m <module>
+        return self.call[0]
 
     @property
-    def words(self) -> list[str]:
+    def words(self) -> tuple[str, ...]:
         """The options of the command."""
-        return shlex.split(self.command)[3:]
+        return self.call[1:]
+
+    @property
+    def by_hand(self) -> list[str]:
+        """The options without the listing of code, where the stage `code` has not run."""
+        return shlex.split(LISTING.sub("", self.command))[3:]
 
     @property
     def is_learning(self) -> bool:
@@ -47,9 +62,14 @@ class PipelineStage:
         return "--checkpoint" in self.words
 
     @property
-    def data(self) -> set[str]:
+    def data(self) -> list[str]:
         """The deps that are not code."""
-        return {dep for dep in self.deps if not dep.startswith("components/")}
+        return [dep for dep in self.deps if not dep.startswith(("components", "data/code/"))]
+
+    @property
+    def code(self) -> list[str]:
+        """The files of the project that the command can run or read."""
+        return [str(path) for path in code_of(self.name)]
 
     def reads(self, path: str) -> bool:
         """Return whether a path is a dep, or lies below one, or holds one."""
@@ -61,13 +81,17 @@ class PipelineStage:
     @property
     def stage(self) -> Stage:
         """The stage itself, imported into this process."""
-        package = (ROOT / self.module.replace(".", "/")).is_dir()
-        return import_module(f"{self.module}.__main__" if package else self.module).STAGE
+        return import_module(f"{self.module}.__main__").STAGE
+
+    @property
+    def arguments(self) -> Arguments:
+        """The command line, parsed."""
+        return parse_arguments(self.stage.arguments, None, list(self.words))
 
     def run(self, folder: Path) -> None:
         """Run the stage in this process, in a folder; what it logs is dropped."""
         with contextlib.chdir(folder), contextlib.redirect_stdout(io.StringIO()):
-            self.stage.main(self.words)
+            self.stage.main(self.by_hand)
 
 
 def read_stages(project: Path = ROOT) -> dict[str, PipelineStage]:
@@ -78,7 +102,8 @@ def read_stages(project: Path = ROOT) -> dict[str, PipelineStage]:
     for name, row in yaml.safe_load(text)["stages"].items():
         outs = [*row.get("outs", []), *row.get("metrics", []), *row.get("plots", [])]
         paths = tuple(out if isinstance(out, str) else next(iter(out)) for out in outs)
-        stages[name] = PipelineStage(name, row["cmd"], tuple(row["deps"]), paths)
+        keys = tuple(key for keys in row.get("params", []) for key in next(iter(keys.values())))
+        stages[name] = PipelineStage(name, row["cmd"], tuple(row["deps"]), paths, keys)
     return stages
 
 
@@ -106,7 +131,7 @@ def run_commands(stages: Iterable[PipelineStage], folder: Path) -> dict[str, flo
     for stage in stages:
         began = time.perf_counter()
         done = subprocess.run(
-            shlex.split(stage.command),
+            ["python", "-m", stage.module, *stage.by_hand],
             cwd=folder,
             env=python_environment(ROOT),
             stdout=subprocess.PIPE,

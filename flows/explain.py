@@ -6,14 +6,14 @@ from components.common import command_line
 from components.stage.stage import exit_codes
 from flows.dvc.stages import Stages
 
-SETTINGS = "settings"  # the stage that resolves params.yaml, in seconds
+FIRST = ("code", "settings")  # stages that write what the others are compared by, in seconds
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Print one line per stage that changed or that depends on one; exit code 2 for a mistake."""
     command_line.parser(__doc__).parse_args(argv)
     with exit_codes():
-        _bring_settings_up_to_date()
+        _run_first()
         reasons = explain(Stages())
     width = max(map(len, reasons), default=0)
     for name, reason in reasons.items():
@@ -35,11 +35,12 @@ def explain(stages: Stages) -> dict[str, str]:
     return reasons
 
 
-def _bring_settings_up_to_date() -> None:
-    """Run the stage that every other one waits for, so that only those are named that change."""
+def _run_first() -> None:
+    """Run the stages that every other one waits for, so that only those are named that change."""
     stages = Stages()
-    if any(planned.name == SETTINGS for planned in stages.plan()):
-        stages.run(SETTINGS, log=lambda _: None)
+    for planned in stages.plan():
+        if planned.name in FIRST:
+            stages.run(planned.name, log=lambda _: None)
 
 
 if __name__ == "__main__":

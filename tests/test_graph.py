@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.common.source_code import PACKAGES, import_closure
 from components.modalities.registry import MODALITIES
 from components.stage.arguments import with_role
 from components.stage.settings import keys_of
@@ -39,39 +38,38 @@ for module, words in json.loads(sys.argv[1]):
 """
 
 
-def files_of(deps: tuple[str, ...]) -> set[Path]:
-    """Return the files of code that deps stand for, without bare packages."""
-    paths = [ROOT / dep for dep in deps]
-    files = (f for path in paths for f in (path.rglob("*") if path.is_dir() else [path]))
-    return {
-        f.relative_to(ROOT) for f in files if f.is_file() and f.suffix != ".pyc" and not bare(f)
-    }
-
-
 def bare(path: Path) -> bool:
     """Return whether a file is a package with nothing but a docstring."""
     tree = ast.parse(path.read_text()) if path.name == "__init__.py" else None
     return tree is not None and len(tree.body) == (ast.get_docstring(tree) is not None)
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_deps_are_the_import_closure(name):
+@pytest.mark.parametrize("name", [name for name in STAGES if name != "code"])
+def test_code_is_a_dep_and_is_checked(name):
     row = STAGES[name]
-    listed = files_of(row.code)
-    needed = set(import_closure(row.main_module, plugins=row.plugins))
-    assert {str(path) for path in needed - listed} == set(), "add to deps"
-    assert {str(path) for path in listed - needed} == set(), "remove from deps"
+    assert [dep for dep in row.deps if dep not in row.data] == [f"data/code/{name}.txt"]
+    assert row.arguments.code == Path(f"data/code/{name}.txt")
+
+
+def test_code_of_every_stage_is_listed():
+    row = STAGES["code"]
+    assert ("code", *row.arguments.stages) == tuple(STAGES)
+    assert row.deps == ("components",)
+    assert {path.split("/")[0] for row in STAGES.values() for path in row.code} == {"components"}
 
 
 @pytest.mark.parametrize("name", STAGES)
-def test_deps_exist(name):
-    assert [dep for dep in STAGES[name].code if not (ROOT / dep).exists()] == []
+def test_name_says_what_the_command_runs(name):
+    package, _, modality = name.partition("_")
+    row = STAGES[name]
+    assert row.module == f"components.{package}"
+    assert getattr(row.arguments, "modality", "") == modality
 
 
 @pytest.fixture(scope="module")
 def loaded() -> dict[str, list[str]]:
     """The modules that Python loads for the command line and the settings of each stage."""
-    calls = [(row.main_module, row.words) for row in STAGES.values()]
+    calls = [(f"{row.module}.__main__", row.words) for row in STAGES.values()]
     process = run_python("-c", LOADED, json.dumps(calls), cwd=ROOT)
     assert process.returncode == 0, process.stderr
     return dict(zip(STAGES, map(json.loads, process.stdout.splitlines()), strict=True))
@@ -79,12 +77,11 @@ def loaded() -> dict[str, list[str]]:
 
 @pytest.mark.slow  # several processes
 @pytest.mark.parametrize("name", STAGES)
-def test_modules_loaded_by_settings_are_deps(name, loaded):
-    listed = files_of(STAGES[name].code)
+def test_modules_loaded_by_settings_are_listed(name, loaded):
     for module in loaded[name]:
         base = ROOT / module.replace(".", "/")
         path = base / "__init__.py" if base.is_dir() else base.with_suffix(".py")
-        assert bare(path) or path.relative_to(ROOT) in listed, module
+        assert bare(path) or str(path.relative_to(ROOT)) in STAGES[name].code, module
 
 
 @pytest.mark.parametrize("name", STAGES)
@@ -96,7 +93,7 @@ def test_inputs_are_deps_and_outputs_are_outs(name):
         }
         for role in ("input", "output")
     }
-    assert set(row.data) - {SOURCE} == paths["input"]
+    assert set(row.deps) - {SOURCE, "components"} == paths["input"]
     assert set(row.outs) == paths["output"]
 
 
@@ -144,10 +141,6 @@ def test_modalities_are_independent(name):
 def test_stages_exist_for_every_modality():
     expected = [f"{stage}_{m}" for stage in ("preprocess", "features") for m in MODALITIES]
     assert sorted(PER_MODALITY) == sorted(expected)
-
-
-def test_code_lists_only_project_packages():
-    assert {dep.split("/")[0] for row in STAGES.values() for dep in row.code} <= set(PACKAGES)
 
 
 def test_stages_come_after_their_inputs():

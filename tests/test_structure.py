@@ -13,12 +13,12 @@ from tests.support.params import ROOT
 from tests.support.process import run_python
 
 ORDER = (  # docs/architecture.md explains it
-    *("start", "settings"),
+    *("start", "settings", "code"),
     *("ingest", "baselines", "preprocess", "features", "align", "train", "evaluate", "register"),
     *("serving", "registry", "model", "fusion", "tasks", "modalities", "huggingface"),
     *("training", "layers", "data", "stage", "common"),
 )
-STAGES = ORDER[2:10]
+STAGES = ORDER[3:11]
 LOADS_TORCH = ("flows.check",)  # checking every section takes it
 FILES = ("dvc.lock", "dvc.yaml")  # strings that look like modules
 NO_IMPORT = ("components.serving.pyfunc",)  # registers itself with MLflow, which is its purpose

@@ -81,7 +81,7 @@ def code_hash(*modules: str) -> str:
 def read_source(path: Path) -> Source:
     """Parse a file of the project."""
     text = path.read_text(encoding="utf-8")
-    tree = ast.parse(text)
+    tree = ast.parse(text, str(path))
     parts, loaders = _loads(tree) if LOADER in text else (frozenset(), {})
     imports = frozenset(_imports(tree))
     beside = (path.with_name(name) for name in sorted(imports))

@@ -31,7 +31,7 @@ def state_path(description: str) -> Any:
 
 
 def option(description: str, default: Any = MISSING) -> Any:
-    """A word or path that may be left out if it has a default."""
+    """A word, several or a path, which may be left out if it has a default."""
     return field(default=default, metadata={"role": "option", "help": description})
 
 
@@ -40,6 +40,7 @@ class Arguments:
     """Options that every stage has."""
 
     params: Path = option("settings", Path("params.yaml"))
+    code: Path | None = input_path("list of the code, which must not have changed", optional=True)
 
 
 ArgumentsT = TypeVar("ArgumentsT", bound=Arguments)
@@ -56,13 +57,17 @@ def parse_arguments(
         choices = get_args(kind) if get_origin(kind) is Literal else None
         parser.add_argument(
             option_name(item),
-            type=str if kind is str or choices else Path,
+            type=str if kind in (str, tuple[str, ...]) or choices else Path,
+            nargs="+" if kind == tuple[str, ...] else None,
             choices=choices,
             required=item.default is MISSING,
             default=None if item.default is MISSING else item.default,
             help=item.metadata["help"],
         )
-    return record(**vars(parser.parse_args(words)))
+    values = vars(parser.parse_args(words))
+    for name, value in values.items():
+        values[name] = tuple(value) if isinstance(value, list) else value
+    return record(**values)
 
 
 def option_name(item: Field) -> str:

@@ -21,6 +21,7 @@ from components.stage.arguments import (
     parse_arguments,
     with_role,
 )
+from components.stage.code_listing import check_listing
 from components.stage.process import alone, ended_with_starter
 from components.stage.resource_usage import sampled
 from components.stage.settings import Settings, load_settings
@@ -45,10 +46,16 @@ class Stage(Generic[ArgumentsT, SettingsT]):
         logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
         os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
         with exit_codes():
-            settings = load_settings(arguments.params, self.settings(arguments))
+            settings = self._load_settings(arguments)
             check_inputs(arguments)
+            if arguments.code:
+                check_listing(arguments.code)
             with ended_with_starter(), alone(_own_files(arguments)), _sampling(arguments):
                 self.work(arguments, settings)
+
+    def _load_settings(self, arguments: ArgumentsT) -> SettingsT:
+        sections = self.settings(arguments)
+        return load_settings(arguments.params, sections) if sections.model_fields else sections()
 
 
 @contextmanager

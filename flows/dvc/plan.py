@@ -12,8 +12,10 @@ from dvc_objects.fs.local import localfs
 from networkx import DiGraph
 
 from components.common.nested import flatten
+from components.stage.code_listing import read_listing
 
 MAX_REASONS = 3
+LISTINGS = Path("data/code")  # a file per stage with the code that it can run
 
 Metrics = Mapping[str, float]
 
@@ -101,10 +103,27 @@ def explain(stage: Stage) -> str:
             for path, what in changes.items():
                 if isinstance(what, dict):  # parameters of a file
                     reasons += [f"{path}: {key} {_plain(word)}" for key, word in what.items()]
+                elif files := _changed_code(stage, path):
+                    reasons += [f"{file} changed" for file in files]
                 else:
                     reasons.append(f"{prefix}{path} {_plain(what)}")
     more = len(reasons) - MAX_REASONS
     return "; ".join(reasons[:MAX_REASONS] + ([f"and {more} more"] if more > 0 else []))
+
+
+def _changed_code(stage: Stage, path: str) -> list[str]:
+    """Return the files that differ between a listing of code and that of the last run.
+
+    None for other dependencies, and where DVC's cache has lost the earlier listing.
+    """
+    if Path(path).parent != LISTINGS or not Path(path).exists():
+        return []
+    recorded = next((dep.hash_info for dep in stage.deps if dep.def_path == path), None)
+    cached = Path(stage.repo.cache.local.oid_to_path(recorded.value)) if recorded else None
+    if cached is None or not cached.exists():
+        return []
+    files = read_listing(cached).items() ^ read_listing(Path(path)).items()
+    return sorted({name for name, _ in files})
 
 
 def _plain(change: str) -> str:

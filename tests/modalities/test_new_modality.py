@@ -147,6 +147,7 @@ class Project(Clone):
             if name.endswith("_image"):
                 text = yaml.safe_dump(row).replace("image", TOY)
                 rows[name.replace("image", TOY)] = yaml.safe_load(text)
+        rows["code"]["cmd"] += f" preprocess_{TOY} features_{TOY}"
         (self.path / "dvc.yaml").write_text(yaml.safe_dump({"stages": rows}, sort_keys=False))
         self.write_toy_params({})
         (self.path / "pretrained" / TOY).mkdir()

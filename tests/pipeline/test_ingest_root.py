@@ -25,7 +25,7 @@ def test_root_is_never_shell_code(clone, root, monkeypatch):
     clone.set(**FEW, **{"ingest.root": root})
     (clone.path / root).mkdir(parents=True, exist_ok=True)
     with contextlib.chdir(clone.path), Repo() as repo:
-        assert [stage.name for stage in repo.reproduce("ingest")] == ["settings", "ingest"]
+        assert [stage.name for stage in repo.reproduce("ingest")][-2:] == ["settings", "ingest"]
     assert (clone.path / "data/samples.parquet").exists()
     assert not (clone.path / "hacked").exists()
 
@@ -40,5 +40,5 @@ def test_missing_root_suggests_nearest(clone):
     clone.set(**{"ingest.root": "my dta"})
     (clone.path / "my data").mkdir(exist_ok=True)
     message = "ingest.root: there is no folder 'my dta'. Did you mean 'my data'?"
-    clone.run(*STAGES["settings"].command)
-    clone.refused(message, *STAGES["ingest"].command)
+    clone.run("dvc", "repro", "--quiet", "settings")
+    clone.refused(message, *STAGES["ingest"].call)

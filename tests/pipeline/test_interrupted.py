@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 import yaml
 
+from benchmarks.stages import PipelineStage
 from tests.support.clone import Clone, kill_group, wait_until
-from tests.support.stages import STAGES, Row
+from tests.support.stages import STAGES
 from tests.support.tiny_model import PRESENT
 
 # Runs a stage with a checkpoint after every step, as if its steps took long.
@@ -24,7 +25,7 @@ runpy.run_module(module, run_name="__main__", alter_sys=True)
 WEIGHTS = "models/synesthesia/model.safetensors"
 
 
-def is_running(clone: Clone, row: Row) -> bool:
+def is_running(clone: Clone, row: PipelineStage) -> bool:
     """Return whether a process of the clone runs a stage now."""
     for entry in Path("/proc").glob("[0-9]*"):
         try:
@@ -32,15 +33,15 @@ def is_running(clone: Clone, row: Row) -> bool:
             here = os.readlink(entry / "cwd") == str(clone.path)
         except OSError:
             continue
-        if here and tuple(words[-len(row.command) :]) == row.command:
+        if here and tuple(words[-len(row.call) :]) == row.call:
             return True
     return False
 
 
-def kill_at_checkpoint(clone: Clone, row: Row) -> Path:
+def kill_at_checkpoint(clone: Clone, row: PipelineStage) -> Path:
     """Kill a stage that trains once it has written a checkpoint; return the checkpoint."""
     checkpoint = clone.path / row.arguments.checkpoint
-    process = clone.start_python("-c", CHECKPOINTING, *row.command)
+    process = clone.start_python("-c", CHECKPOINTING, *row.call)
     wait_until(checkpoint.exists, process)
     kill_group(process)
     assert process.returncode == -signal.SIGKILL
@@ -104,7 +105,7 @@ def test_resumed_warm_start_equals_uninterrupted(warm_started, tmp_path):
     clone, row = warm_started.copy(tmp_path / "clone"), STAGES["train"]
     kill_at_checkpoint(clone, row)
     (clone.path / WEIGHTS).unlink()
-    clone.run(*row.command)
+    clone.run(*row.call)
     assert clone.read(WEIGHTS) == warm_started.read(WEIGHTS)
 
 
@@ -114,9 +115,9 @@ def test_two_processes_train_what_one_trains(warm_started, tmp_path):
     params = yaml.safe_load(clone.read("params.yaml"))
     params["train"]["processes"] = 2
     (clone.path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
-    clone.run(*STAGES["settings"].command)
+    clone.run(*STAGES["settings"].call)
     for _ in range(2):
-        clone.run(*row.command)
+        clone.run(*row.call)
         weights.append(clone.read(WEIGHTS))
     assert weights[0] == weights[1]
 

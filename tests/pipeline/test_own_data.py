@@ -223,4 +223,4 @@ def test_exported_encoders_compute_new_shards_only(clone, tmp_path):
     with open(again.path / "pretrained/image" / files["image"], "ab") as file:
         file.write(b"edited")
     assert "pretrained/image" in explained()
-    again.refused("features.image.pretrained", *STAGES["features_image"].command)
+    again.refused("features.image.pretrained", *STAGES["features_image"].call)

@@ -243,7 +243,7 @@ def test_registering_again_changes_nothing(recorded, again):
     assert recorded["versions"] == 1
     assert recorded["runs"] == 1 + len(recorded["children"])
     before = again.read("reports/registration.json")
-    again.run(*STAGES["register"].command)
+    again.run(*STAGES["register"].call)
     assert again.read("reports/registration.json") == before
     assert again.mlflow(COUNTS) == [1, recorded["runs"], 1]
 
@@ -251,7 +251,7 @@ def test_registering_again_changes_nothing(recorded, again):
 def test_concurrent_registrations_make_one_version(recorded, again, empty_store):
     """In an empty store: one is killed with half of its run logged, then two register at once."""
     shutil.copy(empty_store, again.path / "mlflow.db")
-    command = STAGES["register"].command
+    command = STAGES["register"].call
     process = again.try_python("-c", DYING, "log_model_artifacts", *command)
     assert process.returncode == KILLED
     both = [again.start(*command, python=preloaded_python()) for _ in range(2)]

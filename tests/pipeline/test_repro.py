@@ -77,12 +77,20 @@ def test_change_runs_its_branch_only(again):
     assert again.changed() == {"train", "evaluate", "register"}
     again.set()
     assert again.changed() == set()
-    again.use_exact_deps()
     code = again.path / "components/modalities/text/processing.py"
     code.write_text(code.read_text() + "\n# an edit\n")
     others = [m for m in MODALITIES if m != "text"]
     rest = {f"{stage}_{m}" for stage in ("preprocess", "features") for m in others}
-    assert again.changed() == set(STAGES) - {"settings", "ingest", "baselines"} - rest
+    assert again.changed() == set(STAGES) - {"code", "settings", "ingest", "baselines"} - rest
+
+
+def test_edited_file_is_named(again):
+    code = "components/modalities/text/processing.py"
+    (again.path / code).write_text((again.path / code).read_text() + "\n# an edit\n")
+    assert f"  preprocess_text  {code} changed\n" in again.run("flows.explain")
+    unlisted = again.path / "components/unlisted.py"
+    unlisted.write_text("")
+    assert "unlisted" not in again.run("flows.explain")
 
 
 def test_misspelt_setting_runs_nothing(again):

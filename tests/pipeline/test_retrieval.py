@@ -151,7 +151,7 @@ def test_report_shows_retrieval(done):
 def test_second_run_of_align_gives_the_same_bytes(done, tmp_path, monkeypatch):
     row, outputs = STAGES["align"], ("projections", "embeddings", "ranks", "metrics")
     monkeypatch.chdir(done)
-    words = list(row.words)
+    words = row.by_hand
     for name in (*outputs, "history", "checkpoint"):
         words[words.index(f"--{name}") + 1] = str(tmp_path / name)
     row.stage.main(words)

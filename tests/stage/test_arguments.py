@@ -76,7 +76,7 @@ def test_help_has_the_description_of_every_option(capsys):
 
 
 def test_roles():
-    assert with_role(ToyArguments, "input") == ["data_set", "extra"]
+    assert with_role(ToyArguments, "input") == ["code", "data_set", "extra"]
     assert with_role(ToyArguments, "output") == ["result"]
     assert with_role(ToyArguments, "state") == ["checkpoint"]
     assert with_role(ToyArguments, "option") == ["params", "modality", "suite"]

@@ -20,6 +20,8 @@ from tests.support.params import ROOT, change, shipped, write_params
 from tests.support.process import assert_refused, run_python
 from tests.support.stages import STAGES
 
+INDIRECT = {"params", "code"}  # inputs that a stage without data of its own has too
+
 
 @pytest.fixture
 def exit_code(monkeypatch, tmp_path):
@@ -49,22 +51,22 @@ def test_missing_option_is_named(exit_code, capsys, name):
 
 
 @pytest.mark.parametrize(
-    "name", [n for n, r in STAGES.items() if {*with_role(r.stage.arguments, "input")} - {"params"}]
+    "name", [n for n, r in STAGES.items() if {*with_role(r.stage.arguments, "input")} - INDIRECT]
 )
 def test_missing_input_is_named_before_any_work(exit_code, capsys, tmp_path, name):
-    assert exit_code(name, *STAGES[name].words, "--params", str(ROOT / "params.yaml")) == 2
+    assert exit_code(name, *STAGES[name].by_hand, "--params", str(ROOT / "params.yaml")) == 2
     error = capsys.readouterr().err
     assert error.startswith("error: --")
     assert "does not exist. If a stage makes it, run: dvc repro" in error
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", [name for name in STAGES if name != "settings"])
+@pytest.mark.parametrize("name", [n for n in STAGES if n not in ("code", "settings")])
 def test_bad_settings_are_refused_before_any_work(exit_code, capsys, tmp_path, name):
     row = STAGES[name]
     key = list(keys_of(row.stage.settings(row.arguments)))[-1]
     write_params(tmp_path / "params.yaml", change(shipped(), {key: 0}))
-    assert exit_code(name, *row.words, "--params", "params.yaml") == 2
+    assert exit_code(name, *row.by_hand, "--params", "params.yaml") == 2
     first, second = capsys.readouterr().err.splitlines()
     assert first == "error: params.yaml cannot be used:"
     assert second.startswith(f"  {key}: ") and "found 0" in second
@@ -73,7 +75,7 @@ def test_bad_settings_are_refused_before_any_work(exit_code, capsys, tmp_path, n
 
 def test_mistake_ends_the_process_with_code_2(tmp_path):
     row = STAGES["preprocess_image"]
-    words = (*row.words, "--params", str(ROOT / "params.yaml"))
+    words = (*row.by_hand, "--params", str(ROOT / "params.yaml"))
     process = run_python("-m", row.module, *words, cwd=tmp_path)
     assert_refused(process, "error: --media: data/media/image does not exist")
 

@@ -13,11 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-import yaml
 from filelock import FileLock
 
 from benchmarks.project import Project, copy_tree
-from tests.support.params import ROOT, small_params, write_params
+from tests.support.params import small_params, write_params
 from tests.support.preloaded import preloaded_python
 from tests.support.process import assert_refused
 from tests.support.stages import STAGES, covered
@@ -46,14 +45,9 @@ class Clone:
 
     @classmethod
     def fresh(cls, path: Path, changes: dict[str, Any] | None = None) -> "Clone":
-        """Copy tracked and new files of this tree, without results; commit with small settings.
-
-        Code is one dep of each stage, not file by file: DVC spends half as long as the small stages
-        on reading and writing those. `use_exact_deps` is for tests of edited code.
-        """
+        """Copy tracked and new files of this tree, without results; commit with small settings."""
         copy_tree(path, "tests/", "reports/", "dvc.lock")
         write_params(path / "params.yaml", small_params(changes))
-        depend_on_all_code(path / "dvc.yaml")
         clone = cls(path)
         clone.git("init", "-q")
         clone.git("add", "-A")
@@ -124,7 +118,7 @@ class Clone:
     def changed(self) -> set[str]:
         """Return the stages that `dvc repro` would run if all that run gave other bytes.
 
-        But for the first, which writes what params.yaml means.
+        But for the first two, which list the code and write what params.yaml means.
         """
         self.run("dvc", "repro", "-q", "settings")
         lines = self.run("dvc", "repro", "--dry").splitlines()
@@ -134,11 +128,6 @@ class Clone:
             if any(covered(d, upstream) or covered(o, (d,)) for d in row.deps for o in upstream):
                 found.add(name)
         return found
-
-    def use_exact_deps(self) -> None:
-        """Take the deps of this tree's dvc.yaml; what was up to date still is."""
-        shutil.copy(ROOT / "dvc.yaml", self.path)
-        self.run("dvc", "commit", "-q", "--force")
 
     def set(self, **changes: Any) -> None:
         """Write params.yaml: the small settings with other values at dotted keys."""
@@ -173,15 +162,6 @@ class Clone:
     def read_json(self, name: str) -> Any:
         """Return the content of a JSON file."""
         return json.loads(self.read(name))
-
-
-def depend_on_all_code(path: Path) -> None:
-    """Replace the files of code that stages of a dvc.yaml name by the folder with all of them."""
-    content = yaml.safe_load(path.read_text())
-    for row in content["stages"].values():
-        data = [dep for dep in row["deps"] if not dep.startswith("components")]
-        row["deps"] = [*data, "components"]
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
 @pytest.fixture(scope="session")

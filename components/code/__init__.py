@@ -1,0 +1,1 @@
+"""Stage: list the code that each stage can run."""
