@@ -7,10 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from components.common.standard_scores import clipped
+
 PLAIN = "plain"  # the tensor of an asset's features, where they were computed before
 AT_ONCE = 1024  # assets that are described together
 DROPOUT = 0.5  # of what is mapped, so that none is relied on alone
-FARTHEST = 5.0  # standard deviations from the mean
 
 
 class PlainExtractor(nn.Module):
@@ -95,5 +96,4 @@ class StandardisedExtractor(PlainExtractor):
         self.deviation.copy_(torch.where(deviation > 1e-5, deviation, 1.0))
 
     def scale(self, features: Tensor) -> Tensor:
-        z = (features - self.mean) / self.deviation
-        return z.clamp(-FARTHEST, FARTHEST) * self.width**-0.5
+        return clipped((features - self.mean) / self.deviation) * self.width**-0.5

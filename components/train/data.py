@@ -69,9 +69,7 @@ class TrainingData:
 
     def targets(self, task: str) -> Tensor:
         """Return the targets of the training samples, unknown where they cannot be decided."""
-        samples, model = self.samples["train"], self.model
-        decided = model.config.answerable(task, samples.presence)
-        return model.tasks[task].hide(samples.targets[task], ~decided)
+        return decidable_targets(self.model, task, self.samples["train"])
 
     def logits(self, samples: Samples) -> dict[str, Any]:
         """Return logits by task; each distinct asset is read once."""
@@ -101,6 +99,12 @@ class TrainingData:
         if self.model.training and modality in self.augment:
             batch = changed(batch, self.augment[modality](batch))
         return {name: value.to(self.device) for name, value in batch.items()}
+
+
+def decidable_targets(model: MultimodalModel, task: str, samples: Samples) -> Tensor:
+    """Return the targets of samples [n, …], unknown where their modalities cannot decide them."""
+    decided = model.config.answerable(task, samples.presence)
+    return model.tasks[task].hide(samples.targets[task], ~decided)
 
 
 def _groups(samples: Samples, modality: str, index: Tensor) -> Tensor:

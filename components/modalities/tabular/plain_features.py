@@ -8,8 +8,9 @@ from scipy.sparse import spmatrix
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction import DictVectorizer
 
+from components.common.standard_scores import clipped
 from components.modalities.settings import InputSettings
-from components.modalities.tabular.decoding import FARTHEST, Cells, decode, number
+from components.modalities.tabular.decoding import Cells, decode, number
 
 LARGEST = 1e100  # whose square is finite
 
@@ -60,4 +61,4 @@ def _numbers(rows: Sequence[Cells], column: str) -> tuple[float, float] | None:
 
 
 def _standardised(value: float, mean: float, deviation: float) -> float:
-    return float(np.clip((value - mean) / deviation, -FARTHEST, FARTHEST))
+    return float(clipped(np.float64((value - mean) / deviation)))
