@@ -9,13 +9,12 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction import DictVectorizer
 
 from components.common.standard_scores import clipped
-from components.modalities.settings import InputSettings
 from components.modalities.tabular.decoding import Cells, decode, number
 
 LARGEST = 1e100  # whose square is finite
 
 
-def describe(content: bytes, inputs: InputSettings) -> Cells:
+def describe(content: bytes, inputs: None) -> Cells:
     """Return the cells of a row."""
     return decode(content)
 

@@ -7,7 +7,6 @@ import numpy as np
 from sklearn.feature_extraction.text import HashingVectorizer, TfidfVectorizer
 from sklearn.pipeline import make_union
 
-from components.modalities.settings import InputSettings
 from components.modalities.text.decoding import decode
 
 MAX_CHARACTERS = 1_000  # of a text that are looked at
@@ -18,7 +17,7 @@ CHARACTERS: dict[str, Any] = {"ngram_range": (2, 4), "analyzer": "char_wb"}  # w
 KINDS, BUCKETS = 2, 1024  # of hashed features; buckets of each kind
 
 
-def describe(content: bytes, inputs: InputSettings) -> str:
+def describe(content: bytes, inputs: None) -> str:
     """Return the beginning of a text."""
     return decode(content)[:MAX_CHARACTERS]
 
