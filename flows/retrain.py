@@ -73,12 +73,7 @@ def _steps(settings: FlowSettings, cancelled: Event) -> State:
     options = settings.operate
     if cancelled.is_set():
         raise Stopped
-    branch = Branch(options.commit) if options.commit else None
-    if branch:
-        branch.check()
-    if options.push:
-        remote.check_remote()
-    RegisteredModel().versions.exists()  # before hours of work: does MLflow let us in?
+    branch = check(settings)
     fetch(settings, cancelled)
     if new := has_changes():
         if options.warm_start:
@@ -98,6 +93,22 @@ def _steps(settings: FlowSettings, cancelled: Event) -> State:
     if options.push:
         result += f"; {remote.push(cancelled)}"
     return Completed(name=outcome(decision, ask), message=result, data=decision)
+
+
+def check(settings: FlowSettings) -> Branch | None:
+    """Return the branch to commit to, if any.
+
+    Raise InputError or Unavailable, before hours of work, if its end would: the branch cannot be
+    committed to, there is no remote to push to, or MLflow does not let us in.
+    """
+    branch = Branch(settings.operate.commit) if settings.operate.commit else None
+    if branch:
+        branch.check()
+    if settings.operate.push:
+        remote.check_remote()
+    with mlflow_errors(connect()):
+        RegisteredModel().versions.exists()
+    return branch
 
 
 def patience(settings: FlowSettings) -> dict[str, Any]:
@@ -208,7 +219,7 @@ def decision_page(decision: Decision, ask: bool) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Retrain now, from the shell; see `exit_code`."""
     command_line.parser(__doc__).parse_args(argv)
-    return exit_code(retrain)
+    return exit_code(retrain, lambda: check(flow_settings()))
 
 
 if __name__ == "__main__":
