@@ -16,9 +16,18 @@ import pyarrow.parquet as pq
 from pydantic import model_validator
 
 from components.common.errors import InputError, listed
+from components.common.formats import CSV, JSON_LINES, PARQUET, TSV
 from components.ingest.records import BadRow, Media, Record, RowError, Rows
 from components.ingest.sources.delimited import Delimited, Quoting, wrong_number
-from components.ingest.sources.files import Folder, file, folder, json_object, lines, read_file
+from components.ingest.sources.files import (
+    Folder,
+    file,
+    folder,
+    json_object,
+    lines,
+    read_file,
+    refuse_other_table,
+)
 from components.ingest.sources.streaming import Lookup, identity, string
 from components.stage.settings import Section
 from components.tasks.labels import parse_word
@@ -135,6 +144,7 @@ def _spoken(record: Record, sounds: Lookup, root: Path) -> Iterator[Record]:
 def _read_csv(table: Table) -> Entries:
     # Bytes that are not UTF-8 become surrogates: legal in a path, and in no id of a source.
     content = Delimited(table.path, ",", table.quoting, table.setting)
+    refuse_other_table(table.path, CSV, TSV)
     records = content.records()
     _, header = next(records, (0, []))
     if isinstance(header, csv.Error):
@@ -150,6 +160,7 @@ def _read_csv(table: Table) -> Entries:
 
 
 def _read_json_lines(table: Table) -> Entries:
+    refuse_other_table(table.path, JSON_LINES)
     for number, line in lines(table.path):
         if not line.isspace():
             try:
@@ -166,6 +177,7 @@ def _read_parquet(table: Table) -> Entries:
             entries = (entry for batch in batches for entry in batch.to_pylist())
             yield from enumerate(entries, start=1)
     except pa.ArrowException as error:
+        refuse_other_table(table.path, PARQUET)
         raise _unreadable(table, "Parquet", error) from error
 
 

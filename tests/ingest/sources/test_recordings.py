@@ -236,6 +236,9 @@ def test_row_with_two_sounds_is_refused(tmp_path):
     [
         ("t.csv", "caption,path\n1,a.wav\n", "there is no column id; it has caption, path"),
         ("t.csv", "", "there is no column id, path"),
+        ("t.csv", '{"id": 1, "path": "a.wav"}\n', "it looks like JSON Lines: let its name end in"),
+        ("t.jsonl", "id,path\n1,a.wav\n", "it looks like CSV: let its name end in .csv"),
+        ("t.parquet", "id,path\n1,a.wav\n", "it looks like CSV: let its name end in .csv"),
         ("t.parquet", b"PAR1", "t.parquet cannot be read as Parquet"),
         ("t.sqlite3", b"no database at all", "t.sqlite3 cannot be read as a SpeechCOCO database"),
         ("t.xlsx", b"", "expected a name that ends with one of .csv, .jsonl"),
