@@ -196,9 +196,10 @@ class Csv:
         delimiter: str = ",",
         quoting: Quoting = "auto",
         decimal: Decimals = ".",
+        setting: str = "ingest.source.quoting",
     ):
         self.path, self.name = path, name
-        self._content = Delimited(path, delimiter, quoting, "ingest.source.quoting")
+        self._content = Delimited(path, delimiter, quoting, setting)
         refuse_other_table(path, CSV, TSV)
         _, header = next(self._content.records(), (0, csv.Error("the file is empty")))
         if isinstance(header, csv.Error) or not is_unicode("".join(header)):
