@@ -25,7 +25,7 @@ from flows.prefect import artifacts
 from flows.prefect.exit_codes import INVALID, UNAVAILABLE, exit_code
 from flows.prefect.notify import report
 from flows.prefect.runs import CANCELLED, label_process, retry_on, watch_cancellation
-from flows.processes.command import Stopped
+from flows.processes.command import Stopped, run_component
 from flows.promotion.gates import format_number
 from flows.promotion.log import TAG, Overtaken, now
 from flows.promotion.promotion import Decision, promote
@@ -33,7 +33,7 @@ from flows.promotion.registered_model import RegisteredModel
 from flows.retraining import drop_folder
 from flows.retraining.git_commit import Branch
 from flows.retraining.warm_start import start_from_champion
-from flows.settings import FlowSettings, flow_settings
+from flows.settings import PARAMS, FlowSettings, flow_settings
 
 
 @flow(name="retrain", on_failure=[report], on_crashed=[report])
@@ -109,6 +109,12 @@ def check(settings: FlowSettings) -> Branch | None:
     with mlflow_errors(connect()):
         RegisteredModel().versions.exists()
     return branch
+
+
+def check_all() -> None:
+    """Check what a run needs, and the sections of params.yaml that only stages read."""
+    check(flow_settings())
+    run_component("flows.check", [str(PARAMS)], Event())  # a process, as it imports torch
 
 
 def patience(settings: FlowSettings) -> dict[str, Any]:
@@ -219,7 +225,7 @@ def decision_page(decision: Decision, ask: bool) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Retrain now, from the shell; see `exit_code`."""
     command_line.parser(__doc__).parse_args(argv)
-    return exit_code(retrain, lambda: check(flow_settings()))
+    return exit_code(retrain, check_all)
 
 
 if __name__ == "__main__":

@@ -56,6 +56,14 @@ def test_retraining_that_could_not_end_is_refused_first(call, tmp_path, monkeypa
     assert (code, "is not in a Git repository" in printed) == (2, True), printed
 
 
+@pytest.mark.slow
+def test_mistake_of_a_stage_is_refused_before_retraining(call, tmp_path, monkeypatch, empty_store):
+    write_params(tmp_path / "params.yaml", small_params({"train.epochs": -1}))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{empty_store}")
+    code, printed = call("retrain")
+    assert (code, "train.epochs: " in printed) == (2, True), printed
+
+
 def test_service_that_does_not_answer_may_pass(capfd):
     from flows.prefect.exit_codes import exit_code
 
