@@ -82,8 +82,8 @@ def _evaluate(suite: Suite, cancelled: Event) -> State:
 
 def candidates() -> dict[str, str]:
     """Return alias → version of champion and challenger; once if both are the same version."""
-    with mlflow_errors(connect()):
-        model = RegisteredModel()
+    model = RegisteredModel()
+    with mlflow_errors(model.mlflow):
         model.log.record_moves()
         known = model.versions.aliases()
     aliases = model.settings.promote.alias, model.settings.register_.alias
@@ -187,7 +187,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Evaluate now, from the shell; see `exit_code`."""
     parser = command_line.parser(__doc__)
     parser.add_argument("--suite", choices=("none", "quick", "full"), default="full")
-    return exit_code(evaluate, suite=parser.parse_args(argv).suite)
+    return exit_code(evaluate, candidates, suite=parser.parse_args(argv).suite)
 
 
 if __name__ == "__main__":

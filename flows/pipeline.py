@@ -263,15 +263,13 @@ def main(argv: list[str] | None = None) -> int:
         for limit in (args.workers, args.stage_timeout_seconds, args.retry_seconds)
     ):
         parser.error("--retries must not be negative; all other numbers must be positive")
-    try:  # report mistakes before a server starts
-        with explained():
-            if args.settings:
-                check_for_run(PARAMS, args.settings)
-            Stages().plan(args.targets)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return exit_code(pipeline, print_state=False, **vars(args))
+
+    def check() -> None:
+        if args.settings:
+            check_for_run(PARAMS, args.settings)
+        Stages().plan(args.targets)
+
+    return exit_code(pipeline, check, print_state=False, **vars(args))
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from components.stage.stage import exit_codes
 from flows.promotion.log import Overtaken
 from flows.promotion.promotion import Decision, gate_table, history, promote, rollback
 from flows.promotion.registered_model import RegisteredModel
+from flows.settings import flow_settings
 
 REFUSED, OVERTAKEN = 3, 4  # exit codes
 
@@ -37,9 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (options.rollback or options.log) and (options.force or options.dry_run):
         parser.error("--force and --dry-run go with a promotion, not with --rollback and --log")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    with exit_codes(), mlflow_errors(connect()):
+    with exit_codes():
+        flow_settings()  # first, as connecting makes a database here
         try:
-            return _act(options)
+            with mlflow_errors(connect()):
+                return _act(options)
         except Overtaken as error:
             print(f"another promotion came first: {error}. Decide again", file=sys.stderr)
             return OVERTAKEN

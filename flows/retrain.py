@@ -25,7 +25,7 @@ from flows.prefect import artifacts
 from flows.prefect.exit_codes import INVALID, UNAVAILABLE, exit_code
 from flows.prefect.notify import report
 from flows.prefect.runs import CANCELLED, label_process, retry_on, watch_cancellation
-from flows.processes.command import Stopped
+from flows.processes.command import Stopped, run_component
 from flows.promotion.gates import format_number
 from flows.promotion.log import TAG, Overtaken, now
 from flows.promotion.promotion import Decision, promote
@@ -33,7 +33,7 @@ from flows.promotion.registered_model import RegisteredModel
 from flows.retraining import drop_folder
 from flows.retraining.git_commit import Branch
 from flows.retraining.warm_start import start_from_champion
-from flows.settings import FlowSettings, flow_settings
+from flows.settings import PARAMS, FlowSettings, flow_settings
 
 
 @flow(name="retrain", on_failure=[report], on_crashed=[report])
@@ -73,12 +73,7 @@ def _steps(settings: FlowSettings, cancelled: Event) -> State:
     options = settings.operate
     if cancelled.is_set():
         raise Stopped
-    branch = Branch(options.commit) if options.commit else None
-    if branch:
-        branch.check()
-    if options.push:
-        remote.check_remote()
-    RegisteredModel().versions.exists()  # before hours of work: does MLflow let us in?
+    branch = check(settings)
     fetch(settings, cancelled)
     if new := has_changes():
         if options.warm_start:
@@ -98,6 +93,28 @@ def _steps(settings: FlowSettings, cancelled: Event) -> State:
     if options.push:
         result += f"; {remote.push(cancelled)}"
     return Completed(name=outcome(decision, ask), message=result, data=decision)
+
+
+def check(settings: FlowSettings) -> Branch | None:
+    """Return the branch to commit to, if any.
+
+    Raise InputError or Unavailable, before hours of work, if its end would: the branch cannot be
+    committed to, there is no remote to push to, or MLflow does not let us in.
+    """
+    branch = Branch(settings.operate.commit) if settings.operate.commit else None
+    if branch:
+        branch.check()
+    if settings.operate.push:
+        remote.check_remote()
+    with mlflow_errors(connect()):
+        RegisteredModel().versions.exists()
+    return branch
+
+
+def check_all() -> None:
+    """Check what a run needs, and the sections of params.yaml that only stages read."""
+    check(flow_settings())
+    run_component("flows.check", [str(PARAMS)], Event())  # a process, as it imports torch
 
 
 def patience(settings: FlowSettings) -> dict[str, Any]:
@@ -208,7 +225,7 @@ def decision_page(decision: Decision, ask: bool) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Retrain now, from the shell; see `exit_code`."""
     command_line.parser(__doc__).parse_args(argv)
-    return exit_code(retrain)
+    return exit_code(retrain, check_all)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_limits
 
 from components.baselines.examples import held_out_rows
 from components.baselines.learn import baseline_task, learn, measure
-from components.baselines.settings import BaselinesStageSettings
+from components.baselines.settings import BaselinesSettings, stage_settings
 from components.common.files import read_json, write_json
 from components.data.samples import SPLIT, read_samples
 from components.data.tables import write_table
@@ -29,7 +29,7 @@ class BaselinesArguments(Arguments):
     fits: Path = output_path("JSON, what each baseline learnt from, by task and modality")
 
 
-def main(arguments: BaselinesArguments, settings: BaselinesStageSettings) -> None:
+def main(arguments: BaselinesArguments, settings: BaselinesSettings) -> None:
     """Run the stage; on one thread, so that the bytes do not depend on the machine."""
     samples = read_samples(arguments.samples, MODALITIES)
     vocabulary = read_json(arguments.vocabulary)
@@ -45,7 +45,7 @@ def main(arguments: BaselinesArguments, settings: BaselinesStageSettings) -> Non
     write_json(arguments.fits, shown)
 
 
-STAGE = Stage(__doc__, BaselinesArguments, lambda _: BaselinesStageSettings, main)
+STAGE = Stage(__doc__, BaselinesArguments, lambda _: stage_settings(), main)
 
 if __name__ == "__main__":
     STAGE.main()

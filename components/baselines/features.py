@@ -3,13 +3,13 @@
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from components.data.lost_assets import refuse_lost
 from components.data.shards import read_assets
 from components.modalities.modality import PlainFeatures
-from components.modalities.settings import InputSettings
 from components.tasks.baseline import Matrix
 
 
@@ -26,7 +26,7 @@ class AssetFeatures:
 
 
 def plain_features(
-    part: PlainFeatures, inputs: InputSettings, media: Path, wanted: Set[str], learnt: Set[str]
+    part: PlainFeatures, inputs: Any, media: Path, wanted: Set[str], learnt: Set[str]
 ) -> AssetFeatures:
     """Read assets of a media shard set; what features need to know is learnt from `learnt` alone.
 

@@ -15,7 +15,6 @@ from components.data.samples import SAMPLE_ID, SPLIT, asset_column, subset_name
 from components.data.subsets import subsets
 from components.data.tables import concat_tables
 from components.modalities.registry import MODALITIES, plain_features_of
-from components.modalities.settings import InputSettings
 from components.tasks.baseline import BASELINES, Baseline, Scores
 from components.tasks.labels import Vocabulary
 from components.tasks.metrics import TaskMetrics, quotient
@@ -86,9 +85,12 @@ def learn(
     train: pd.DataFrame,
     held_out: pd.DataFrame,
     media: Path,
-    inputs: Mapping[str, InputSettings],
+    inputs: Any,
 ) -> tuple[Fits, dict[str, AssetFeatures]]:
-    """Return a model per task and modality, and the plain features of each modality."""
+    """Return a model per task and modality, and the plain features of each modality.
+
+    `inputs` are settings by modality, see `PlainFeatures.describe`.
+    """
     features: dict[str, AssetFeatures] = {}
     fits: dict[str, dict[str, Fit]] = {task.name: {} for task in tasks}
     for m in MODALITIES:
@@ -99,7 +101,7 @@ def learn(
         if part is None or not learnt:
             continue
         wanted = learnt.union(held_out[asset_column(m)].dropna())
-        features[m] = plain_features(part, inputs[m], media / m, wanted, learnt)
+        features[m] = plain_features(part, getattr(inputs, m, None), media / m, wanted, learnt)
         for task, pairs in found:
             if pairs.assets:
                 fits[task.name][m] = fit = _fit(task, m, pairs, features[m])

@@ -1,11 +1,9 @@
 """Settings of the baselines."""
 
-from collections.abc import Mapping
-from typing import Annotated
+from typing import Any
 
-from components.modalities.registry import PerModality
-from components.modalities.settings import InputSettings
-from components.stage.settings import Settings, by_default
+from components.modalities.registry import MODALITIES, modality
+from components.stage.settings import Settings, part_of, with_fields
 from components.tasks.registry import Tasks
 
 
@@ -13,9 +11,17 @@ class _Evaluate(Settings):
     baselines: bool = True
 
 
-class BaselinesStageSettings(Settings):
-    """What the stage reads of params.yaml."""
+class BaselinesSettings(Settings):
+    """What the stage reads of params.yaml; `preprocess` has the `plain_keys` of modalities."""
 
     tasks: Tasks
-    preprocess: Annotated[Mapping[str, InputSettings], PerModality("inputs")] = by_default({})
+    preprocess: Any
     evaluate: _Evaluate = _Evaluate()
+
+
+def stage_settings() -> type[BaselinesSettings]:
+    """Return the settings of all modalities."""
+    records = map(modality, MODALITIES)
+    inputs = {r.name: part_of(r.inputs, r.plain_keys) for r in records if r.plain_keys}
+    sections = {"preprocess": with_fields(Settings, "Inputs", inputs)}
+    return with_fields(BaselinesSettings, "BaselinesSettings", sections)

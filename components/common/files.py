@@ -54,4 +54,5 @@ def readable(path: Path, kind: str) -> Iterator[None]:
     except (ValueError, OSError) as error:
         if getattr(error, "errno", None) is not None:  # of the operating system
             raise
-        raise InputError(f"{path} is not {kind}: {error}. Delete it and run: dvc repro") from error
+        why = " ".join(str(error).split()).rstrip(".")  # some are of several lines
+        raise InputError(f"{path} is not {kind}: {why}. Delete it and run: dvc repro") from error

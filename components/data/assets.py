@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from components.common.errors import InputError
+from components.common.tensor_files import readable_tensors
 from components.data.samples import SPLIT, SPLITS, asset_column
 from components.data.shards import read_index
 
@@ -47,12 +48,20 @@ class AssetTensors:
 
 
 def load_assets(folder: Path) -> AssetTensors:
-    """Read a finished shard set, else raise `InputError`; without assets it has no tensors."""
+    """Read a shard set, without tensors if it has no assets.
+
+    Raise `InputError` if it is not finished, or damaged.
+    """
     shards = read_index(folder)
-    parts = [load_file(folder / f"{shard.name}.safetensors") for shard in shards]
+    parts = [_load(folder / f"{shard.name}.safetensors") for shard in shards]
     names = parts[0] if parts else ()
     tensors = {name: torch.cat([part[name] for part in parts]) for name in names}
     return AssetTensors(tuple(a for shard in shards for a in shard.asset_ids), tensors)
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    with readable_tensors(path):
+        return load_file(path)
 
 
 def label_votes(

@@ -20,7 +20,7 @@ import pandera.pandas as pandera
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from components.common.files import replacing
+from components.common.files import readable, replacing
 from components.common.hashing import fingerprint
 from components.data.tables import ASSET_ID, TableWriter, read_batches, write_table
 from components.stage.progress import bar
@@ -94,7 +94,9 @@ class MediaWriter:
         finish(self._folder, map(self._shard, self._names), ".parquet")
 
     def _shard(self, name: str) -> Shard:
-        ids = pq.read_table(self._folder / f"{name}.parquet", columns=["asset_id"])["asset_id"]
+        path = self._folder / f"{name}.parquet"
+        with readable(path, "Parquet"):
+            ids = pq.read_table(path, columns=["asset_id"])["asset_id"]
         return Shard(name, tuple(ids.to_pylist()))
 
     def _flush(self) -> None:
@@ -125,7 +127,10 @@ class Contents:
         return self._count
 
     def __iter__(self) -> Iterator[bytes]:
-        with pq.ParquetFile(self._path, memory_map=True) as file:
+        with (
+            readable(self._path, "Parquet"),
+            pq.ParquetFile(self._path, memory_map=True) as file,
+        ):
             for batch in file.iter_batches(READ_ASSETS, columns=["content"]):
                 yield from batch.column("content").to_pylist()
 

@@ -129,9 +129,10 @@ def concat_tables(parts: Sequence[pd.DataFrame], schema: pa.DataFrameSchema) -> 
     return pd.concat(found, ignore_index=True) if found else pd.DataFrame(columns=columns)
 
 
-def _parquet(path: Path) -> parquet.ParquetFile:
-    with readable(path, "Parquet"):
-        return parquet.ParquetFile(path)
+@contextmanager
+def _parquet(path: Path) -> Iterator[parquet.ParquetFile]:
+    with readable(path, "Parquet"), parquet.ParquetFile(path) as file:
+        yield file
 
 
 def _batches(
@@ -162,6 +163,6 @@ def read_batches(path: Path, schema: pa.DataFrameSchema) -> Iterator[pd.DataFram
 
     Raises `InputError` if the file is missing, damaged or breaks the schema.
     """
-    with readable(path, "Parquet"), parquet.ParquetFile(path) as file:
+    with _parquet(path) as file:
         for batch in _batches(file):
             yield _checked(batch.to_pandas(), schema, path)

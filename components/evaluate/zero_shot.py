@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from components.common.errors import InputError
 from components.common.metrics import Metric
+from components.common.tensor_files import readable_tensors
 from components.data.assets import AssetTensors
 from components.data.samples import asset_column
 from components.evaluate.measure import Values
@@ -65,15 +66,19 @@ def shared_space(
     m = prompt_modality(model.config)
     one = model.members[0] if isinstance(model, Ensemble) else model
     encoder, space = copy.deepcopy((one.encoder(m), one.projections))
-    weights, _ = load_encoder(encoders / f"{m}.safetensors")
-    encoder.load_state_dict(weights)
-    space.load_state_dict(load_file(projections), strict=False)
+    trained = encoders / f"{m}.safetensors"
+    with readable_tensors(trained):
+        encoder.load_state_dict(load_encoder(trained)[0])
+    with readable_tensors(projections):
+        space.load_state_dict(load_file(projections), strict=False)
+    with readable_tensors(embeddings):
+        assets = load_file(embeddings)
     return SharedSpace(
         modality=m,
         processor=processing_of(m).build(processors[m]),
         encoder=encoder,
         projections=space,
-        assets=load_file(embeddings),
+        assets=assets,
     )
 
 

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from components.common.files import replacing
 from components.common.hashing import file_hash
 from components.common.source_code import code_hash
+from components.common.tensor_files import readable_tensors
 from components.data.shards import Shard, transform
 from components.layers.features import Encoder, encode
 
@@ -27,7 +28,9 @@ def encode_shards(
     """
 
     def convert(shard: Shard, path: Path) -> None:
-        inputs = load_file(tensors / f"{shard.name}.safetensors")
+        source = tensors / f"{shard.name}.safetensors"
+        with readable_tensors(source):
+            inputs = load_file(source)
         found = encode(encoder, inputs, torch.arange(len(shard.asset_ids)))
         with replacing(path) as temporary:
             save_file(found.to_tensors(), temporary)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from components.data.assets import AssetTensors
 from components.data.samples import SPLIT, SPLITS, asset_column
 from components.huggingface.encoder_file import Heads
-from components.layers.plain import PlainExtractor
+from components.layers.plain import PLAIN
 from components.tasks.class_task import Loss, balanced_loss, sampled_classes
 from components.tasks.labels import Vocabulary
 from components.tasks.registry import head_of, with_heads
@@ -21,7 +21,6 @@ from components.training.lbfgs import minimise
 
 PENALTIES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6)  # of the squares of weights, falling
 USUAL_PENALTY = 1e-4  # where no sample of the validation split has a label
-AT_ONCE = 1024  # assets that are described together
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,6 @@ class Labelled:
 
 
 def plain_heads(
-    features: Tensor,
     modality: str,
     assets: AssetTensors,
     samples: pd.DataFrame,
@@ -55,7 +53,7 @@ def plain_heads(
     """Return a head over plain features per task.
 
     A task has one if the modality alone decides it or if it takes several, unless its labels are
-    texts to be written. `features` are the plain ones of all assets, [N, F].
+    texts to be written. `assets` have their plain features.
     """
     rows, heads = assets.rows(samples[asset_column(modality)]), {}
     splits = {split: torch.tensor((samples[SPLIT] == split).to_numpy()) for split in SPLITS}
@@ -65,7 +63,7 @@ def plain_heads(
             continue
         task = kind(**vocabulary[name])
         targets = task.targets(samples[settings.column])
-        labelled = Labelled(features, rows, targets)
+        labelled = Labelled(assets.tensors[PLAIN], rows, targets)
         usable = (rows >= 0) & task.known(targets)
         train, validation = (labelled[usable & splits[s]] for s in ("train", "validation"))
         if len(train) and (classes := sampled_classes(task, settings, train.targets)) is not None:
@@ -107,16 +105,3 @@ def minimise_penalised(head: nn.Linear, loss: Loss, train: Labelled, penalty: fl
     minimise(
         head.parameters(), lambda: train.loss(head, loss) + penalty * head.weight.square().sum()
     )
-
-
-def fit_scale(plain: PlainExtractor, assets: AssetTensors, rows: Tensor) -> None:
-    """Learn the scale of plain features from some assets, int64 [n], if there are any."""
-    if len(rows):
-        plain.fit(torch.cat([plain.describe(assets.take(part)) for part in rows.split(AT_ONCE)]))
-
-
-@torch.no_grad()
-def describe_assets(plain: PlainExtractor, assets: AssetTensors) -> Tensor:
-    """Return the plain features of all assets, [N, F]."""
-    parts = torch.arange(len(assets.ids)).split(AT_ONCE)
-    return torch.cat([plain(assets.take(part)) for part in parts])

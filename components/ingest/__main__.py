@@ -31,6 +31,7 @@ from components.ingest.media_store import ASSETS, TYPES, MediaStore
 from components.ingest.quarantine import Quarantine
 from components.ingest.records import Rows
 from components.ingest.remarks import about_groups, remarks
+from components.ingest.repeats import about_repeats
 from components.ingest.report import Contents, describe, write_report
 from components.ingest.rows import RowReader, SampleTables
 from components.ingest.settings import IngestSettings, IngestStageSettings
@@ -101,6 +102,8 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
         contents = Contents(*tables_of, ledger, tasks, conflicts)
         found["quarantine"] = dict(sorted(quarantine.reasons.items()))
         found["remarks"] = remarks(arguments.media) | about_groups(ledger, options.splits.group)
+        if said := about_repeats(arguments.samples):
+            found["remarks"]["samples"] = said
         paths = arguments.plots, arguments.page, arguments.report
         whole = files == inf
         report = write_report(contents, found, *paths) if whole else describe(contents) | found

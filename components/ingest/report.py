@@ -65,7 +65,7 @@ def write_report(
     """Write what is in the data as JSON, plots and a page, and return it.
 
     `found` holds further figures: `leaks` and `copies` by modality, `quarantine` by reason, and
-    `remarks` by modality or column.
+    `remarks` by modality, column, or about samples.
     """
     described = describe(contents) | dict(found)
     write_page(described, contents, plots, page_path)

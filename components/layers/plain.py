@@ -7,8 +7,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from components.common.standard_scores import clipped
+
+PLAIN = "plain"  # the tensor of an asset's features, where they were computed before
+AT_ONCE = 1024  # assets that are described together
 DROPOUT = 0.5  # of what is mapped, so that none is relied on alone
-FARTHEST = 5.0  # standard deviations from the mean
 
 
 class PlainExtractor(nn.Module):
@@ -22,7 +25,7 @@ class PlainExtractor(nn.Module):
         mapped: D, of the encoder's.
     """
 
-    OWN_INPUTS: ClassVar[frozenset[str]] = frozenset()  # tensors of the processor for these alone
+    OWN_INPUTS: ClassVar[frozenset[str]] = frozenset({PLAIN})  # tensors for these alone
 
     def __init__(self, width: int, mapped: int):
         super().__init__()
@@ -48,8 +51,33 @@ class PlainExtractor(nn.Module):
         """Return scaled features, [N, F] → [N, F]."""
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        """Return the scaled features of N assets, [N, F]."""
-        return self.scale(self.describe(inputs))
+        """Return the scaled features of N assets, [N, F], which may be among the inputs."""
+        return inputs[PLAIN] if PLAIN in inputs else self.scale(self.describe(inputs))
+
+    @torch.no_grad()
+    def add_to(self, inputs: Mapping[str, Tensor], fit_to: Tensor | None = None) -> dict:
+        """Return the tensors of N assets, in main memory, with their scaled features as `PLAIN`.
+
+        The scale is first learnt from the assets in `fit_to`, int64 [n], if there are any.
+        """
+        device, count = self.map.weight.device, len(next(iter(inputs.values())))
+        parts = (
+            {name: value[first : first + AT_ONCE].to(device) for name, value in inputs.items()}
+            for first in range(0, count, AT_ONCE)
+        )
+        found = torch.cat([self.describe(part) for part in parts])
+        if fit_to is not None and len(fit_to):
+            self.fit(found[fit_to])
+        scaled = torch.cat([self.scale(part) for part in found.split(AT_ONCE)])
+        return {**inputs, PLAIN: scaled.cpu()}
+
+
+def changed(inputs: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return inputs with changes to some, and without plain features that are no longer true."""
+    result = {**inputs, **changes}
+    if PLAIN in inputs and not all(value.equal(inputs[name]) for name, value in changes.items()):
+        del result[PLAIN]
+    return result
 
 
 class StandardisedExtractor(PlainExtractor):
@@ -68,5 +96,4 @@ class StandardisedExtractor(PlainExtractor):
         self.deviation.copy_(torch.where(deviation > 1e-5, deviation, 1.0))
 
     def scale(self, features: Tensor) -> Tensor:
-        z = (features - self.mean) / self.deviation
-        return z.clamp(-FARTHEST, FARTHEST) * self.width**-0.5
+        return clipped((features - self.mean) / self.deviation) * self.width**-0.5

@@ -8,7 +8,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-FARTHEST = 5.0  # standard deviations from the mean
+from components.common.standard_scores import clipped
+
 MAX_COMPONENTS = 128
 
 
@@ -28,8 +29,8 @@ class PrincipalComponents(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, standardised: np.ndarray) -> np.ndarray:
-        """Return [N, components]; outliers count as far as `FARTHEST`."""
-        return standardised.clip(-FARTHEST, FARTHEST) @ self.directions_
+        """Return [N, components]."""
+        return clipped(standardised) @ self.directions_
 
 
 def dense_vectorizer(*steps: Any) -> Any:

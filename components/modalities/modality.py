@@ -60,6 +60,7 @@ class Modality:
     reasons: Mapping[str, str] = field(default_factory=dict)  # by key of `suggested_inputs`
     losses: Sequence[str] = ()  # of the training of its encoders, besides those of tasks
     encoder_keys: tuple[str, ...] = ("encoder",)  # of `encoder`, which preprocessing reads too
+    plain_keys: tuple[str, ...] = ()  # of `inputs`, which `PlainFeatures` read
     is_language: bool = False  # whether assets are texts that people write, as prompts are
 
     @property
@@ -204,7 +205,7 @@ class PlainFeatures(Protocol):
     def describe(self, content: bytes, inputs: Any) -> Any:
         """Return what a usable file holds, without what needs other files; small.
 
-        `inputs` is the section `preprocess.<modality>`.
+        `inputs` has the `plain_keys` of the section `preprocess.<modality>`; None without any.
         """
         ...
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from components.common.errors import InputError, Problem
 from components.data.assets import MISSING
 from components.layers.features import Features
-from components.modalities.modality import UnusableAsset
+from components.modalities.modality import Processor, UnusableAsset
 from components.modalities.registry import MODALITIES, inspection_of, processing_of
 from components.model.folder import load_model, load_processor_states
 from components.tasks.names import confidence_column
@@ -35,8 +35,15 @@ class Predictor:
 
     def __init__(self, folder: Path):
         self.model = load_model(folder)
-        states = load_processor_states(folder, self.model)
-        self.processors = {m: processing_of(m).build(state) for m, state in states.items()}
+        self._states = load_processor_states(folder, self.model)
+        self._processors: dict[str, Processor] = {}  # those that were asked for
+
+    def processor(self, modality: str) -> Processor:
+        """Return the processor of a modality; to build one means to import its libraries."""
+        if modality not in self._processors:
+            built = processing_of(modality).build(self._states[modality])
+            self._processors[modality] = built
+        return self._processors[modality]
 
     @torch.no_grad()
     def __call__(self, table: pd.DataFrame) -> pd.DataFrame:
@@ -97,7 +104,7 @@ class Predictor:
 
     def _process(self, modality: str, contents: Mapping[int, bytes]) -> Mapping[str, Any]:
         """Convert the files of some rows; on an error, find the row that is at fault."""
-        process = self.processors[modality]
+        process = self.processor(modality)
         try:
             return process(list(contents.values()))
         except UNDECODABLE:

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 
 from components.common.files import replacing
 from components.common.source_code import code_hash
+from components.common.tensor_files import readable_tensors
 from components.data.shards import Shard, read_index, read_media, transform
 from components.modalities.modality import CuttingProcessor, Processor, RowProcessor
 
@@ -51,7 +52,8 @@ def count_cut(tensors: Path) -> tuple[int, int]:
     """Return how many files of a tensor shard set were cut, and of how many."""
     cut, count = 0, 0
     for shard in read_index(tensors):
-        with safe_open(tensors / f"{shard.name}.safetensors", "numpy") as file:
+        path = tensors / f"{shard.name}.safetensors"
+        with readable_tensors(path), safe_open(path, "numpy") as file:
             cut += int((file.metadata() or {}).get(CUT, 0))
         count += len(shard.asset_ids)
     return cut, count

@@ -2,10 +2,8 @@
 
 from typing import Any
 
-from pydantic import create_model
-
 from components.modalities.registry import modality
-from components.stage.settings import Settings, WorkerSettings, with_fields
+from components.stage.settings import Settings, WorkerSettings, part_of, with_fields
 
 
 class PreprocessSettings(WorkerSettings):
@@ -19,11 +17,7 @@ def settings_for(m: str) -> type[PreprocessSettings]:
     """Return the settings of a modality."""
     record = modality(m)
     inputs = with_fields(Settings, "Inputs", {m: record.inputs})
-    fields = record.encoder.model_fields
-    read: dict[str, Any] = {
-        key: (fields[key].annotation, fields[key]) for key in record.encoder_keys
-    }
-    encoder = create_model("Encoder", __base__=Settings, **read)
+    encoder = part_of(record.encoder, record.encoder_keys)
     features = with_fields(Settings, "Features", {m: encoder})
     sections = {"preprocess": inputs, "features": features}
     return with_fields(PreprocessSettings, "PreprocessSettings", sections)

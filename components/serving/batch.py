@@ -11,6 +11,7 @@ from pyarrow import parquet
 
 from components.common.errors import InputError
 from components.common.files import replacing
+from components.common.formats import read_start, table_kind
 from components.modalities.registry import MODALITIES, modality
 
 BATCH_ROWS = 256
@@ -47,7 +48,10 @@ def predict_table(model: Any, table: Path, output: Path) -> str:
     except (OSError, pa.ArrowInvalid) as error:
         if opened and getattr(error, "errno", None) is not None:  # about the output
             raise
-        raise InputError(f"--table: {table} cannot be read as Parquet: {error}") from error
+        found = str(error)
+        if table.is_file() and (kind := table_kind(read_start(table))):
+            found = f"it looks like {kind}. Write it as Parquet, as with pandas' to_parquet"
+        raise InputError(f"--table: {table} cannot be read as Parquet: {found}") from error
 
 
 def _predict_file(model: Any, file: parquet.ParquetFile, table: Path, output: Path) -> str:

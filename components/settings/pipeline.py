@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from components.align.settings import AlignStageSettings
-from components.baselines.settings import BaselinesStageSettings
+from components.baselines.settings import stage_settings as baselines_settings
 from components.evaluate.evaluation.settings import EvaluationSettings
 from components.evaluate.settings import EvaluateSettings, EvaluateStageSettings
 from components.features.settings import settings_for as features_settings
@@ -34,7 +34,7 @@ STAGES: tuple[type[Settings], ...] = (
     *map(features_settings, MODALITIES),
     AlignStageSettings,
     TrainStageSettings,
-    BaselinesStageSettings,
+    baselines_settings(),
     EvaluateStageSettings,
     EvaluationSettings,
     RegisterStageSettings,

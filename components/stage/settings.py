@@ -7,7 +7,7 @@ neither changes nor re-runs the stage.
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -76,6 +76,13 @@ def with_fields(
     """Return a subclass of `base`, called `name`, with further sections and their defaults."""
     sections: Mapping[str, Any] = {key: (section, section()) for key, section in fields.items()}
     return create_model(name, __base__=base, **sections)
+
+
+def part_of(section: type[Section], keys: Iterable[str]) -> type[Settings]:
+    """Return settings that are some keys of a section."""
+    fields = section.model_fields
+    read: Mapping[str, Any] = {key: (fields[key].annotation, fields[key]) for key in keys}
+    return create_model(section.__name__, __base__=Settings, **read)
 
 
 def matching(pattern: str, expected: str) -> AfterValidator:

@@ -8,6 +8,7 @@ from pathlib import Path
 from safetensors.torch import load_file
 
 from components.common.errors import InputError
+from components.common.tensor_files import readable_tensors
 from components.huggingface.encoder_file import Heads, load_description, load_encoder
 from components.model.config import model_config
 from components.model.multimodal import MultimodalModel
@@ -31,9 +32,12 @@ def build_model(
         projections: safetensors.
     """
     files = {m: encoders / f"{m}.safetensors" for m in modalities}
-    descriptions = {m: load_description(file) for m, file in files.items()}
-    loaded = {m: load_encoder(file) for m, file in files.items()}
-    aligned = load_file(projections)
+    descriptions, loaded = {}, {}
+    for m, file in files.items():
+        with readable_tensors(file):
+            descriptions[m], loaded[m] = load_description(file), load_encoder(file)
+    with readable_tensors(projections):
+        aligned = load_file(projections)
     config = model_config(
         modalities=modalities,
         inputs=settings.preprocess,

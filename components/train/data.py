@@ -1,7 +1,7 @@
 """What joint training trains on: samples, their assets, and how they become batches."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from torch import Tensor
 from components.data.assets import AssetTensors, load_assets
 from components.data.batches import Samples, asset_rows
 from components.data.samples import SPLIT, SPLITS
-from components.layers.features import Features
+from components.layers.features import Encoder, Features
+from components.layers.plain import changed
 from components.modalities.encoding import Batch, Change
 from components.model.multimodal import MultimodalModel
 from components.tasks.registry import with_heads
@@ -68,9 +69,7 @@ class TrainingData:
 
     def targets(self, task: str) -> Tensor:
         """Return the targets of the training samples, unknown where they cannot be decided."""
-        samples, model = self.samples["train"], self.model
-        decided = model.config.answerable(task, samples.presence)
-        return model.tasks[task].hide(samples.targets[task], ~decided)
+        return decidable_targets(self.model, task, self.samples["train"])
 
     def logits(self, samples: Samples) -> dict[str, Any]:
         """Return logits by task; each distinct asset is read once."""
@@ -98,8 +97,14 @@ class TrainingData:
         """Return assets on the device; those of an encoder in training are augmented in steps."""
         batch = self.assets[modality].take(rows)
         if self.model.training and modality in self.augment:
-            batch = batch | self.augment[modality](batch)
+            batch = changed(batch, self.augment[modality](batch))
         return {name: value.to(self.device) for name, value in batch.items()}
+
+
+def decidable_targets(model: MultimodalModel, task: str, samples: Samples) -> Tensor:
+    """Return the targets of samples [n, …], unknown where their modalities cannot decide them."""
+    decided = model.config.answerable(task, samples.presence)
+    return model.tasks[task].hide(samples.targets[task], ~decided)
 
 
 def _groups(samples: Samples, modality: str, index: Tensor) -> Tensor:
@@ -109,6 +114,14 @@ def _groups(samples: Samples, modality: str, index: Tensor) -> Tensor:
     assets = samples.rows[modality][index]
     alone = torch.arange(len(assets)) + int(assets.max()) + 1
     return torch.where(assets >= 0, assets, alone).unique(return_inverse=True)[1]
+
+
+def _inputs_of(encoder: Encoder, folder: Path) -> AssetTensors:
+    """Read the inputs of an encoder in training; plain features do not change in it."""
+    assets = load_assets(folder)
+    if encoder.plain is None:
+        return assets
+    return replace(assets, tensors=encoder.plain.add_to(assets.tensors))
 
 
 def training_data(
@@ -122,7 +135,10 @@ def training_data(
     """Read what a model is trained on; the folders have a shard set per modality."""
     modalities, heads = model.config.modalities, with_heads(tasks)
     assets = {
-        m: load_assets((features if settings.is_frozen(m) else tensors) / m) for m in modalities
+        m: load_assets(features / m)
+        if settings.is_frozen(m)
+        else _inputs_of(model.encoder(m), tensors / m)
+        for m in modalities
     }
     samples = {}
     for split in SPLITS:

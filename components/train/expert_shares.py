@@ -10,7 +10,7 @@ from components.data.batches import Samples
 from components.model.experts import Experts, Opinions
 from components.tasks.class_task import Loss
 from components.tasks.task import Task
-from components.train.data import TrainingData
+from components.train.data import TrainingData, decidable_targets
 from components.train.joint_training import validated_subsets, with_modalities
 from components.training.lbfgs import minimise
 
@@ -56,9 +56,8 @@ def _said(data: TrainingData, samples: Samples) -> dict[str, Said]:
     fused = model.fused(features, rows)
     for name, task in model.experts.tasks.items():
         opinions = model.experts.opinions(name, features, rows)
-        targets = samples.targets[name].to(data.device)
-        answerable = model.config.answerable(name, samples.presence).to(data.device)
-        known = task.known(targets) & answerable
+        targets = decidable_targets(model, name, samples).to(data.device)
+        known = task.known(targets)
         if opinions is not None and known.any():
             result[name] = Said(opinions[known], fused[name][known], targets[known])
     return result

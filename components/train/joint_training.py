@@ -15,7 +15,7 @@ from components.data.batches import Samples
 from components.data.samples import subset_name
 from components.model.multimodal import MultimodalModel
 from components.tasks.class_task import balanced_loss, sampled_classes
-from components.train.data import TrainingData
+from components.train.data import TrainingData, decidable_targets
 from components.train.mixup import Mixing, Pairs, draw_mixing, draw_partners
 from components.training.overfitting import Measured, Measurements, some_of
 from components.training.run import Losses, MicroBatch, StepValues, TrainingRun, Validation
@@ -179,9 +179,9 @@ class JointTraining(TrainingRun):
         model, result = self.data.model, {}
         part = with_modalities(samples, model.config.modalities, kept)
         for name, logits in (self.data.logits(part) if len(part) else {}).items():
-            task, targets = model.tasks[name], part.targets[name].to(logits.device)
-            answerable = model.config.answerable(name, part.presence).to(targets.device)
-            known = task.known(targets) & answerable
+            task = model.tasks[name]
+            targets = decidable_targets(model, name, part).to(logits.device)
+            known = task.known(targets)
             if known.any():
                 value = task.validate(logits[known], targets[known])
                 metric = validation_metric(task.VALIDATION, label)
@@ -225,10 +225,7 @@ def drop_modalities(model: MultimodalModel, samples: Samples, dropout: float) ->
     A task that one modality decides is not asked of a sample that has lost that modality.
     """
     samples = samples.keep(kept_modalities(samples.presence, dropout))
-    targets = {
-        name: model.tasks[name].hide(known, ~model.config.answerable(name, samples.presence))
-        for name, known in samples.targets.items()
-    }
+    targets = {name: decidable_targets(model, name, samples) for name in samples.targets}
     return Samples(samples.rows, targets)
 
 

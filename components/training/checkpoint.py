@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from components.common.files import replacing
+from components.common.tensor_files import readable_tensors
 
 MIN_INTERVAL = 10.0  # seconds between checkpoints, after any step; it changes no bytes …
 COST_FACTOR = 50.0  # … and at least this many times as long as writing one takes: 2 % of the time
@@ -48,11 +49,14 @@ class Checkpoint:
         self._next = now + MIN_INTERVAL + COST_FACTOR * (now - started)
 
     def load(self) -> tuple[Groups, dict] | None:
-        """Return what `save` wrote; None if there is no checkpoint of this run."""
+        """Return what `save` wrote; None if there is no checkpoint of this run.
+
+        Raise `InputError` if the file is damaged.
+        """
         if not self.path.exists():
             return None
         groups: Groups = {}
-        with safe_open(self.path, "pt") as file:
+        with readable_tensors(self.path), safe_open(self.path, "pt") as file:
             state = json.loads(file.metadata()["state"])
             if state.pop("fingerprint", None) != self.fingerprint:
                 return None

@@ -3,13 +3,14 @@
 import os
 import signal
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from httpx import HTTPError
 from prefect import Flow
 from prefect.settings import PREFECT_API_URL
 
-from components.common.errors import InputError, Unavailable
+from components.common.errors import InputError, Unavailable, explained
 from flows.prefect.server import check_server, explain
 
 INVALID = "Invalid"  # name of a state after a mistake in configuration or data
@@ -18,8 +19,12 @@ STOPPED = 130  # exit code of a run that somebody stopped, as of a shell after C
 CODES = {INVALID: 2, UNAVAILABLE: os.EX_TEMPFAIL}
 
 
-def exit_code(flow: Flow, print_state: bool = True, **parameters: Any) -> int:
-    """Run a flow if Prefect's server answers; return an exit code.
+def exit_code(
+    flow: Flow, check: Callable[[], Any], print_state: bool = True, **parameters: Any
+) -> int:
+    """Run a flow if Prefect's server answers and `check` finds no mistake; return an exit code.
+
+    Without PREFECT_API_URL the flow starts a server, which takes longer than to check.
 
     0; 2 after a mistake in configuration or data, 75 if a service does not answer, 130 if somebody
     stopped the run, 1 after a fault.
@@ -29,6 +34,8 @@ def exit_code(flow: Flow, print_state: bool = True, **parameters: Any) -> int:
     try:
         if PREFECT_API_URL.value():
             check_server()
+        with explained():
+            check()
         state = flow(**parameters, return_state=True)
     except (InputError, Unavailable) as error:
         return _report(error)

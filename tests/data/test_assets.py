@@ -27,6 +27,14 @@ def test_empty_shard_set_has_no_rows(tmp_path):
         assets.rows(pd.Series([None, *ids_of("audio", 1)], dtype="str"))
 
 
+def test_damaged_shard_is_named(tmp_path):
+    write_assets(tmp_path / "text", tmp_path / "media", "text", make_assets(5)["text"].tensors)
+    (shard,) = (tmp_path / "text").glob("*.safetensors")
+    shard.write_bytes(shard.read_bytes()[:99])
+    with pytest.raises(InputError, match=f"{shard.name} is not safetensors: .*Delete it and run"):
+        load_assets(tmp_path / "text")
+
+
 def test_unknown_asset_is_named():
     known, unknown = ids_of("image", 5)[:4], ids_of("image", 5)[4]
     with pytest.raises(InputError, match=rf"the first is {unknown}.*dvc repro"):

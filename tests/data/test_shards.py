@@ -94,6 +94,16 @@ def test_contents_can_be_read_again(tmp_path):
     assert list(contents) == once == [item.content for item in ASSETS[: len(once)]]
 
 
+def test_damaged_shard_is_named(tmp_path):
+    (name,) = write(tmp_path, ASSETS[:9])
+    path = tmp_path / f"{name}.parquet"
+    path.write_bytes(path.read_bytes()[:-9])
+    wanted = {ASSETS[0].asset_id}
+    for use in (lambda: [*read_assets(tmp_path, wanted)], lambda: write(tmp_path, ASSETS[:9])):
+        with pytest.raises(InputError, match=f"{path.name} is not Parquet: .*Delete it and run"):
+            use()
+
+
 def test_size_of_shards_is_bounded(tmp_path):
     write(tmp_path, ASSETS)
     sizes = [len(shard.asset_ids) for shard in read_index(tmp_path)]

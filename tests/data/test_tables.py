@@ -14,6 +14,7 @@ from components.data.tables import (
     TableWriter,
     concat_tables,
     count_rows,
+    read_batches,
     read_rows,
     read_table,
     read_where,
@@ -176,3 +177,17 @@ def test_damaged_table_is_named(tmp_path, content):
             read()
     with pytest.raises(InputError, match="words.parquet is missing"):
         next(count_rows(tmp_path / "none" / "words.parquet", "id"))
+
+
+def test_table_with_damaged_rows_is_named(tmp_path):
+    path = tmp_path / "words.parquet"
+    with TableWriter(path, WORDS, WORD_TYPES) as writer:
+        for n in range(5000):
+            writer.add({"id": str(n), "asset": None, "word": "good"})
+    path.write_bytes(b"PAR1" + bytes(996) + path.read_bytes()[1000:])
+    readers = (read_rows(path), read_batches(path, WORDS), count_rows(path, "id"))
+    for rows in readers:
+        with pytest.raises(InputError, match="words.parquet is not Parquet: .* run: dvc repro"):
+            list(rows)
+    with pytest.raises(InputError, match="words.parquet is not Parquet: .* run: dvc repro"):
+        read_where(path, "id", ["1"], "word")

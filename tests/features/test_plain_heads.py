@@ -9,13 +9,11 @@ from components.data.assets import AssetTensors
 from components.features.plain_heads import (
     PENALTIES,
     Labelled,
-    describe_assets,
     fit_head,
-    fit_scale,
     minimise_penalised,
     plain_heads,
 )
-from components.layers.plain import StandardisedExtractor
+from components.layers.plain import PLAIN
 from components.tasks.classification.head import Classification
 from components.tasks.classification.settings import ClassificationSettings
 
@@ -24,23 +22,16 @@ TASK = Classification(classes=["a", "b", "c"])
 NOBODY = torch.arange(0)
 
 
-class Numbers(StandardisedExtractor):
-    """Features that are there already."""
-
-    def describe(self, inputs):
-        return inputs["numbers"]
-
-
 def make_assets() -> AssetTensors:
     torch.manual_seed(0)
     return AssetTensors(
-        tuple(f"a{row}" for row in range(COUNT)), {"numbers": torch.randn(COUNT, WIDTH)}
+        tuple(f"a{row}" for row in range(COUNT)), {PLAIN: torch.randn(COUNT, WIDTH)}
     )
 
 
 def make_labels() -> pd.Series:
     torch.manual_seed(1)
-    noisy = make_assets().tensors["numbers"][:, :3] + 0.5 * torch.randn(COUNT, 3)
+    noisy = make_assets().tensors[PLAIN][:, :3] + 0.5 * torch.randn(COUNT, 3)
     return pd.Series([TASK.classes[code] for code in noisy.argmax(1)])
 
 
@@ -57,15 +48,14 @@ def make_samples(**columns) -> pd.DataFrame:
 
 def labelled(first: int, last: int) -> Labelled:
     rows = torch.arange(first, last)
-    return Labelled(make_assets().tensors["numbers"], rows, TASK.targets(make_labels())[rows])
+    return Labelled(make_assets().tensors[PLAIN], rows, TASK.targets(make_labels())[rows])
 
 
 def heads_of(samples: pd.DataFrame, **options) -> dict[str, torch.Tensor]:
     """Return the weights of the head of the task; nothing if it has none."""
     tasks = {"kind": ClassificationSettings(column="kind", **options)}
-    assets = make_assets()
     vocabulary = {"kind": {"classes": list(TASK.classes)}}
-    heads = plain_heads(assets.tensors["numbers"], "image", assets, samples, tasks, vocabulary)
+    heads = plain_heads("image", make_assets(), samples, tasks, vocabulary)
     return heads.get(("plain", "kind"), {})
 
 
@@ -129,12 +119,3 @@ def test_sampled_classes_are_drawn_equally_often():
     rare[:2] = "a"
     plain, sampled = (heads_of(make_samples(kind=rare), balance=b) for b in ("none", "sampling"))
     assert sampled["bias"][0] > plain["bias"][0]
-
-
-def test_scale_is_that_of_some_assets():
-    plain, assets = Numbers(WIDTH, mapped=2), make_assets()
-    fit_scale(plain, assets, torch.arange(40))
-    numbers = assets.tensors["numbers"]
-    torch.testing.assert_close(plain.mean, numbers[:40].mean(0))
-    expected = (numbers - plain.mean) / numbers[:40].std(0, correction=0) / WIDTH**0.5
-    torch.testing.assert_close(describe_assets(plain, assets), expected)

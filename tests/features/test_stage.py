@@ -14,8 +14,10 @@ from components.data.samples import samples_schema
 from components.data.shards import Asset, MediaWriter
 from components.data.tables import write_table
 from components.features import __main__ as features
+from components.features import encode_modality
 from components.huggingface.encoder_file import HEADS, load_encoder, load_tasks
 from components.modalities.registry import MODALITIES
+from components.modalities.text.encoders.plain import PlainTextExtractor
 from components.preprocess import __main__ as preprocess
 from tests.support.params import small_settings
 
@@ -38,17 +40,21 @@ def folder(tmp_path) -> Path:
     table = table.assign(**{f"{m}_id": None for m in MODALITIES if m != "text"})
     write_table(tmp_path / "samples.parquet", table.astype("str"), samples_schema(MODALITIES))
     write_json(tmp_path / "vocabulary.json", {"label": {"classes": CLASSES}})
+    preprocess_texts(tmp_path)
+    return tmp_path
+
+
+def preprocess_texts(folder: Path, **changes: Any) -> None:
     preprocess.main(
         preprocess.PreprocessArguments(
             modality="text",
-            media=tmp_path / "media",
-            pretrained=tmp_path,
-            tensors=tmp_path / "tensors",
-            processor=tmp_path / "processor.json",
+            media=folder / "media",
+            pretrained=folder,
+            tensors=folder / "tensors",
+            processor=folder / "processor.json",
         ),
-        small_settings(preprocess.settings_for("text")),
+        small_settings(preprocess.settings_for("text"), changes),
     )
-    return tmp_path
 
 
 def run(folder: Path, name: str, **changes: Any) -> dict[str, Any]:
@@ -79,6 +85,29 @@ def test_settings_say_whether_labels_are_soft(folder):
     majority = run(folder, "majority")
     assert same(run(folder, "again"), majority)
     assert not same(run(folder, "soft", **{"ingest.on_conflict": "soft"}), majority)
+
+
+def test_files_are_read_and_plain_features_computed_once(folder, monkeypatch):
+    with_plain = {"features.text.plain": True}
+    preprocess_texts(folder, **with_plain)
+    calls: list[str] = []
+    for name in ("load_assets", "read_samples", "read_json"):
+        count_calls(monkeypatch, encode_modality, name, calls)
+    count_calls(monkeypatch, PlainTextExtractor, "describe", calls)
+    monkeypatch.setattr(encode_modality, "encode_shards", lambda *given: None)
+    run(folder, "plain", **with_plain)
+    assert sorted(calls) == ["describe", "load_assets", "read_json", "read_samples"]
+
+
+def count_calls(monkeypatch, owner: Any, name: str, calls: list[str]) -> None:
+    """Let every call of a function of `owner` leave its name in `calls`."""
+    function = getattr(owner, name)
+
+    def counted(*given: Any) -> Any:
+        calls.append(name)
+        return function(*given)
+
+    monkeypatch.setattr(owner, name, counted)
 
 
 def start_from(folder: Path, name: str) -> dict[str, Any]:

@@ -83,13 +83,12 @@ def test_command_explains_mlflow(
 
 def test_flow_explains_mlflow(toy, prefect_api, disconnected, answering, monkeypatch, capfd):
     """Retraining before anything is trained."""
-    from flows.prefect.exit_codes import exit_code
-    from flows.retrain import retrain
+    from flows.retrain import main as retrain
 
     toy.use_shipped_settings()
     for status, body, code, message in ANSWERS:
         monkeypatch.setenv("MLFLOW_TRACKING_URI", answering(status, body))
-        for main in (evaluate, lambda _: exit_code(retrain)):
+        for main in (evaluate, retrain):
             found, printed = call(main, [], capfd)
             assert found == code, printed
             assert message in printed and "Traceback" not in printed

@@ -33,7 +33,8 @@ def settings(tmp_path, monkeypatch):
         write_params(path, small_params({"ingest.root": "source", **keys}))
 
     change()
-    monkeypatch.setattr("flows.settings.PARAMS", path)
+    for module in ("flows.settings", "flows.retrain"):
+        monkeypatch.setattr(f"{module}.PARAMS", path)
     return change
 
 

@@ -95,3 +95,8 @@ def test_mistakes_have_the_code_of_the_stage(check, capsys):
     error = capsys.readouterr().err
     assert "9 of 15 rows of the source are bad" in error
     assert "All of them: data/quarantine.parquet, after dvc repro ingest" in error
+
+
+def test_repeated_rows_are_told(check):
+    _, log = check([*GOOD, "0.png,text 0,dog", "1.png,text 1,cat"])
+    assert "samples: 2 of 8 repeat another one in all but its id, all in its split" in log

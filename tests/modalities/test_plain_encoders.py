@@ -7,14 +7,14 @@ from pydantic import ValidationError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
 from components.layers.features import Features
-from components.layers.plain import StandardisedExtractor
+from components.layers.plain import AT_ONCE, PLAIN, StandardisedExtractor, changed
 from components.modalities.audio.encoders import plain as audio
 from components.modalities.image.encoders import plain as image
 from components.modalities.image.plain_features import measurements
 from components.modalities.registry import encoders_of, modality
 from components.modalities.text.encoders.plain import PlainTextExtractor
-from components.modalities.text.modality import COUNTS
-from components.modalities.text.plain_features import BUCKETS, CHARACTERS, KINDS, WORDS, hashed
+from components.modalities.text.modality import BUCKETS, COUNTS, KINDS
+from components.modalities.text.plain_features import CHARACTERS, WORDS, hashed
 from components.train.settings import TrainStageSettings
 from tests.support.params import small_settings
 from tests.support.tiny_model import make_inputs
@@ -113,6 +113,35 @@ def test_encoder_learns_to_use_plain_features(m):
     before = encoder.encode(inputs).pooled
     torch.nn.init.normal_(encoder.plain.map.weight)
     assert not encoder.encode(inputs).pooled.allclose(before)
+
+
+@pytest.mark.parametrize("m", WITH_PLAIN)
+def test_plain_features_that_were_computed_are_those_of_a_batch(m, monkeypatch):
+    monkeypatch.setattr("components.layers.plain.AT_ONCE", 4)
+    settings = small_settings(TrainStageSettings, {f"features.{m}.plain": True})
+    encoder = encoders_of(m).build(settings.preprocess[m], settings.features[m], None).eval()
+    inputs = inputs_of(m)
+    known = encoder.plain.add_to(inputs, fit_to=torch.arange(3))
+    batch, again = ({n: value[1:3] for n, value in given.items()} for given in (inputs, known))
+    expected = encoder.encode(batch)
+    monkeypatch.delattr(type(encoder.plain), "describe")
+    found = encoder.encode(again)
+    assert found.plain.equal(expected.plain) and found.pooled.equal(expected.pooled)
+
+
+def test_plain_features_of_changed_inputs_are_left_out():
+    inputs = {"pixels": torch.ones(2, 3), "lengths": torch.ones(2), PLAIN: torch.zeros(2, 4)}
+    assert PLAIN in changed(inputs, {}) and PLAIN in changed(inputs, {"pixels": torch.ones(2, 3)})
+    found = changed(inputs, {"pixels": torch.zeros(2, 3)})
+    assert found.keys() == {"pixels", "lengths"} and not found["pixels"].any()
+
+
+def test_scale_is_learnt_from_some_assets():
+    plain, numbers = Numbers(4, mapped=2), torch.randn(AT_ONCE + 7, 4)
+    found = plain.add_to({"numbers": numbers}, fit_to=torch.arange(40))
+    torch.testing.assert_close(plain.mean, numbers[:40].mean(0))
+    expected = (numbers - plain.mean) / numbers[:40].std(0, correction=0) / 4**0.5
+    torch.testing.assert_close(found[PLAIN], expected.clamp(-2.5, 2.5))
 
 
 def test_scale_is_learnt_from_training_assets():

@@ -7,6 +7,7 @@ from scipy.sparse import issparse
 from components.modalities.audio.plain_features import BANDS, log_mel, mel_filters
 from components.modalities.image.plain_features import ORIENTATIONS, gradients
 from components.modalities.registry import MODALITIES, modality, plain_features_of
+from components.stage.settings import part_of
 from tests.support.media import png, wav
 from tests.support.sounds import tone
 
@@ -23,7 +24,8 @@ FILES = {  # unusual ones among them
 
 def matrix(m: str, learnt: list[bytes], files: list[bytes]) -> np.ndarray:
     """Return the features of files, learnt from some."""
-    part, inputs = plain_features_of(m), modality(m).inputs()
+    part, record = plain_features_of(m), modality(m)
+    inputs = part_of(record.inputs, record.plain_keys)()
     assert part is not None
     vectorizer = part.vectorizer().fit([part.describe(content, inputs) for content in learnt])
     found = vectorizer.transform([part.describe(content, inputs) for content in files])

@@ -9,10 +9,12 @@ import pandas as pd
 import pytest
 
 from components.common.errors import InputError, Problem
-from components.modalities.registry import MODALITIES, inspection_of
+from components.modalities.registry import MODALITIES, inspection_of, processing_of
 from components.model.folder import save_model
 from components.model.predictor import Predictor, UnusableRow
 from tests.support.media import png, wav
+from tests.support.params import ROOT
+from tests.support.process import run_python
 from tests.support.tiny_model import (
     CLASSES,
     EVERY_VOCABULARY,
@@ -77,6 +79,32 @@ def test_batched_equals_alone(predictor, table):
                 assert one == other or (pd.isna(one) and pd.isna(other))
             else:
                 assert one == pytest.approx(other, rel=1e-4)
+
+
+def test_processors_are_built_when_rows_have_their_modality(tmp_path, monkeypatch):
+    asked = []
+
+    def recorded(m: str):
+        asked.append(m)
+        return processing_of(m)
+
+    monkeypatch.setattr("components.model.predictor.processing_of", recorded)
+    predictor = make_predictor(tmp_path)
+    assert asked == []
+    for _ in range(2):
+        predictor(pd.DataFrame({"text": [QUESTION], "image": [None]}))
+    assert asked == ["text"]
+
+
+def test_predictor_loads_no_scikit_learn():
+    """To import it takes a second, a quarter of the time of one question."""
+    script = (
+        "import sys, components.model.predictor\n"
+        "from components.modalities.registry import MODALITIES, encoders_of, processing_of\n"
+        "loaded = [load(m) for m in MODALITIES for load in (encoders_of, processing_of)]\n"
+        "sys.exit('sklearn' in sys.modules)"
+    )
+    assert run_python("-c", script, cwd=ROOT).returncode == 0
 
 
 def test_index_of_the_table_does_not_matter(predictor, table):

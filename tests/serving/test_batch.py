@@ -66,6 +66,12 @@ def test_output_that_cannot_be_written_is_no_fault_of_the_table(
     assert table.read_bytes() == before
 
 
+def test_table_of_another_kind_is_named(tmp_path):
+    (tmp_path / "in.parquet").write_text("text,label\na cat,x\n")
+    with pytest.raises(InputError, match="it looks like CSV. Write it as Parquet"):
+        predict_table(None, tmp_path / "in.parquet", tmp_path / "out.parquet")
+
+
 def test_two_columns_of_a_name_are_refused(served, tmp_path):
     columns = pyarrow.Table.from_arrays([["why?"], ["what?"]], ["text", "text"])
     parquet.write_table(columns, tmp_path / "in.parquet")

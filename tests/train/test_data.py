@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from components.layers.plain import PLAIN
 from components.train.data import training_data
 from tests.support.tiny_model import (
     PRESENT,
@@ -37,6 +38,25 @@ def test_frozen_reads_features_and_trained_reads_tensors(tmp_path):
         read = found.samples[split]
         assert all(read.rows[m].equal(rows) for m, rows in samples.rows.items())
         assert all(read.targets[task].equal(t) for task, t in samples.targets.items())
+
+
+def test_plain_features_of_an_encoder_in_training_are_computed_once(tmp_path):
+    model, table = make_model(**{"features.image.plain": True}), make_table(60, ASSETS)
+    stored = {"tensors": make_assets(ASSETS), "features": make_assets(ASSETS, model)}
+    for kind, assets in stored.items():
+        for m, values in assets.items():
+            write_assets(tmp_path / kind / m, tmp_path / "media" / m, m, values.tensors)
+    settings = train_settings(frozen=("text", "audio"))
+    folders = tmp_path / "tensors", tmp_path / "features"
+    data = training_data(model, table, TASKS, settings, *folders)
+    expected = stored["features"]["image"].tensors["plain"]
+    assert data.assets["image"].tensors[PLAIN].equal(expected)
+    fade = {"image": lambda batch: {"pixels": batch["pixels"] // 2}}
+    rows = {"image": torch.arange(4)}
+    for training in (True, False):
+        model.train(training)
+        found = replace(data, augment=fade).features(rows)["image"].plain
+        assert found is not None and found.equal(expected[:4]) is not training
 
 
 @pytest.mark.parametrize("batch_size", [2, 3, 8, 1000])

@@ -66,6 +66,24 @@ def test_few_samples_change_little(data):
     assert (data.model.experts.shares - 1).abs().max() < (many - 1).abs().max()
 
 
+def test_samples_that_experts_cannot_decide_do_not_count(data):
+    """Here the image alone decides, and half of the samples have none."""
+    tasks = data.model.config.tasks
+    decided = tasks["answer"].model_copy(update={"sufficient_modalities": ("image",)})
+    data.model.config.tasks["answer"] = decided
+    samples = data.samples["validation"]
+    rows = {**samples.rows, "image": samples.rows["image"].clone()}
+    rows["image"][: len(samples) // 2] = -1
+    halved = replace(samples, rows=rows)
+    initial = data.model.experts.shares.clone()
+    found = []
+    for part in (halved, halved[rows["image"] >= 0]):
+        data.model.experts.shares.copy_(initial)
+        fit_shares(replace(data, samples={**data.samples, "validation": part}), losses_of(data))
+        found.append(data.model.experts.shares.clone())
+    torch.testing.assert_close(*found)
+
+
 def test_without_validation_samples_nothing_changes(data):
     before = data.model.experts.shares.clone()
     none = {**data.samples, "validation": data.samples["validation"][torch.arange(0)]}

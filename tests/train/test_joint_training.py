@@ -94,6 +94,18 @@ def test_validation_is_per_subset():
     assert found[validation_metric(metric, "all")]["answer"] == float(right.float().mean())
 
 
+def test_validation_leaves_out_what_cannot_be_decided():
+    data = make_data()
+    found = joint_training(data).validate()
+    metric = data.model.tasks["shape"].VALIDATION
+    assert "shape" not in found[validation_metric(metric, "text-audio")]  # an image decides it
+    samples = data.samples["validation"]
+    decided = data.model.config.answerable("shape", samples.presence)
+    right = data.logits(samples)["shape"].argmax(1) == samples.targets["shape"]
+    expected = right[decided].float().mean()
+    assert not decided.all() and found[validation_metric(metric, "all")]["shape"] == expected
+
+
 def test_validation_of_nothing_is_empty():
     data = make_data()
     data.samples["validation"] = data.samples["validation"][torch.arange(0)]

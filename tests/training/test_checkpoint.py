@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from components.common.errors import InputError
 from components.training.checkpoint import Checkpoint, optimizer_tensors, restore_optimizer
 
 GROUPS = {
@@ -33,6 +34,12 @@ def test_loaded_equals_saved(checkpoint):
 def test_other_fingerprint_is_ignored(checkpoint):
     checkpoint.save(GROUPS, {})
     assert Checkpoint(checkpoint.path, "b").load() is None
+
+
+def test_damaged_file_is_named(checkpoint):
+    checkpoint.path.write_bytes(b"damaged")
+    with pytest.raises(InputError, match="c is not safetensors: .*Delete it and run: dvc repro"):
+        checkpoint.load()
 
 
 def test_is_due_after_an_interval(checkpoint, monkeypatch):

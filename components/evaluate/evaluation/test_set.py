@@ -71,7 +71,7 @@ def encode_assets(predictor: Predictor, m: str, test_set: TestSet) -> EncodedAss
 def _encode(
     predictor: Predictor, m: str, assets: Iterator[tuple[str, bytes]]
 ) -> EncodedAssets | None:
-    encoder, processor = predictor.model.encoder(m), predictor.processors[m]
+    encoder, processor = predictor.model.encoder(m), predictor.processor(m)
     ids, parts = [], []
     while batch := list(islice(assets, encoder.max_batch_size)):
         inputs = processor([content for _, content in batch])

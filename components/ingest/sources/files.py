@@ -14,7 +14,7 @@ from shlex import quote
 from typing import Any
 
 from components.common.errors import InputError, did_you_mean, listed
-from components.common.formats import START, recognised
+from components.common.formats import ONE_PER_LINE, other_table, read_start, recognised
 from components.common.spelling import spelling
 from components.data.samples import Split
 from components.ingest.records import Media, RowError
@@ -40,10 +40,6 @@ WIDE: dict[str, Callable[[bytes], bool]] = {  # encodings by what a file begins 
     "UTF-16LE": lambda start: start[1:4:2] == b"\0\0" and b"\0" not in start[:4:2],
     "UTF-16BE": lambda start: start[:4:2] == b"\0\0" and b"\0" not in start[1:4:2],
 }
-ONE_PER_LINE = (
-    "Each line must be one object; jq -c '.[]' FILE > NEW writes those of a list, and jq -c . FILE "
-    "> NEW those that have several lines"
-)
 MAX_SHOWN = 80  # characters of a value in an error message
 
 
@@ -217,8 +213,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
     A byte-order mark is removed, and \r\n and \r become \n. Bytes that are not UTF-8 become
     surrogates: see `is_unicode`. Raises `InputError` for other encodings, and what is not text.
     """
-    with open(path, "rb") as file:
-        _refuse_other_than_utf8(path, file.read(START))
+    _refuse_other_than_utf8(path, read_start(path))
     with open(path, encoding="utf-8-sig", errors="surrogateescape") as file:
         yield from enumerate(file, start=1)
 
@@ -235,6 +230,12 @@ def _refuse_other_than_utf8(path: Path, start: bytes) -> None:
         raise InputError(f"{path} is not text: {found}")
 
 
+def refuse_other_table(path: Path, *expected: str) -> None:
+    """Raise `InputError` if a text file looks like a table of another kind, with the way out."""
+    if found := other_table(read_start(path), *expected):
+        raise InputError(f"{path} is not {' or '.join(expected)}: {found}")
+
+
 def json_object(line: str) -> dict[str, Any]:
     """Return the object in a line; raise `RowError` if it does not hold one."""
     if not is_unicode(line):
@@ -242,10 +243,10 @@ def json_object(line: str) -> dict[str, Any]:
     try:
         found = ONCE.decode(line)
     except (ValueError, RecursionError) as error:
-        detail = f"the line is not JSON: {error}. {ONE_PER_LINE}"
+        detail = f"the line is not JSON: {error}; {ONE_PER_LINE}"
         raise RowError(None, "row_unreadable", detail) from error
     if not isinstance(found, dict):
-        detail = f"found {short(found)}, expected a JSON object. {ONE_PER_LINE}"
+        detail = f"found {short(found)}, expected a JSON object; {ONE_PER_LINE}"
         raise RowError(None, "row_unreadable", detail)
     if "\\u" in line and not is_unicode(json.dumps(found, ensure_ascii=False)):
         raise RowError(None, "row_not_utf8", "the line holds half of a surrogate pair")

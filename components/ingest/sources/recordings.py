@@ -1,6 +1,5 @@
 """Recorded speech for the captions or questions of a source, from tables of ids and files."""
 
-import csv
 import logging
 import os
 import sqlite3
@@ -9,23 +8,21 @@ from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 from pydantic import model_validator
 
 from components.common.errors import InputError, listed
 from components.ingest.records import BadRow, Media, Record, RowError, Rows
-from components.ingest.sources.delimited import Delimited, Quoting, wrong_number
-from components.ingest.sources.files import Folder, file, folder, json_object, lines, read_file
+from components.ingest.sources.delimited import Quoting
+from components.ingest.sources.files import Folder, file, folder, lines, read_file
 from components.ingest.sources.streaming import Lookup, identity, string
+from components.ingest.sources.table import DELIMITED, FORMATS, Row
 from components.stage.settings import Section
 from components.tasks.labels import parse_word
 
 log = logging.getLogger(__name__)
 
-Entries = Iterator[tuple[int, Any]]  # numbered rows {id column: …, audio column: …}
+Entries = Iterator[Row | BadRow]  # rows with the columns of ids and of sounds
 
 
 class RecordingTable(Section):
@@ -51,8 +48,8 @@ class RecordingTable(Section):
         published = self.file.endswith((".txt", ".sqlite3"))
         if published != (self.id is None) or published != (self.audio is None):
             raise ValueError(
-                f"file: {self.file!r}: the columns id and audio are needed for .csv, .jsonl and "
-                ".parquet, and not for .txt (Flickr8k-audio) and .sqlite3 (SpeechCOCO)"
+                f"file: {self.file!r}: the columns id and audio are needed for "
+                f"{', '.join(FORMATS)}, and not for .txt (Flickr8k-audio) and .sqlite3 (SpeechCOCO)"
             )
         return self
 
@@ -105,14 +102,15 @@ def _open(table: RecordingTable, root: Path, number: int) -> Table:
 
 def _list_sounds(table: Table, sounds: Lookup) -> Iterator[BadRow]:
     """Store the sounds of every id; yield the rows that cannot be used."""
-    for number, entry in READERS[table.path.suffix](table):
+    for row in READERS[table.path.suffix](table):
+        if isinstance(row, BadRow):
+            yield row
+            continue
         try:
-            if isinstance(entry, RowError):
-                raise entry
-            sound = table.sounds(string(entry, table.audio))
-            sounds.add(identity(entry, table.id), sound.key)
+            sound = table.sounds(string(row.cells, table.audio))
+            sounds.add(identity(row.cells, table.id), sound.key)
         except RowError as error:
-            yield error.at(f"{table.path.name}:row {number}")
+            yield error.at(row.place)
 
 
 def _spoken(record: Record, sounds: Lookup, root: Path) -> Iterator[Record]:
@@ -132,52 +130,30 @@ def _spoken(record: Record, sounds: Lookup, root: Path) -> Iterator[Record]:
         yield record
 
 
-def _read_csv(table: Table) -> Entries:
-    # Bytes that are not UTF-8 become surrogates: legal in a path, and in no id of a source.
-    content = Delimited(table.path, ",", table.quoting, table.setting)
-    records = content.records()
-    _, header = next(records, (0, []))
-    if isinstance(header, csv.Error):
-        raise _unreadable(table, "CSV", header)
-    _require(table, header)
-    for number, (_, cells) in enumerate(records, start=1):
-        if isinstance(cells, csv.Error):
-            yield number, RowError(None, "row_malformed", f"the row cannot be read: {cells}")
-        elif detail := wrong_number(cells, header, content.delimiter):
-            yield number, RowError(None, "row_malformed", detail)
-        else:
-            yield number, dict(zip(header, cells, strict=True))
-
-
-def _read_json_lines(table: Table) -> Entries:
-    for number, line in lines(table.path):
-        if not line.isspace():
-            try:
-                yield number, json_object(line)
-            except RowError as error:
-                yield number, error
-
-
-def _read_parquet(table: Table) -> Entries:
-    try:
-        with pq.ParquetFile(table.path) as content:
-            _require(table, content.schema_arrow.names)
-            batches = content.iter_batches(columns=[table.id, table.audio])
-            entries = (entry for batch in batches for entry in batch.to_pylist())
-            yield from enumerate(entries, start=1)
-    except pa.ArrowException as error:
-        raise _unreadable(table, "Parquet", error) from error
+def _read_table(table: Table) -> Entries:
+    """Read a file with named columns, as the source `table` does."""
+    suffix = table.path.suffix
+    layout = {"quoting": table.quoting, "setting": table.setting} if suffix in DELIMITED else {}
+    opened = FORMATS[suffix](table.path, table.path.name, **layout)
+    missing = {table.id, table.audio} - set(opened.columns)
+    if missing and opened.columns:
+        raise InputError(
+            f"{table.path}: there is no column {', '.join(sorted(missing))}; it has "
+            f"{listed(opened.columns)}. Mend ingest.speech.tables"
+        )
+    return opened.rows([table.id, table.audio])
 
 
 def _read_wav2capt(table: Table) -> Entries:
     """Read Flickr8k-audio's lines `<sound> <image> #<number>`; caption ids are `<image>#<n>`."""
     for number, line in lines(table.path):
+        place = f"{table.path.name}:{number}"
         match line.split():
-            case [sound, image, place] if place.startswith("#"):
-                yield number, {table.audio: sound, table.id: image + place}
+            case [sound, image, caption] if caption.startswith("#"):
+                yield Row(place, {table.audio: sound, table.id: image + caption})
             case [_, *_]:
                 detail = f"found {line[:60]!r}, expected <sound> <image> #<number>"
-                yield number, RowError(None, "row_malformed", detail)
+                yield BadRow(place, None, "row_malformed", detail)
 
 
 def _read_speech_coco(table: Table) -> Entries:
@@ -186,28 +162,17 @@ def _read_speech_coco(table: Table) -> Entries:
     query = f"SELECT {table.id}, {table.audio} FROM captions ORDER BY {table.id}, {table.audio}"
     with closing(sqlite3.connect(address, uri=True)) as database:
         try:
-            for number, (caption, sound) in enumerate(database.execute(query), start=1):
-                yield number, {table.id: caption, table.audio: sound}
+            for caption, sound in database.execute(query):
+                cells = {table.id: caption, table.audio: sound}
+                yield Row(f"{table.path.name}:caption {caption}", cells)
         except sqlite3.Error as error:
-            raise _unreadable(table, "a SpeechCOCO database", error) from error
+            raise InputError(
+                f"{table.path} cannot be read as a SpeechCOCO database: {error}. Save it again"
+            ) from error
 
 
 READERS: dict[str, Callable[[Table], Entries]] = {
-    ".csv": _read_csv,
-    ".jsonl": _read_json_lines,
-    ".parquet": _read_parquet,
+    **dict.fromkeys(FORMATS, _read_table),
     ".txt": _read_wav2capt,
     ".sqlite3": _read_speech_coco,
 }
-
-
-def _require(table: Table, columns: list[str]) -> None:
-    if missing := {table.id, table.audio} - set(columns):
-        raise InputError(
-            f"{table.path}: there is no column {', '.join(sorted(missing))}; it has "
-            f"{listed(columns)}. Mend ingest.speech.tables"
-        )
-
-
-def _unreadable(table: Table, kind: str, error: Exception) -> InputError:
-    return InputError(f"{table.path} cannot be read as {kind}: {error}. Save it again")

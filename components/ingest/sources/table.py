@@ -1,6 +1,5 @@
 """Tables: CSV, JSON Lines and Parquet files, whose columns the settings map."""
 
-import codecs
 import csv
 import json
 import logging
@@ -19,12 +18,20 @@ import pyarrow.parquet as pq
 from pydantic import BeforeValidator, Field, field_validator
 
 from components.common.errors import InputError, did_you_mean, listed
-from components.common.formats import DAMAGED, PARQUET, START, recognised
+from components.common.formats import (
+    CSV,
+    DAMAGED,
+    JSON_LINES,
+    PARQUET,
+    TSV,
+    other_table,
+    read_start,
+    recognised,
+)
 from components.data.samples import Split
 from components.ingest.records import BadRow, Media, Record, RowError, Rows, Value
 from components.ingest.sources.delimited import Delimited, Quoting, wrong_number
 from components.ingest.sources.files import (
-    ONE_PER_LINE,
     is_unicode,
     json_object,
     known_split,
@@ -32,6 +39,7 @@ from components.ingest.sources.files import (
     lines,
     media_file,
     not_utf8,
+    refuse_other_table,
     splits_in_names,
     surroundings,
 )
@@ -172,10 +180,8 @@ def open_table(path: Path, root: Path, **layout: str) -> File:
 
 def unknown_format(path: Path) -> str:
     """Return what is wrong with a file whose name has no suffix of `FORMATS`, and the way out."""
-    with open(path, "rb") as file:
-        start = file.read(START).removeprefix(codecs.BOM_UTF8)
-    looks_like_json = start.lstrip()[:1] in (b"{", b"[")
-    hint = f"It looks like JSON. {ONE_PER_LINE}" if looks_like_json else recognised(start)
+    start = read_start(path)
+    hint = other_table(start) or recognised(start)
     found = f"{path} has an unknown format, expected a name that ends in one of"
     return f"{found}: {', '.join(FORMATS)}. {hint[:1].upper()}{hint[1:]}".removesuffix(". ")
 
@@ -190,9 +196,11 @@ class Csv:
         delimiter: str = ",",
         quoting: Quoting = "auto",
         decimal: Decimals = ".",
+        setting: str = "ingest.source.quoting",
     ):
         self.path, self.name = path, name
-        self._content = Delimited(path, delimiter, quoting, "ingest.source.quoting")
+        self._content = Delimited(path, delimiter, quoting, setting)
+        refuse_other_table(path, CSV, TSV)
         _, header = next(self._content.records(), (0, csv.Error("the file is empty")))
         if isinstance(header, csv.Error) or not is_unicode("".join(header)):
             why = header if isinstance(header, csv.Error) else f"it is {not_utf8(''.join(header))}"
@@ -243,6 +251,8 @@ class JsonLines:
         for row in self.rows():
             if isinstance(row, Row):
                 keys |= dict.fromkeys(row.cells)
+        if not keys:
+            refuse_other_table(path, JSON_LINES)
         self.columns = self.values = tuple(keys)
 
     def rows(self, columns: Iterable[str] = ()) -> Iterator[Row | BadRow]:
@@ -289,10 +299,10 @@ class Parquet(Columnar):
         try:
             schema = pq.read_schema(path)
         except (pa.ArrowException, OSError) as error:
-            with open(path, "rb") as file:
-                start = file.read(START)
-            way_out = recognised(start, PARQUET) or DAMAGED
-            raise InputError(f"{path} is not Parquet: {error}; {way_out}") from error
+            start = read_start(path)
+            if (found := recognised(start, PARQUET) or other_table(start)) in ("", DAMAGED):
+                found = f"{error}; {DAMAGED}"
+            raise InputError(f"{path} is not Parquet: {found}") from error
         super().__init__(path, name, schema, {})
         _refuse_duplicate_columns(self)
 

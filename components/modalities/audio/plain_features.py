@@ -9,7 +9,6 @@ from scipy.fft import next_fast_len, rfft
 
 from components.modalities.audio.decoding import decode
 from components.modalities.dense_features import dense_vectorizer
-from components.modalities.settings import InputSettings
 
 BANDS, HIGHEST = 32, 8_000.0  # Hz
 WINDOW, HOP = 0.032, 0.016  # seconds
@@ -18,7 +17,7 @@ PARTS = 8  # of equal length, whose means tell what comes when
 FLOOR = 1e-8  # of the power in a band
 
 
-def describe(content: bytes, inputs: InputSettings) -> np.ndarray:
+def describe(content: bytes, inputs: None) -> np.ndarray:
     """Return statistics of a sound, float64 [1 + BANDS · (3 + PARTS)].
 
     They are the logarithm of its length, and per band of the log-mel spectrogram the mean, the

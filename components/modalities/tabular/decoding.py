@@ -6,8 +6,6 @@ import math
 from components.modalities.modality import UnusableAsset
 
 MISSING = {"", "na", "n/a", "#n/a", "<na>", "nan", "null", "none", "?"}  # in lower case
-FARTHEST = 5.0  # standard deviations from the mean, where standardised numbers are clipped
-
 NUMBERS = 0.95  # of the cells of a column, which then is a quantity; the others count as missing
 
 Cells = dict[str, str]  # by column, those that are not missing

@@ -8,13 +8,13 @@ from scipy.sparse import spmatrix
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.feature_extraction import DictVectorizer
 
-from components.modalities.settings import InputSettings
-from components.modalities.tabular.decoding import FARTHEST, Cells, decode, number
+from components.common.standard_scores import clipped
+from components.modalities.tabular.decoding import Cells, decode, number
 
 LARGEST = 1e100  # whose square is finite
 
 
-def describe(content: bytes, inputs: InputSettings) -> Cells:
+def describe(content: bytes, inputs: None) -> Cells:
     """Return the cells of a row."""
     return decode(content)
 
@@ -60,4 +60,4 @@ def _numbers(rows: Sequence[Cells], column: str) -> tuple[float, float] | None:
 
 
 def _standardised(value: float, mean: float, deviation: float) -> float:
-    return float(np.clip((value - mean) / deviation, -FARTHEST, FARTHEST))
+    return float(clipped(np.float64((value - mean) / deviation)))

@@ -16,9 +16,10 @@ import numpy as np
 
 from components.common.errors import InputError, listed, nearest
 from components.common.files import write_json
+from components.common.standard_scores import clipped
 from components.data.shards import read_index, read_media
 from components.modalities.modality import Preparation, UnusableAsset
-from components.modalities.tabular.decoding import FARTHEST, NUMBERS, Cells, decode, number
+from components.modalities.tabular.decoding import NUMBERS, Cells, decode, number
 from components.modalities.tabular.modality import TabularSettings
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class Quantity(Column):
         values = np.array([math.nan if cell is None else number(cell) for cell in cells])  # [N]
         present, knots = ~np.isnan(values), np.array(self.knots)
         values = np.where(present, values, self.mean)
-        standardised = np.clip((values - self.mean) / self.deviation, -FARTHEST, FARTHEST)
+        standardised = clipped((values - self.mean) / self.deviation)
         upper = np.clip(np.searchsorted(knots, values), 0, len(knots) - 1)
         lower = np.maximum(upper - 1, 0)
         gap = np.where(upper > lower, knots[upper] - knots[lower], 1.0)

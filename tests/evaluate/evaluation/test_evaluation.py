@@ -120,7 +120,7 @@ def test_predictions_equal_those_of_the_evaluate_stage(world, evaluation):
     test = samples[samples["split"] == "test"]
     assets = {}
     for m, contents in MEDIA.items():
-        tensors = {k: torch.as_tensor(v) for k, v in predictor.processors[m](contents).items()}
+        tensors = {k: torch.as_tensor(v) for k, v in predictor.processor(m)(contents).items()}
         assets[m] = AssetTensors(tuple(map(content_id, contents)), tensors)
     expected = predict(predictor.model, test, assets, EVERY_TASK).reset_index(drop=True)
     found = predictions_of(evaluation)
@@ -246,7 +246,7 @@ def test_only_what_a_corruption_changes_is_predicted_again(predicted, name):
     changed = {content_id(c): corrupt(content_id(c), c) for c in MEDIA[m]}
     left = {asset: content for asset, content in changed.items() if content is not None}
     assert name != "missing_text" or 0 < len(left) < len(changed)
-    tensors = predictor.processors[m](left.values())
+    tensors = predictor.processor(m)(left.values())
     features = predictor.model.encoder(m)(**{k: torch.as_tensor(v) for k, v in tensors.items()})
     again = {**encoded, m: EncodedAssets(tuple(left), features)}
     expected = predict_test_set(predictor.model, test_set, again)

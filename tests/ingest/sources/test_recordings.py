@@ -185,14 +185,14 @@ def test_stray_quotes_swallow_no_recording(tmp_path):
         ("1,", "path_invalid"),
         ("1", "row_malformed"),
         ("1,a.wav,b.wav", "row_malformed"),
-        (b"1,\xe9.wav", "path_invalid"),
-        (b"\xe9,a.wav", "field_invalid"),
+        (b"1,\xe9.wav", "row_not_utf8"),
+        (b"\xe9,a.wav", "row_not_utf8"),
     ],
 )
 def test_bad_entry_leaves_row_without_sound(tmp_path, entry, reason):
     entry = entry if isinstance(entry, bytes) else entry.encode()
     bad, *rows = spoken(tmp_path, b"id,path\n2,b.wav\n" + entry + b"\n")
-    assert (bad.row_id, bad.reason) == ("speech.csv:row 2", reason)
+    assert (bad.row_id, bad.reason) == ("speech.csv:3", reason)
     assert sounds(rows) == {"captions.json:1": None, "captions.json:2:b.wav": "b.wav"}
 
 
@@ -209,7 +209,7 @@ def test_malformed_line_costs_one_entry(tmp_path, name, entry):
     good = '{"id": "1#0", "path": "a.wav"}' if name == "t.jsonl" else "a.wav 1 #0"
     rows = spoken(tmp_path, f"{entry}\n\n{good}\n", [row(1, caption_id="1#0")], name)
     reason = "row_unreadable" if name == "t.jsonl" else "row_malformed"
-    assert outcomes(rows) == [(f"{name}:row 1", reason), ("captions.json:1:a.wav", None)]
+    assert outcomes(rows) == [(f"{name}:1", reason), ("captions.json:1:a.wav", None)]
 
 
 def test_unmatched_sounds_are_logged(tmp_path, caplog):
@@ -235,10 +235,14 @@ def test_row_with_two_sounds_is_refused(tmp_path):
     ("name", "content", "message"),
     [
         ("t.csv", "caption,path\n1,a.wav\n", "there is no column id; it has caption, path"),
-        ("t.csv", "", "there is no column id, path"),
-        ("t.parquet", b"PAR1", "t.parquet cannot be read as Parquet"),
+        ("t.csv", "", "t.csv: no header with the names of the columns: the file is empty"),
+        ("t.csv", "id;path\n1;a.wav\n", "there is no column id, path; it has id;path"),
+        ("t.csv", '{"id": 1, "path": "a.wav"}\n', "it looks like JSON Lines: let its name end in"),
+        ("t.jsonl", "id,path\n1,a.wav\n", "it looks like CSV: let its name end in .csv"),
+        ("t.parquet", "id,path\n1,a.wav\n", "it looks like CSV: let its name end in .csv"),
+        ("t.parquet", b"PAR1", "t.parquet is not Parquet"),
         ("t.sqlite3", b"no database at all", "t.sqlite3 cannot be read as a SpeechCOCO database"),
-        ("t.xlsx", b"", "expected a name that ends with one of .csv, .jsonl"),
+        ("t.xlsx", b"", "expected a name that ends with one of .csv, .tsv"),
     ],
 )
 def test_unreadable_table_is_refused(tmp_path, name, content, message):

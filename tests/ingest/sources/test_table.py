@@ -340,7 +340,10 @@ def test_key_with_two_values_is_refused(tmp_path):
 @pytest.mark.parametrize("content", ['[{"text": "x"}, {"text": "y"}]', '{\n"text": "x"\n}'])
 def test_json_in_one_piece_names_conversion(tmp_path, content):
     write(tmp_path, "a.jsonl", content)
-    assert all("jq -c " in row.detail for row in rows(tmp_path))
+    with pytest.raises(InputError, match="it looks like JSON: .*jq -c "):
+        rows(tmp_path)
+    write(tmp_path, "a.jsonl", '{"text": "y"}\n' + content)
+    assert all("jq -c " in row.detail for row in rows(tmp_path) if isinstance(row, BadRow))
 
 
 def test_bytes_that_are_text_are_read_as_text(tmp_path):
@@ -370,6 +373,9 @@ def test_missing_column_is_named_before_reading(tmp_path, suffix):
     assert str(error.value).startswith("ingest.source.columns.text: ")
 
 
+LINES = b'{"text": "x, y", "n": 1}\n{"text": "z", "n": 2}\n'
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -384,15 +390,44 @@ def test_missing_column_is_named_before_reading(tmp_path, suffix):
             "a.xlsx has an unknown format, .* of: .csv, .tsv, .jsonl, .ndjson, .parquet. It is a "
             "ZIP archive, as .xlsx is: .* in Excel save it as CSV UTF-8",
         ),
-        ("a.json", b"[{}]", "a.json has an unknown format, .*. It looks like JSON. .* jq -c "),
+        ("a.json", b"[{}]", "a.json has an unknown format, .*. It looks like JSON: .* jq -c "),
+        ("a.json", LINES, "It looks like JSON Lines: let its name end in .jsonl"),
+        ("a.json", b"text,n\nx,1\n", "It looks like CSV: let its name end in .csv"),
         ("a.parquet", b"PAR1\x15\0", "is not Parquet: .*; download or save it again"),
-        ("a.parquet", b"\x1f\x8b", "is not Parquet: .*; it is compressed by gzip: unpack it"),
+        ("a.parquet", b"\x1f\x8b", "is not Parquet: it is compressed by gzip: unpack it"),
+        ("a.parquet", b"text,n\nx,1\n", "not Parquet: it looks like CSV: let its name end in .csv"),
+        ("a.parquet", LINES, "not Parquet: it looks like JSON Lines: let its name end in .jsonl"),
+        ("a.csv", LINES, "is not CSV or TSV: it looks like JSON Lines: let its name end in .jsonl"),
+        ("a.csv", b'{"text": "' + b"x" * 999, "it looks like JSON Lines"),
+        ("a.tsv", b'[{"text": "x"}]', r"it looks like JSON: .* jq -c '.\[\]' FILE > NEW"),
+        ("a.csv", b'[\n {\n  "text": "x"', "it looks like JSON: "),
+        ("a.csv", b"PAR1\x15\0", "is not text: it is Parquet: let its name end in .parquet"),
+        ("a.csv", b"PK\3\4", "is not text: it is a ZIP archive, as .xlsx is: .* save it as CSV"),
+        ("a.jsonl", b"text,n\nx,1\n", "is not JSON Lines: it looks like CSV: let its name end in"),
+        ("a.jsonl", b"\xef\xbb\xbftext\tn\nx\t1", "it looks like TSV: let its name end in .tsv"),
+        ("a.ndjson", b'[{"text": "x"}]', "is not JSON Lines: it looks like JSON: "),
+        ("a.jsonl", b"PAR1\x15\0", "is not text: it is Parquet: let its name end in .parquet"),
     ],
 )
 def test_file_of_other_format_is_refused(tmp_path, name, content, message):
     write(tmp_path, name, content)
     with pytest.raises(InputError, match=message):
         rows(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "texts"),
+    [
+        ("a.csv", b"text,n\n{},1\n[x],2\n", ["{}", "[x]"]),
+        ("a.csv", b"{text},text\n[,x\n", ["x"]),
+        ("a.jsonl", b'text,n\n{"text": "x"}\n', ["x"]),  # its first line is damaged
+        ("a.jsonl", b'\n{"text": "x"}', ["x"]),
+    ],
+)
+def test_unusual_text_is_taken_for_what_its_name_says(tmp_path, name, content, texts):
+    write(tmp_path, name, content)
+    found = (row for row in rows(tmp_path) if isinstance(row, Record))
+    assert [row.media["text"].key for row in found] == texts
 
 
 def test_files_called_like_splits_are_named(tmp_path, caplog):

@@ -5,15 +5,14 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from components.layers.plain import PlainExtractor
-from components.modalities.text.modality import COUNTS
-from components.modalities.text.plain_features import BUCKETS, KINDS
+from components.layers.plain import PLAIN, PlainExtractor
+from components.modalities.text.modality import BUCKETS, COUNTS, KINDS
 
 
 class PlainTextExtractor(PlainExtractor):
     """TF-IDF of hashed words and characters, each kind of length 1."""
 
-    OWN_INPUTS = frozenset({COUNTS})
+    OWN_INPUTS = frozenset({COUNTS, PLAIN})
 
     def __init__(self, mapped: int):
         super().__init__(KINDS * BUCKETS, mapped)
