@@ -13,8 +13,8 @@ from components.modalities.image.encoders import plain as image
 from components.modalities.image.plain_features import measurements
 from components.modalities.registry import encoders_of, modality
 from components.modalities.text.encoders.plain import PlainTextExtractor
-from components.modalities.text.modality import COUNTS
-from components.modalities.text.plain_features import BUCKETS, CHARACTERS, KINDS, WORDS, hashed
+from components.modalities.text.modality import BUCKETS, COUNTS, KINDS
+from components.modalities.text.plain_features import CHARACTERS, WORDS, hashed
 from components.train.settings import TrainStageSettings
 from tests.support.params import small_settings
 from tests.support.tiny_model import make_inputs

@@ -9,13 +9,13 @@ from sklearn.pipeline import make_union
 
 from components.modalities.settings import InputSettings
 from components.modalities.text.decoding import decode
+from components.modalities.text.modality import BUCKETS
 
 MAX_CHARACTERS = 1_000  # of a text that are looked at
 MAX_FEATURES = 20_000  # of each kind
 WORD = r"\w+|[^\w\s]"  # a text of signs alone has words too
 WORDS: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": WORD}
 CHARACTERS: dict[str, Any] = {"ngram_range": (2, 4), "analyzer": "char_wb"}  # within a word
-KINDS, BUCKETS = 2, 1024  # of hashed features; buckets of each kind
 
 
 def describe(content: bytes, inputs: InputSettings) -> str:

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from components.layers.plain import PlainExtractor
-from components.modalities.text.modality import COUNTS
-from components.modalities.text.plain_features import BUCKETS, KINDS
+from components.modalities.text.modality import BUCKETS, COUNTS, KINDS
 
 
 class PlainTextExtractor(PlainExtractor):
