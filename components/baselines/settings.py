@@ -5,7 +5,7 @@ from typing import Annotated
 
 from components.modalities.registry import PerModality
 from components.modalities.settings import InputSettings
-from components.stage.settings import Settings, by_default
+from components.stage.settings import Settings, WorkerSettings, by_default
 from components.tasks.registry import Tasks
 
 
@@ -13,7 +13,7 @@ class _Evaluate(Settings):
     baselines: bool = True
 
 
-class BaselinesStageSettings(Settings):
+class BaselinesStageSettings(WorkerSettings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks
