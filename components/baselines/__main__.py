@@ -38,8 +38,9 @@ def main(arguments: BaselinesArguments, settings: BaselinesSettings) -> None:
     built = (baseline_task(n, task, vocabulary[n], held_out) for n, task in wanted.items())
     tasks = [task for task in built if task is not None]
     with threadpool_limits(1):
-        fits, features = learn(tasks, train, held_out, arguments.media, settings.preprocess)
-        table = measure(tasks, train, fits, features)
+        of_modalities = arguments.media, settings.preprocess
+        fits = learn(tasks, train, held_out, *of_modalities, settings.workers)
+        table = measure(tasks, train, fits)
     write_table(arguments.baselines, table, BASELINES)
     shown = {task: {m: fit.to_json() for m, fit in of.items()} for task, of in fits.items()}
     write_json(arguments.fits, shown)

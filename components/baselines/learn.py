@@ -11,6 +11,7 @@ import pandas as pd
 
 from components.baselines.examples import Examples, examples, label_counts
 from components.baselines.features import AssetFeatures, plain_features
+from components.common.worker_processes import run_jobs
 from components.data.samples import SAMPLE_ID, SPLIT, asset_column, subset_name
 from components.data.subsets import subsets
 from components.data.tables import concat_tables
@@ -52,7 +53,7 @@ class Fit:
     examples: int  # that it learnt from
     found: int  # examples that there are
     strength: float
-    model: Scores
+    scores: np.ndarray  # of the held-out samples, [n, outputs]; NaN without the modality
 
     def to_json(self) -> dict[str, Any]:
         """Return what the report shows of it."""
@@ -86,27 +87,42 @@ def learn(
     held_out: pd.DataFrame,
     media: Path,
     inputs: Any,
-) -> tuple[Fits, dict[str, AssetFeatures]]:
-    """Return a model per task and modality, and the plain features of each modality.
+    workers: int,
+) -> Fits:
+    """Return a model per task and modality; `workers` processes learn those of a modality each.
 
     `inputs` are settings by modality, see `PlainFeatures.describe`.
     """
-    features: dict[str, AssetFeatures] = {}
-    fits: dict[str, dict[str, Fit]] = {task.name: {} for task in tasks}
-    for m in MODALITIES:
-        part = plain_features_of(m)
-        able = [task for task in tasks if m in task.modalities]
-        found = [(task, examples(train, m, task.column, task.baseline.labels)) for task in able]
-        learnt = {asset for _, pairs in found for asset in pairs.assets}
-        if part is None or not learnt:
-            continue
-        wanted = learnt.union(held_out[asset_column(m)].dropna())
-        features[m] = plain_features(part, getattr(inputs, m, None), media / m, wanted, learnt)
-        for task, pairs in found:
-            if pairs.assets:
-                fits[task.name][m] = fit = _fit(task, m, pairs, features[m])
-                log.info("%-14s %-10s %d of %d examples", task.name, m, fit.examples, fit.found)
-    return fits, features
+    of = {m: getattr(inputs, m, None) for m in MODALITIES}
+    jobs = [(m, tasks, train, held_out, media / m, of[m]) for m in MODALITIES]
+    parts = dict(zip(MODALITIES, run_jobs(_learn, jobs, workers), strict=True))
+    for m, part in parts.items():
+        for name, fit in part.items():
+            log.info("%-14s %-10s %d of %d examples", name, m, fit.examples, fit.found)
+    return {
+        task.name: {m: part[task.name] for m, part in parts.items() if task.name in part}
+        for task in tasks
+    }
+
+
+def _learn(
+    m: str,
+    tasks: Sequence[BaselineTask],
+    train: pd.DataFrame,
+    held_out: pd.DataFrame,
+    media: Path,
+    inputs: Any,
+) -> dict[str, Fit]:
+    """Return the models of a modality by task."""
+    part = plain_features_of(m)
+    able = [task for task in tasks if m in task.modalities]
+    found = [(task, examples(train, m, task.column, task.baseline.labels)) for task in able]
+    learnt = {asset for _, pairs in found for asset in pairs.assets}
+    if part is None or not learnt:
+        return {}
+    wanted = learnt.union(held_out[asset_column(m)].dropna())
+    features = plain_features(part, inputs, media, wanted, learnt)
+    return {task.name: _fit(task, m, pairs, features) for task, pairs in found if pairs.assets}
 
 
 def _fit(task: BaselineTask, m: str, pairs: Examples, features: AssetFeatures) -> Fit:
@@ -114,29 +130,28 @@ def _fit(task: BaselineTask, m: str, pairs: Examples, features: AssetFeatures) -
     column, seen = asset_column(m), features.of(pairs.assets)
     rows = task.held_out[task.held_out[column].notna() & (task.held_out[SPLIT] == "validation")]
 
-    def fit(strength: float) -> Fit:
-        model = task.baseline.fit(seen, pairs.labels, pairs.weights, strength)
-        return Fit(len(pairs.assets), pairs.found, strength, model)
+    def fit(strength: float) -> Scores:
+        return task.baseline.fit(seen, pairs.labels, pairs.weights, strength)
+
+    def fitted(strength: float, model: Scores) -> Fit:
+        scores = _scores(task.held_out[column], model, features)
+        return Fit(len(pairs.assets), pairs.found, strength, scores)
 
     if rows.empty:
-        return fit(DEFAULT_STRENGTH)
+        return fitted(DEFAULT_STRENGTH, fit(DEFAULT_STRENGTH))
     unseen, metric = features.of(rows[column].tolist()), task.metrics.primary()
     best, value = None, np.nan
-    for found in map(fit, task.baseline.STRENGTHS):
-        new = float(quotient(*task.contributions(found.model(unseen), rows).sum(1)))
+    for strength in task.baseline.STRENGTHS:
+        model = fit(strength)
+        new = float(quotient(*task.contributions(model(unseen), rows).sum(1)))
         if best is not None and metric.improvement(new, value) <= 0:
-            return best
-        best, value = found, new
+            break
+        best, value = (strength, model), new
     assert best is not None  # there are strengths
-    return best
+    return fitted(*best)
 
 
-def measure(
-    tasks: Sequence[BaselineTask],
-    train: pd.DataFrame,
-    fits: Fits,
-    features: Mapping[str, AssetFeatures],
-) -> pd.DataFrame:
+def measure(tasks: Sequence[BaselineTask], train: pd.DataFrame, fits: Fits) -> pd.DataFrame:
     """Return what each prediction of each baseline adds to the metric of its task, as `BASELINES`.
 
     A task has a baseline that sees nothing, and one per subset of the modalities that can decide
@@ -148,27 +163,24 @@ def measure(
         scores = np.tile(task.baseline.constant(labels, weights), (len(task.held_out), 1))
         if len(task.held_out):
             tables.append(_table(task, task.baseline.CONSTANT, task.held_out, scores))
-        tables += _fused(task, fits[task.name], features)
+        tables += _fused(task, fits[task.name])
     return concat_tables(tables, BASELINES)
 
 
-def _fused(
-    task: BaselineTask, fits: Mapping[str, Fit], features: Mapping[str, AssetFeatures]
-) -> Iterator[pd.DataFrame]:
-    scores = {m: _scores(task.held_out[asset_column(m)], fits[m], features[m]) for m in fits}
+def _fused(task: BaselineTask, fits: Mapping[str, Fit]) -> Iterator[pd.DataFrame]:
     for subset in subsets(tuple(fits)):
         has = task.held_out[list(map(asset_column, subset))].notna().all(axis=1).to_numpy()
         if has.any():
-            together = task.baseline.fuse([scores[m][has] for m in subset])
+            together = task.baseline.fuse([fits[m].scores[has] for m in subset])
             yield _table(task, subset_name(subset), task.held_out[has], together)
 
 
-def _scores(ids: pd.Series, fit: Fit, features: AssetFeatures) -> np.ndarray:
+def _scores(ids: pd.Series, model: Scores, features: AssetFeatures) -> np.ndarray:
     """Return the scores of each sample, [n, outputs]; not a number where the asset is missing."""
     distinct = ids.dropna().unique().tolist()
     if not distinct:
         return np.full((len(ids), 1), np.nan)
-    values = fit.model(features.of(distinct))
+    values = model(features.of(distinct))
     places = ids.map(pd.Series(range(len(distinct)), distinct)).fillna(-1).astype(int)
     return np.pad(values, ((0, 1), (0, 0)), constant_values=np.nan)[places.to_numpy()]
 

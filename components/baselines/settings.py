@@ -3,7 +3,7 @@
 from typing import Any
 
 from components.modalities.registry import MODALITIES, modality
-from components.stage.settings import Settings, part_of, with_fields
+from components.stage.settings import Settings, WorkerSettings, part_of, with_fields
 from components.tasks.registry import Tasks
 
 
@@ -11,7 +11,7 @@ class _Evaluate(Settings):
     baselines: bool = True
 
 
-class BaselinesSettings(Settings):
+class BaselinesSettings(WorkerSettings):
     """What the stage reads of params.yaml; `preprocess` has the `plain_keys` of modalities."""
 
     tasks: Tasks

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from components.common.files import replacing
+from components.common.worker_processes import run_jobs
 
 
 def panels(count: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
@@ -32,6 +33,13 @@ def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG; equal figures give equal bytes."""
     with replacing(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+
+
+def save_all(figures: Mapping[str, Figure], folder: Path, workers: int) -> dict[str, Path]:
+    """Write figures as PNG files of a folder, in `workers` processes; return the files by name."""
+    paths = {name: folder / f"{name}.png" for name in figures}
+    list(run_jobs(save, list(zip(figures.values(), paths.values(), strict=True)), workers))
+    return paths
 
 
 def page(template: Path, context: Mapping[str, Any], plots: Mapping[str, Path]) -> str:

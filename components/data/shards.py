@@ -8,10 +8,8 @@ is written last: a folder without one is unfinished, and the next run continues 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from itertools import chain, groupby
-from multiprocessing import get_context
 from operator import itemgetter
 from pathlib import Path
 
@@ -22,6 +20,7 @@ import pyarrow.parquet as pq
 
 from components.common.files import readable, replacing
 from components.common.hashing import fingerprint
+from components.common.worker_processes import run_jobs
 from components.data.tables import ASSET_ID, TableWriter, read_batches, write_table
 from components.stage.progress import bar
 
@@ -211,13 +210,7 @@ def transform(
     jobs = [job for job in zip(shards, paths, strict=True) if not job[1].exists()]
     jobs.sort(key=lambda job: len(job[0].asset_ids), reverse=True)  # long ones first
     with bar(label=label, unit="shard", total=len(jobs)) as done:
-        if workers > 1 and len(jobs) > 1:
-            with ProcessPoolExecutor(min(workers, len(jobs)), get_context("fork")) as pool:
-                for _ in pool.map(convert, *zip(*jobs, strict=True)):
-                    done.update()
-        else:
-            for shard, path in jobs:
-                convert(shard, path)
-                done.update()
+        for _ in run_jobs(convert, jobs, workers):
+            done.update()
     finish(target, renamed, ".safetensors")
     return len(jobs)

@@ -99,7 +99,7 @@ def main(arguments: EvaluateArguments, settings: EvaluateStageSettings) -> None:
         fits=read_json(arguments.fits),
     )
     write_table(arguments.predictions, predictions, PREDICTIONS)
-    write_report(results, arguments.plots, arguments.report)
+    write_report(results, arguments.plots, arguments.report, settings.workers)
     write_json(arguments.metrics, content)
     for name, tasks in results.figures.tables():
         for task, values in tasks.items():

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from components.common.figures import page, save
+from components.common.figures import page, save_all
 from components.common.files import write_text
 from components.common.metrics import SLICES, Figures
 from components.data.samples import subset_name
@@ -52,12 +52,9 @@ class Results:
     fits: Fits  # what baselines learnt from
 
 
-def write_report(results: Results, plots_folder: Path, path: Path) -> None:
-    """Write every plot and the page."""
-    drawn = draw(results)
-    paths = {name: plots_folder / f"{name}.png" for name in drawn}
-    for name, figure in drawn.items():
-        save(figure, paths[name])
+def write_report(results: Results, plots_folder: Path, path: Path, workers: int) -> None:
+    """Write every plot, in some worker processes, and the page."""
+    paths = save_all(draw(results), plots_folder, workers)
     write_text(path, page(TEMPLATE, context(results), paths))
 
 

@@ -8,7 +8,7 @@ from pydantic import AfterValidator, Field, model_validator
 from components.common.errors import nearest
 from components.data.samples import HeldOutSplit
 from components.modalities.registry import MODALITIES
-from components.stage.settings import Section, Settings, TorchSettings
+from components.stage.settings import Section, Settings, TorchSettings, WorkerSettings
 from components.tasks.classification.settings import ClassificationSettings
 from components.tasks.registry import Tasks
 
@@ -56,7 +56,7 @@ class TestSplit(Settings):
     splits: _SplitGroup = _SplitGroup()
 
 
-class EvaluateStageSettings(TorchSettings):
+class EvaluateStageSettings(WorkerSettings, TorchSettings):
     """What the stage reads of params.yaml."""
 
     tasks: Tasks

@@ -104,9 +104,11 @@ def main(arguments: IngestArguments, settings: IngestStageSettings, files: float
         found["remarks"] = remarks(arguments.media) | about_groups(ledger, options.splits.group)
         if said := about_repeats(arguments.samples):
             found["remarks"]["samples"] = said
-        paths = arguments.plots, arguments.page, arguments.report
-        whole = files == inf
-        report = write_report(contents, found, *paths) if whole else describe(contents) | found
+        if files == inf:
+            paths = arguments.plots, arguments.page, arguments.report
+            report = write_report(contents, found, *paths, settings.workers)
+        else:
+            report = describe(contents) | found
     shutil.rmtree(scratch)
     counts = ", ".join(f"{number} {split}" for split, number in report["samples"].items())
     total, bad = sum(report["samples"].values()), quarantine.reasons.total()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from components.common.figures import add_grid, page, panels, save
+from components.common.figures import add_grid, page, panels, save_all
 from components.common.files import write_json, write_text
 from components.common.hashing import content_id
 from components.data.samples import SAMPLE_ID, SPLIT, SPLITS, asset_column
@@ -60,27 +60,29 @@ class Contents:
 
 
 def write_report(
-    contents: Contents, found: Mapping[str, Any], plots: Path, page_path: Path, report: Path
+    contents: Contents,
+    found: Mapping[str, Any],
+    plots: Path,
+    page_path: Path,
+    report: Path,
+    workers: int,
 ) -> dict[str, Any]:
     """Write what is in the data as JSON, plots and a page, and return it.
 
     `found` holds further figures: `leaks` and `copies` by modality, `quarantine` by reason, and
-    `remarks` by modality, column, or about samples.
+    `remarks` by modality, column, or about samples. Some worker processes draw the plots.
     """
     described = describe(contents) | dict(found)
-    write_page(described, contents, plots, page_path)
+    write_page(described, contents, plots, page_path, workers)
     write_json(report, described)
     return described
 
 
 def write_page(
-    described: Mapping[str, Any], contents: Contents, plots: Path, page_path: Path
+    described: Mapping[str, Any], contents: Contents, plots: Path, page_path: Path, workers: int
 ) -> None:
     """Draw the plots, and write the page with them and some samples."""
-    figures = draw(described, contents)
-    paths = {name: plots / f"{name}.png" for name in figures}
-    for name, figure in figures.items():
-        save(figure, paths[name])
+    paths = save_all(draw(described, contents), plots, workers)
     context = {
         **described,
         "modalities": MODALITIES,

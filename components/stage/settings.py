@@ -61,10 +61,10 @@ class TorchSettings(SeedSettings):
 
 
 class WorkerSettings(Settings):
-    """Settings of a stage that converts shards."""
+    """Settings of a stage that shares its work among processes."""
 
     workers: Processes = 2
-    """Processes that convert shards; the bytes do not depend on it."""
+    """Processes that work without torch side by side; the bytes do not depend on it."""
 
 
 SectionT = TypeVar("SectionT", bound=Section)

@@ -157,6 +157,13 @@ def test_same_inputs_give_the_same_bytes(world, found, tmp_path):
     assert ((world / "baselines").read_bytes(), (world / "fits").read_bytes()) == before
 
 
+def test_bytes_do_not_depend_on_workers(world, found, tmp_path):
+    write_world(tmp_path, workers=1)
+    run(tmp_path)
+    for name in ("baselines", "fits"):
+        assert (tmp_path / name).read_bytes() == (world / name).read_bytes()
+
+
 def test_samples_without_a_modality_are_left_to_others(tmp_path):
     def without(table: pd.DataFrame) -> pd.DataFrame:
         missing = np.arange(len(table)) % 3 == 0

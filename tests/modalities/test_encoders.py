@@ -7,6 +7,7 @@ from components.layers.features import Encoder, masked_mean
 from components.modalities.registry import MODALITIES, encoders_of, modality
 from components.train.settings import TrainStageSettings
 from tests.support.params import small_settings
+from tests.support.process import run_python
 from tests.support.tiny_model import make_inputs
 
 SETTINGS = small_settings(TrainStageSettings)
@@ -66,3 +67,15 @@ def test_mean_over_nothing_is_zero():
     mean = masked_mean(tokens, mask)
     torch.testing.assert_close(mean[0], tokens[0, :2].mean(0))
     assert (mean[1] == 0).all()
+
+
+def test_encoders_need_no_scikit_learn(tmp_path):
+    """Else each stage that loads one would take almost a second longer to start."""
+    code = (
+        "import sys\n"
+        "from components.modalities.registry import MODALITIES, encoders_of\n"
+        "list(map(encoders_of, MODALITIES))\n"
+        "sys.exit('sklearn' in sys.modules)"
+    )
+    process = run_python("-c", code, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr

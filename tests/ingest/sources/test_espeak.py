@@ -6,16 +6,22 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
+import psutil
 import pytest
 import soundfile
 
 from components.common.errors import Problem
 from components.ingest.sources import espeak
 from components.ingest.sources.espeak import SpeechError, Utterance, has_voice, say
+from components.ingest.sources.espeak_helper import MAX_SPEAKERS
 from tests.support.process import run_python
 
 TEXTS = ("is there a red shape?", "what color is the circle?", "does the image not contain teal?")
 VOICES = (("en-us", 150, 35), ("en-gb-scotland", 190, 60), ("en-029", 170, 60))
+ACCENTS = (
+    *("cs", "da", "de", "el", "es", "fi", "fr", "hu", "it"),
+    *("nl", "pl", "pt", "ro", "ru", "sk", "sv", "tr", "vi"),
+)
 UTTERANCES = [Utterance(text, *voice) for voice in VOICES for text in TEXTS]
 
 
@@ -111,6 +117,32 @@ def test_killed_helper_is_replaced(clips, monkeypatch):
     with pytest.raises(SpeechError, match="ended with code -9"):
         say(UTTERANCES[0])
     assert say(UTTERANCES[0]) == clips[UTTERANCES[0]]
+
+
+def test_killed_voice_is_replaced(clips, monkeypatch):
+    monkeypatch.setattr(espeak, "_idle", [])
+    say(UTTERANCES[0])
+    (speaker,) = psutil.Process(espeak._idle[0]._process.pid).children()
+    speaker.kill()
+    with pytest.raises(SpeechError, match="ended with code 1"):
+        say(UTTERANCES[0])
+    assert say(UTTERANCES[0]) == clips[UTTERANCES[0]]
+
+
+def test_processes_of_many_voices_are_limited(clips, monkeypatch):
+    monkeypatch.setattr(espeak, "_idle", [])
+    for accent in ACCENTS:
+        said("a", accent)
+    speakers = psutil.Process(espeak._idle[0]._process.pid).children()
+    assert sum(each.status() != psutil.STATUS_ZOMBIE for each in speakers) == MAX_SPEAKERS
+    assert [say(utterance) for utterance in UTTERANCES] == list(clips.values())
+
+
+def test_helper_has_little_in_memory(tmp_path):
+    """Each clip would cost twice the time if it had as much as this project imports."""
+    code = "import runpy, sys; runpy.run_path(sys.argv[1]); print(*sys.modules)"
+    process = run_python("-c", code, str(espeak.HELPER), cwd=tmp_path)
+    assert not {"components", "numpy", "random", "logging"} & set(process.stdout.split())
 
 
 def test_helpers_end_with_killed_parent(tmp_path):
