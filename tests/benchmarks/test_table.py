@@ -24,12 +24,11 @@ from benchmarks import (
     tabular,
     throughput,
 )
-from benchmarks.project import SMALL, Project, copy_tree
-from components.modalities.registry import MODALITIES
+from benchmarks.project import Project, copy_tree
 from tests.support.clone import depend_on_all_code
-from tests.support.params import ROOT
+from tests.support.params import ROOT, SMALL
 
-EPOCHS = (*(f"features.{m}.epochs" for m in MODALITIES), "align.epochs", "train.epochs")
+OF_LEARNING = ("features.", "align.", "model.size", "train.epochs")  # beginnings of keys
 PETS = pd.DataFrame({"age": [*range(15)] * 4, "label": ["tame", "wild"] * 30})
 SMALL_SIZES = (  # module, constant, value on tiny data
     (idle, "REPETITIONS", 1),
@@ -48,7 +47,7 @@ SMALL_SIZES = (  # module, constant, value on tiny data
     (ingest, "MORE", 200),
     (start, "ROWS", 150),
     (start, "TABLES", dict(list(start.TABLES.items())[:1])),
-    (start, "CHANGES", dict.fromkeys(EPOCHS, 1)),
+    (start, "CHANGES", {key: SMALL[key] for key in SMALL if key.startswith(OF_LEARNING)}),
     (incremental, "GROUPS", 40),
     (incremental, "MORE", 0.05),
     (incremental, "ORDERS", {"spread at random": incremental.spread}),
@@ -56,6 +55,7 @@ SMALL_SIZES = (  # module, constant, value on tiny data
     (incremental, "VOCAB_SIZE", 300),
     (incremental, "WIDTH", 8),
     (processors, "PROCESSORS", {"this one": ()}),
+    (processors, "SMALL", SMALL),
     (tabular, "TABLES", {"pets": lambda: PETS}),
     (tabular, "FOLDS", 1),
     (tabular, "StratifiedKFold", lambda folds, **_: StratifiedShuffleSplit(folds, random_state=0)),
