@@ -118,9 +118,11 @@ def overhead(shape: Sequence[PlannedStage], **more: str) -> float:
 
 
 def overhead_figures(api: str, shape: Sequence[PlannedStage]) -> Iterator[Figure]:
-    """Yield medians of the overhead, measured alternately with and without a running server."""
+    """Yield medians of the overhead, measured alternately with and without a running server.
+
+    The first ephemeral server makes its database, which the median leaves out.
+    """
     with TemporaryDirectory() as home:
-        overhead(shape, PREFECT_HOME=home)  # the first ephemeral server makes its database
         pairs = [
             (overhead(shape, PREFECT_API_URL=api), overhead(shape, PREFECT_HOME=home))
             for _ in range(REPETITIONS)

@@ -9,6 +9,7 @@ import pytest
 from tests.support.clone import again, committed, done, own_store, pair  # noqa: F401
 from tests.support.disks import mount  # noqa: F401
 from tests.support.preloaded import preloaded  # noqa: F401
+from tests.support.scheduling import Scheduling, served_files
 from tests.support.servers import (  # noqa: F401
     answering,
     database,
@@ -42,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
     )
 
 
+def pytest_xdist_make_scheduler(config: pytest.Config, log) -> Scheduling:
+    """Give each worker its tests."""
+    return Scheduling(config, log)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator:
     """Spare Python's garbage collector the libraries and tests, which stay to the end."""
@@ -61,8 +67,8 @@ def pytest_unconfigure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the slow tier, and run what takes longest first, so that no worker is left with it.
 
-    Of that, one file that needs `pair`, then those with pipelines of their own, then the others:
-    while a worker makes the pair, no other waits for it.
+    Of that, one file that needs `pair`, then those that share servers, then those with pipelines of
+    their own, then the others: while a worker makes the pair, no other waits for it.
     """
     for item in items:
         if item.nodeid.startswith(WHOLE) or SLOW.intersection(_fixtures(item)):
@@ -70,10 +76,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     slow = {item.path for item in items if item.get_closest_marker("slow")}
     long = [item for item in items if item.nodeid.startswith(LONG)]
     first, *waiting = dict.fromkeys(i.path for i in long if "pair" in _fixtures(i)) or [None]
+    served = served_files(item.nodeid for item in items)
 
     def place(item: pytest.Item) -> tuple[bool, ...]:
-        is_long = item.nodeid.startswith(LONG)
-        return not is_long, item.path != first, item.path in waiting, item.path not in slow
+        is_served = item.nodeid.partition("::")[0] in served
+        is_short = not (is_served or item.nodeid.startswith(LONG))
+        rest = item.path in waiting, item.path not in slow
+        return is_short, item.path != first, not is_served, *rest
 
     items.sort(key=place)
 

@@ -61,7 +61,7 @@ ORDER = ("source", "left", "right", "join", "aside", "report")
 STEP = """\
 set -e
 stage=$1
-wait_for() { until [ -e "$TOY_HOOKS/$1" ]; do sleep 0.02; done; }
+wait_for() { until [ -e "$TOY_HOOKS/$1" ]; do sleep 0.1; done; }
 if [ -n "$TOY_HOOKS" ]; then
   echo "$stage" >> "$TOY_HOOKS/ran"
   touch "$TOY_HOOKS/$stage.started"
@@ -90,6 +90,7 @@ odd: {list: [1, 2.50, "yes", {a: 1e6}], text: "a: b # c", none: null, "no": "012
 LINGER = "sleep 1000 & wait_for never"  # a stage that never ends, with a child process
 NO_CRONS = {"retrain": None, "evaluate": None}
 WAIT_SECONDS = 180
+LONGEST_PAUSE = 0.3  # seconds between two looks
 
 Found = TypeVar("Found")
 
@@ -248,9 +249,10 @@ def wait_for(path: Path) -> None:
 
 
 def eventually(look: Callable[[], Found], seconds: float = WAIT_SECONDS) -> Found:
-    """Return what `look` returns once that is true."""
-    deadline = time.monotonic() + seconds
+    """Return what `look` returns once that is true; look less and less often, as it is work."""
+    deadline, pause = time.monotonic() + seconds, 0.02
     while not (found := look()):
         assert time.monotonic() < deadline, look
-        time.sleep(0.02)
+        time.sleep(pause)
+        pause = min(1.2 * pause, LONGEST_PAUSE)
     return found

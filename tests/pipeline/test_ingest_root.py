@@ -9,7 +9,7 @@ from tests.support.clone import Clone
 from tests.support.preloaded import preloaded_python
 from tests.support.stages import STAGES
 
-ROOTS = ("my data", "$(touch hacked)/../source", "`touch hacked`", "a; touch hacked", "'\"", "-n")
+ROOTS = ("a b/$(touch hacked)/`touch hacked`; touch hacked; '\"", "-n")
 FEW = {"ingest.source.images": 4, "ingest.max_bad_fraction": 1.0}  # some answers are in test only
 
 

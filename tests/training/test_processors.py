@@ -20,6 +20,7 @@ import hashlib
 import components
 import torch
 from components.layers.transformer import Transformer, TransformerShape
+from components.training.adamw import AdamW
 from components.training.determinism import make_deterministic
 
 make_deterministic(seed=0, threads=1)
@@ -29,7 +30,7 @@ convolutions = torch.nn.Sequential(
 )
 transformer, head = Transformer(shape), torch.nn.Linear(32, 10)
 module = torch.nn.ModuleList([convolutions, transformer, head])
-optimizer = torch.optim.AdamW(module.parameters(), lr=0.01, fused=True)
+optimizer = AdamW(module.parameters(), lr=0.01, fused=True)
 images, labels = torch.randn(16, 3, 15, 15), torch.randint(10, (16,))
 for _ in range(2):
     tokens = convolutions(images).flatten(2).transpose(1, 2)
