@@ -28,5 +28,5 @@ def run_jobs(function: Callable[..., ResultT], jobs: Jobs, workers: int) -> Iter
 
 
 def _run(number: int) -> Any:
-    ((function, jobs),) = _inherited
+    function, jobs = _inherited[-1]
     return function(*jobs[number])
