@@ -82,17 +82,16 @@ def launch(work: Callable[[], ResultT], processes: int, device: Device = "cpu") 
     os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
     with TemporaryDirectory() as folder:
         group = Group(processes, device, Path(folder))
-        others = start_processes(
+        others: Any = start_processes(
             _work_along, (work, group), processes - 1, join=False, start_method="fork"
         )
-        assert others is not None  # as they are not joined yet
-        started: list[Any] = others.processes
         try:
             return _work_first(work, group, others)
         finally:
-            for process in started:
+            for process, traceback in zip(others.processes, others.error_files, strict=True):
                 process.kill()
                 process.join()
+                Path(traceback).unlink(missing_ok=True)
 
 
 @contextmanager
