@@ -40,7 +40,7 @@ class AssetTensors:
 
     def take(self, rows: Tensor) -> dict[str, Tensor]:
         """Return the tensors of some assets, int64 [n]."""
-        return {name: value[rows] for name, value in self.tensors.items()}
+        return {name: value.index_select(0, rows) for name, value in self.tensors.items()}
 
     def align(self, labels: pd.Series) -> pd.Series:
         """Return labels by asset id in the order of the assets, null where there is none."""

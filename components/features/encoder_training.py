@@ -3,11 +3,13 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from components.common.errors import InputError
 from components.data.assets import AssetTensors, label_votes, majority_labels
 from components.data.samples import SPLIT, SPLITS, asset_column
 from components.layers.features import Encoder, encode
@@ -23,9 +25,10 @@ from components.tasks.registry import head_of, with_heads
 from components.tasks.settings import TaskSettings
 from components.tasks.task import Task
 from components.training.class_sampling import draw_evenly
+from components.training.launch import launch, processes_of
 from components.training.loop import skip, train
 from components.training.overfitting import Measured, Measurements, some_of
-from components.training.run import Losses, TrainingRun, Validation
+from components.training.run import Losses, MicroBatch, TrainingRun, Validation, weighted_parts
 from components.training.settings import LoopSettings
 
 log = logging.getLogger(__name__)
@@ -89,6 +92,23 @@ class EncoderTraining(TrainingRun):
             if objective.sampled is not None:
                 return draw_evenly(objective.sampled[rows], len(rows))
         return torch.randperm(len(rows))
+
+    def micro_batches(self, batch: Tensor, count: int) -> list[MicroBatch]:
+        """Split the assets of a batch; raise `InputError` if there are too few."""
+        if count == 1:
+            return [MicroBatch(batch)]
+        if len(batch) < count:
+            m = self.data.modality
+            raise InputError(
+                f"a step has {len(batch)} assets, too few for {count} processes. Lower "
+                f"features.{m}.processes in params.yaml, or raise features.{m}.batch_size"
+            )
+        parts = batch.tensor_split(count)
+        known = {
+            name: torch.stack([objective.known(objective.targets[part]).sum() for part in parts])
+            for name, objective in self.data.objectives.items()
+        }
+        return weighted_parts(parts, known)
 
     def losses(self, batch: Tensor) -> Losses:
         pretext, inputs = self.data.pretext, self.data.assets.take(batch)
@@ -227,4 +247,22 @@ def train_encoder(
         model=model,
         options=options,
     )
-    return train(run).history
+    return launch(partial(train, run), processes_for(run)).history
+
+
+def processes_for(run: EncoderTraining) -> int:
+    """Return how many processes train an encoder; one if all assets of a batch are compared.
+
+    Raises:
+        InputError: settings want more than that one.
+    """
+    data, options = run.data, run.options
+    if data.pretext.losses is None:
+        return processes_of(options, options, len(data.rows["train"]))
+    if (options.processes or 1) > 1:
+        raise InputError(
+            f"features.{data.modality}.processes: found {options.processes}, but this encoder "
+            "learns by comparing all assets of a batch, which one process has to hold. Set it to "
+            "null or 1"
+        )
+    return 1

@@ -79,7 +79,8 @@ def cat_plain(parts: Sequence[Features], dim: int = 0) -> Tensor | None:
 def encode(encoder: Encoder, inputs: Mapping[str, Tensor], rows: Tensor) -> Features:
     """Encode the assets in `rows`, int64 [n], of `inputs` with an encoder in evaluation mode."""
     parts = rows.split(encoder.max_batch_size)
-    return Features.cat([encoder.encode({k: v[p] for k, v in inputs.items()}) for p in parts])
+    taken = ({k: v.index_select(0, part) for k, v in inputs.items()} for part in parts)
+    return Features.cat([encoder.encode(batch) for batch in taken])
 
 
 def length_mask(lengths: Tensor, size: int) -> Tensor:

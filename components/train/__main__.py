@@ -14,7 +14,7 @@ from components.model.folder import save_model
 from components.stage.arguments import Arguments, input_path, output_path, state_path
 from components.stage.stage import Stage, run_fingerprint
 from components.train.build import build_model, compile_model
-from components.train.data import training_data
+from components.train.data import TrainingData, training_data
 from components.train.ensemble import load_members
 from components.train.expert_shares import fit_shares
 from components.train.joint_training import JointTraining
@@ -23,8 +23,8 @@ from components.train.warm_start import warm_start
 from components.training import distributed
 from components.training.checkpoint import Checkpoint
 from components.training.determinism import make_deterministic
-from components.training.launch import launch, training_device
-from components.training.loop import train
+from components.training.launch import launch, processes_of, training_device
+from components.training.loop import Logs, train
 from components.training.tables import HISTORY, STEPS
 
 
@@ -47,12 +47,11 @@ class TrainArguments(Arguments):
 
 
 def main(arguments: TrainArguments, settings: TrainStageSettings) -> None:
-    """Run the stage, in as many processes as the settings say."""
+    """Run the stage."""
     if settings.train.ensemble:
         write_ensemble(arguments, settings.train.ensemble)
-        return
-    work = partial(train_model, arguments, settings)
-    launch(work, "components.train", settings.train.processes, settings.train.device)
+    else:
+        train_model(arguments, settings)
 
 
 def write_ensemble(arguments: TrainArguments, names: Sequence[str]) -> None:
@@ -64,7 +63,7 @@ def write_ensemble(arguments: TrainArguments, names: Sequence[str]) -> None:
 
 
 def train_model(arguments: TrainArguments, settings: TrainStageSettings) -> None:
-    """Build the model, train it and write it, as one of the processes that train together."""
+    """Build the model, train it and write it."""
     make_deterministic(settings.seed, settings.threads)
     samples = read_samples(arguments.samples, MODALITIES)
     modalities = modalities_present(samples, MODALITIES)
@@ -74,9 +73,6 @@ def train_model(arguments: TrainArguments, settings: TrainStageSettings) -> None
     model = build_model(modalities, settings, vocabulary, *earlier)
     if settings.train.warm_start:
         warm_start(arguments.pretrained / settings.train.warm_start, model, states, settings.train)
-    model.to(training_device(settings.train.processes, settings.train.device))
-    if settings.train.compile:
-        compile_model(model)
     augment = {
         m: pretext_of(m, settings.preprocess[m], settings.features[m]).augment
         for m in modalities
@@ -86,16 +82,28 @@ def train_model(arguments: TrainArguments, settings: TrainStageSettings) -> None
     data = training_data(model, samples, settings.tasks, settings.train, *folders)
     fingerprint = run_fingerprint("components.train.__main__", arguments, settings)
     checkpoint = Checkpoint(arguments.checkpoint, fingerprint)
-    training = JointTraining(replace(data, augment=augment), settings.seed, checkpoint)
-    fit_shares(data, training.task_losses)
-    logs = train(training)
-    fit_shares(data, training.task_losses)
-    if not distributed.is_main_process():
-        return
+    data = replace(data, augment=augment)
+    count = processes_of(settings.train, settings.train, len(data.samples["train"]))
+    work = partial(learn, data, settings.seed, checkpoint, count)
+    logs = launch(work, count, settings.train.device)
     write_table(arguments.history, logs.history, HISTORY)
     write_table(arguments.steps, logs.steps, STEPS)
     save_model(arguments.model, model, states)
     arguments.checkpoint.unlink(missing_ok=True)
+
+
+def learn(data: TrainingData, seed: int, checkpoint: Checkpoint, processes: int) -> Logs:
+    """Train the model on its device, as one of the processes that train together."""
+    model, settings = data.model, data.settings
+    model.to(training_device(processes, settings.device))
+    if settings.compile:
+        compile_model(model)
+    training = JointTraining(data, seed, checkpoint)
+    fit_shares(data, training.task_losses)
+    logs = train(training)
+    if distributed.is_main_process():
+        fit_shares(data, training.task_losses)
+    return logs
 
 
 STAGE = Stage(__doc__, TrainArguments, lambda _: TrainStageSettings, main)

@@ -18,7 +18,14 @@ from components.tasks.class_task import balanced_loss, sampled_classes
 from components.train.data import TrainingData, decidable_targets
 from components.train.mixup import Mixing, Pairs, draw_mixing, draw_partners
 from components.training.overfitting import Measured, Measurements, some_of
-from components.training.run import Losses, MicroBatch, StepValues, TrainingRun, Validation
+from components.training.run import (
+    Losses,
+    MicroBatch,
+    StepValues,
+    TrainingRun,
+    Validation,
+    weighted_parts,
+)
 from components.training.settings import LoopSettings
 from components.training.task_sampling import SAMPLERS
 from components.training.weighting.registry import WEIGHTINGS
@@ -237,10 +244,9 @@ def kept_modalities(presence: Tensor, dropout: float) -> Tensor:
 
 
 def split_samples(model: MultimodalModel, samples: Samples, count: int) -> list[MicroBatch]:
-    """Split samples into micro-batches of nearly equal size, with the weight of each loss.
+    """Split samples into micro-batches of nearly equal size.
 
-    The loss of a task is a mean over the samples that know their target, so a micro-batch weighs as
-    much as it has of them. Raise `InputError` if there are fewer samples than micro-batches.
+    Raise `InputError` if there are fewer samples than micro-batches.
     """
     if count == 1:
         return [MicroBatch(samples)]
@@ -251,10 +257,8 @@ def split_samples(model: MultimodalModel, samples: Samples, count: int) -> list[
             "train.batch_size"
         )
     parts = [samples[rows] for rows in torch.arange(len(samples)).tensor_split(count)]
-    weights: list[dict[str, Tensor]] = [{} for _ in parts]
-    for name in samples.targets:
-        task = model.tasks[name]
-        known = torch.stack([task.known(part.targets[name]).sum() for part in parts])
-        for part, weight in zip(weights, known * count / known.sum(), strict=True):
-            part[name] = weight
-    return [MicroBatch(*pair) for pair in zip(parts, weights, strict=True)]
+    known = {
+        name: torch.stack([model.tasks[name].known(part.targets[name]).sum() for part in parts])
+        for name in samples.targets
+    }
+    return weighted_parts(parts, known)

@@ -11,7 +11,6 @@ from components.model.settings import ModelSettings
 from components.stage.settings import (
     Count,
     DropoutRate,
-    Processes,
     TorchSettings,
     by_default,
     matching,
@@ -63,16 +62,15 @@ class TrainSettings(OptimizerSettings, LoopSettings):
     """With torch.compile; needs a C++ compiler."""
     device: Literal["cpu", "cuda"] = "cpu"
     """Device of training, cuda with one GPU per process; the bytes depend on it."""
-    processes: Processes = 1
-    """Processes that train together, each on a part of every batch."""
 
     @model_validator(mode="after")
     def _batch_can_be_split(self):
-        parts = self.gradient_accumulation_steps * self.processes
+        processes = self.processes or 1
+        parts = self.gradient_accumulation_steps * processes
         if parts > self.batch_size:
             raise ValueError(
                 f"gradient_accumulation_steps × processes ({self.gradient_accumulation_steps} × "
-                f"{self.processes}) micro-batches of a batch ({self.batch_size}) would be empty; "
+                f"{processes}) micro-batches of a batch ({self.batch_size}) would be empty; "
                 "lower them or raise batch_size"
             )
         return self

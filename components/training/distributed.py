@@ -4,17 +4,23 @@ After each step the weights and floating-point buffers are equal in all processe
 In a run of one process these functions do nothing.
 """
 
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch import distributed as dist
+from torch._utils import _flatten_dense_tensors, _unflatten_dense_tensors
 
 from components.common.hashing import number_from
+from components.training.determinism import random_states, set_random_states
 
-SECONDS_TO_BE_ENDED = 30.0  # by the launcher, after another process has failed
+ResultT = TypeVar("ResultT")
+
+
+class PeerLost(RuntimeError):
+    """Another process has ended, which knows why."""
 
 
 def world_size() -> int:
@@ -35,8 +41,18 @@ def is_main_process() -> bool:
 def barrier() -> None:
     """Wait for all processes."""
     if world_size() > 1:
-        with _failing_quietly():
+        with _peers():
             dist.barrier()
+
+
+def from_main_process(make: Callable[[], ResultT]) -> ResultT:
+    """Return, in all processes, what `make` returns in the main one; only there is it called."""
+    if world_size() == 1:
+        return make()
+    result = [make() if is_main_process() else None]
+    with _peers():
+        dist.broadcast_object_list(result)
+    return result[0]  # pyright: ignore[reportReturnType]
 
 
 @contextmanager
@@ -48,10 +64,12 @@ def per_rank_generator(device: torch.device, *key: int | str) -> Iterator[None]:
     if world_size() == 1:
         yield
         return
-    devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(number_from(*key, rank()))
-        yield
+    states, seed = random_states(device), number_from(*key, rank())
+    torch.default_generator.manual_seed(seed)  # torch.manual_seed takes longer than a short step
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
+    yield
+    set_random_states(states, device)
 
 
 def all_reduce(tensors: Sequence[Tensor]) -> None:
@@ -62,44 +80,46 @@ def all_reduce(tensors: Sequence[Tensor]) -> None:
     for tensor in tensors:
         by_type.setdefault(tensor.dtype, []).append(tensor)
     for group in by_type.values():
-        flat = torch.cat([tensor.reshape(-1) for tensor in group])
-        with _failing_quietly():
+        flat = _flatten_dense_tensors(group)
+        with _peers():
             dist.all_reduce(flat)
-        parts = flat.split([tensor.numel() for tensor in group])
-        for tensor, part in zip(group, parts, strict=True):
-            tensor.copy_(part.view_as(tensor))
+        for tensor, total in zip(group, _unflatten_dense_tensors(flat, group), strict=True):
+            tensor.copy_(total)
 
 
-def sync_gradients(module: nn.Module, losses: dict[str, Tensor]) -> None:
-    """Replace gradients and losses by their sums over all processes, buffers by their means.
+class GradientSync:
+    """Adds up, over all processes, the gradients that each has of its part of a batch."""
 
-    A weight that no process used keeps no gradient, so the optimizer skips it as in one process.
-    """
-    if world_size() == 1:
-        return
-    weights = [p for p in module.parameters() if p.requires_grad]
-    used = torch.tensor([float(p.grad is not None) for p in weights], device=weights[0].device)
-    for weight in weights:
-        if weight.grad is None:
-            weight.grad = torch.zeros_like(weight)
-    buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
-    for buffer in buffers:
-        buffer.div_(world_size())
-    gradients = [p.grad for p in weights if p.grad is not None]
-    all_reduce([used, *gradients, *losses.values(), *buffers])
-    for weight, processes in zip(weights, used.tolist(), strict=True):
-        if not processes:
-            weight.grad = None
+    def __init__(self, module: nn.Module):
+        self._weights = [p for p in module.parameters() if p.requires_grad]
+        self._buffers = [buffer for buffer in module.buffers() if buffer.is_floating_point()]
+
+    def __call__(self, losses: dict[str, Tensor]) -> None:
+        """Replace gradients and losses by their sums over all processes, buffers by their means.
+
+        A weight that no process used keeps no gradient, so the optimizer skips it as in one
+        process.
+        """
+        if world_size() == 1:
+            return
+        weights, buffers = self._weights, self._buffers
+        used = torch.tensor([float(p.grad is not None) for p in weights], device=weights[0].device)
+        for weight in weights:
+            if weight.grad is None:
+                weight.grad = torch.zeros_like(weight)
+        for buffer in buffers:
+            buffer.div_(world_size())
+        gradients = [p.grad for p in weights if p.grad is not None]
+        all_reduce([used, *gradients, *losses.values(), *buffers])
+        for weight, processes in zip(weights, used.tolist(), strict=True):
+            if not processes:
+                weight.grad = None
 
 
 @contextmanager
-def _failing_quietly() -> Iterator[None]:
-    """Leave it to a process that failed to report why, rather than reporting that it is gone.
-
-    The launcher ends this process when it sees the end of the other.
-    """
+def _peers() -> Iterator[None]:
+    """Tell the loss of another process from what fails here."""
     try:
         yield
-    except RuntimeError:
-        time.sleep(SECONDS_TO_BE_ENDED)
-        raise
+    except RuntimeError as error:
+        raise PeerLost("another of the training processes has ended") from error

@@ -1,44 +1,121 @@
-"""Launch the processes of a distributed training, and report why one of them failed.
+"""Train in several processes, copies of this one, and report why one of them failed.
 
-`torchrun` can launch them as well; then nothing is launched here.
+`torchrun` can start them as well; then none is started here.
 """
 
 import logging
 import os
-import signal
 import socket
 import sys
-import tempfile
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from tempfile import TemporaryDirectory
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import distributed as dist
-from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+from torch._C._distributed_c10d import FileStore
+from torch.multiprocessing.spawn import (
+    ProcessContext,
+    ProcessExitedException,
+    ProcessRaisedException,
+    start_processes,
+)
 
 from components.common.errors import InputError
+from components.common.files import write_text
 from components.training import distributed
+from components.training.distributed import PeerLost
+from components.training.settings import LoopSettings, OptimizerSettings
 
 Device = Literal["cpu", "cuda"]  # a GPU per process with `cuda`
+ResultT = TypeVar("ResultT")
+
+MIN_ITEMS = 10_000  # in all epochs: fewer are not worth a second process
+MIN_BATCH = 32  # batch normalisation sees half of it
+PATIENCE = timedelta(days=1)  # with the first process, which validates alone
+BACKENDS = {"cpu": "gloo", "cuda": "nccl"}
 
 
-def launch(work: Callable[[], None], module: str, processes: int, device: Device) -> None:
-    """Run `work` in all processes; those launched run `module` with this process's command line.
+@dataclass(frozen=True)
+class Group:
+    """The processes that train together."""
+
+    size: int
+    device: Device
+    folder: Path  # where they meet
+
+    @property
+    def mistake(self) -> Path:
+        """File with the message of an `InputError` of another process than the first."""
+        return self.folder / "mistake"
+
+    @contextmanager
+    def joined(self, rank: int) -> Iterator[None]:
+        """Make this process the one with a number for the duration of the body."""
+        if self.device == "cuda":
+            torch.cuda.set_device(rank)
+        store = FileStore(str(self.folder / "meeting"), self.size)
+        with joined(self.device, store=store, rank=rank, world_size=self.size):
+            yield
+
+
+def launch(work: Callable[[], ResultT], processes: int, device: Device = "cpu") -> ResultT:
+    """Run `work` in so many processes; return what it returns in this one, which is the first.
+
+    The others start as copies of this process, which must not have used a GPU, and end with `work`.
+    Those of torchrun end the stage with it.
 
     Raises:
-        InputError: a process has raised it, or the machine has too few GPUs, or torchrun has
-            started another number of processes.
+        InputError: a process has raised it, or torchrun has started another number of processes.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ:  # one of them
-        _take_part(work, processes, device)
-    elif processes > 1:
-        training_device(processes, device)
-        _launch(module, processes)
-    else:
-        work()
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return _work_under_torchrun(work, processes, device)
+    if processes == 1:
+        return work()
+    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
+    with TemporaryDirectory() as folder:
+        group = Group(processes, device, Path(folder))
+        others: Any = start_processes(
+            _work_along, (work, group), processes - 1, join=False, start_method="fork"
+        )
+        try:
+            return _work_first(work, group, others)
+        finally:
+            for process, traceback in zip(others.processes, others.error_files, strict=True):
+                process.kill()
+                process.join()
+                Path(traceback).unlink(missing_ok=True)
+
+
+@contextmanager
+def joined(device: Device, **placed: Any) -> Iterator[None]:
+    """Make this process one of several, placed as `init_process_group` takes it."""
+    dist.init_process_group(BACKENDS[device], timeout=PATIENCE, **placed)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+def processes_of(loop: LoopSettings, optimizer: OptimizerSettings, items: int) -> int:
+    """Return how many processes train together: what settings say, or two if that saves time.
+
+    Settings and data decide, whatever the machine, and with them the weights.
+
+    Args:
+        items: that an epoch trains.
+    """
+    if loop.processes is not None:
+        return loop.processes
+    is_long = items * optimizer.epochs >= MIN_ITEMS and optimizer.batch_size >= MIN_BATCH
+    return 2 if is_long else 1
 
 
 def training_device(processes: int, device: Device) -> torch.device:
@@ -53,74 +130,67 @@ def training_device(processes: int, device: Device) -> torch.device:
     return torch.device("cuda", distributed.rank())
 
 
-def _launch(module: str, processes: int) -> None:
-    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
-    os.environ.setdefault("GLOO_SOCKET_IFNAME", loopback)
-    os.environ.setdefault("OMP_NUM_THREADS", "1")  # as torchrun; params.yaml's threads decide
-    with tempfile.TemporaryDirectory() as folder:
-        silent = {number: Std.ALL for number in range(1, processes)}
-        config = LaunchConfig(
-            min_nodes=1,
-            max_nodes=1,
-            nproc_per_node=processes,
-            run_id="train",
-            rdzv_backend="c10d",
-            rdzv_endpoint="127.0.0.1:0",
-            local_addr="127.0.0.1",
-            max_restarts=0,
-            logs_specs=DefaultLogsSpecs(log_dir=folder, redirects=silent),
-        )
-        logging.disable()  # the launcher's own messages repeat what is reported here
-        try:
-            elastic_launch(config, sys.executable)("-m", module, *sys.argv[1:])
-        except ChildFailedError as error:
-            _report(error, Path(folder))
-        except SignalException as error:  # the processes are gone; now this one
-            signal.signal(error.sigval, signal.SIG_DFL)
-            os.kill(os.getpid(), error.sigval)
-        finally:
-            logging.disable(logging.NOTSET)
+def _work_first(work: Callable[[], ResultT], group: Group, others: ProcessContext) -> ResultT:
+    """Do the work as the first process, and wait for the others."""
+    try:
+        with group.joined(0):
+            result = work()
+    except PeerLost:
+        _report(others, group)
+        raise
+    _report(others, group)
+    return result
 
 
-def _report(error: ChildFailedError, folder: Path) -> None:
-    """Fail in the way in which the first process failed."""
-    number, failure = error.get_first_failure()
-    message: Any = failure.message  # declared a string; of a recorded exception it is a mapping
-    if isinstance(message, dict):
-        if failure.exitcode == 2:
-            raise InputError(message["message"].removeprefix("InputError: "))
-        said = message["extraInfo"]["py_callstack"]
-    else:
-        said = "".join(path.read_text() for path in folder.rglob(f"{number}/stderr.log"))
-    print(
-        f"{said}process {number} of the training processes failed, exit code {failure.exitcode}",
-        file=sys.stderr,
-    )
+def _work_along(index: int, work: Callable[[], object], group: Group) -> None:
+    """Do the work as another process; the first one reports what fails.
+
+    In a new thread: those with which torch computes belong to the thread that used them first, and
+    a copy of the process has none of them.
+    """
+    logging.disable()
+    warnings.simplefilter("ignore")
+    try:
+        with group.joined(index + 1), ThreadPoolExecutor(1) as executor:
+            executor.submit(work).result()
+    except PeerLost:
+        pass
+    except InputError as error:
+        write_text(group.mistake, str(error))
+        raise SystemExit(2) from None
+
+
+def _report(others: ProcessContext, group: Group) -> None:
+    """Wait for the other processes, and fail in the way in which the first of them failed."""
+    try:
+        while not others.join():
+            pass
+    except ProcessExitedException as error:
+        if group.mistake.exists():
+            raise InputError(group.mistake.read_text()) from None
+        _end(error.error_index + 1, error.exit_code)
+    except ProcessRaisedException as error:
+        _end(error.error_index + 1, 1, error.msg.split("\n", 3)[-1])
+
+
+def _end(rank: int, code: int, said: str = "") -> None:
+    message = f"{said}process {rank} of the training processes failed, exit code {code}"
+    print(message, file=sys.stderr)
     raise SystemExit(1)
 
 
-def _take_part(work: Callable[[], None], processes: int, device: Device) -> None:
-    """Do the work as one of the processes; record an error for the launcher to report."""
-    try:
-        record(_joined)(work, processes, device)
-    except InputError:
-        raise SystemExit(2) from None
-    except Exception:
-        raise SystemExit(1) from None
-
-
-def _joined(work: Callable[[], None], processes: int, device: Device) -> None:
+def _work_under_torchrun(work: Callable[[], ResultT], processes: int, device: Device) -> ResultT:
     if (started := int(os.environ["WORLD_SIZE"])) != processes:
         raise InputError(
-            f"torchrun has started {started} processes, train.processes is {processes}. The "
-            "weights depend on it: set train.processes in params.yaml to the number started"
+            f"torchrun has started {started} processes, but {processes} train together. The "
+            "weights depend on it: set `processes` in params.yaml to the number started"
         )
     if device == "cuda":
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group({"cpu": "gloo", "cuda": "nccl"}[device])
-    if not distributed.is_main_process():
-        logging.getLogger().setLevel(logging.WARNING)
-    try:
-        work()
-    finally:
-        dist.destroy_process_group()
+    with joined(device):
+        if not distributed.is_main_process():
+            logging.disable()
+        result, is_done = work(), not distributed.is_main_process()
+    if is_done:
+        raise SystemExit(0)
+    return result

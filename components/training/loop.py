@@ -16,6 +16,7 @@ from components.stage.progress import bar
 from components.training import checkpoint, distributed
 from components.training.adamw import AdamW
 from components.training.determinism import random_states, set_random_states
+from components.training.distributed import GradientSync
 from components.training.early_stopping import EarlyStopping, Row
 from components.training.ema import MovingAverage
 from components.training.logs import StepLog
@@ -59,6 +60,7 @@ class _Loop:
         self.run, self.options, self.settings = run, run.optimizer, run.loop
         groups = _parameter_groups(run)
         self.optimizer = AdamW(groups, lr=self.options.learning_rate, fused=True)
+        self.sync_gradients = GradientSync(run.module)
         self.ema = MovingAverage(run.module, self.settings.ema_decay)
         stopping = self.settings.early_stopping
         self.stopping = EarlyStopping(stopping) if stopping else None
@@ -93,7 +95,7 @@ class _Loop:
         micro_batches = run.micro_batches(batch, count)
         with distributed.per_rank_generator(self.device, run.seed, run.label, self.steps_done):
             losses = self._backward(micro_batches)
-        distributed.sync_gradients(module, losses)
+        self.sync_gradients(losses)
         run.before_optimizer_step()
         if settings.max_grad_norm is not None:
             nn.utils.clip_grad_norm_(module.parameters(), settings.max_grad_norm)
@@ -171,6 +173,10 @@ class _Loop:
             self.stopping.watch(self._validate(), self.run.label)
 
     def _validate(self) -> Validation:
+        """Return what the main process measures, so that the others leave their cores idle."""
+        return distributed.from_main_process(self._measure)
+
+    def _measure(self) -> Validation:
         self.run.module.eval()
         with torch.no_grad(), self.ema.swapped_in():
             validation = self.run.validate()

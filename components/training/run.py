@@ -36,6 +36,19 @@ class MicroBatch:
         return {task: loss * self.weights[task] for task, loss in losses.items()}
 
 
+def weighted_parts(parts: Sequence[Any], known: Mapping[str, Tensor]) -> list[MicroBatch]:
+    """Return the parts of a batch as micro-batches.
+
+    The loss of a task is a mean over the samples that know their target, so a part weighs as much
+    as it has of them: by task `known`, int64 [parts].
+    """
+    weights = {n: k * len(parts) / k.sum().clamp(min=1) for n, k in known.items()}
+    return [
+        MicroBatch(part, {name: weight[number] for name, weight in weights.items()})
+        for number, part in enumerate(parts)
+    ]
+
+
 @dataclass
 class TrainingRun(ABC):
     """What is trained, on what, towards what.

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from components.stage.settings import Count, DropoutRate, Positive, Section
+from components.stage.settings import Count, DropoutRate, Positive, Processes, Section
 
 LearningRate = Annotated[float, Field(gt=0, le=1)]
 BatchSize = Annotated[int, Field(ge=2)]
@@ -46,3 +46,6 @@ class LoopSettings(Section):
     """Precision of matrix products and convolutions."""
     early_stopping: EarlyStoppingSettings | None = None
     """When training ends before its last epoch."""
+    processes: Processes | None = 1
+    """Processes that train together, each on a part of every batch; null: 2 if there is enough to
+    train, else 1."""

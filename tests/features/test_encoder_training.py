@@ -18,6 +18,7 @@ from components.features.encoder_training import (
     EncoderData,
     EncoderTraining,
     EncoderWithHeads,
+    processes_for,
     self_supervised,
     task_objective,
     task_objectives,
@@ -71,6 +72,17 @@ class Lesson:
         """Train the encoder in place; return the history."""
         model = EncoderWithHeads(self.encoder, self.data.objectives)
         return train_encoder(model, self.data, self.options, 0, Checkpoint(folder / "c", ""))
+
+    def run(self) -> EncoderTraining:
+        """Return the training run."""
+        return EncoderTraining(
+            optimizer=self.options,
+            seed=0,
+            checkpoint=None,
+            data=self.data,
+            model=EncoderWithHeads(self.encoder, self.data.objectives),
+            options=self.options,
+        )
 
 
 def assets_of(m: str) -> AssetTensors:
@@ -153,18 +165,46 @@ def test_without_validation_assets_there_is_no_accuracy(tmp_path):
 def test_batch_without_labels_has_loss_zero():
     course = lesson("text")
     course.data.objectives["parity"].targets.fill_(-1)
-    run = EncoderTraining(
-        optimizer=course.options,
-        seed=0,
-        checkpoint=None,
-        data=course.data,
-        model=EncoderWithHeads(course.encoder, course.data.objectives),
-        options=course.options,
-    )
+    run = course.run()
     losses = run.losses(torch.arange(8))
     run.total_loss(losses).backward()
     assert losses["parity"].item() == 0
     assert all(p.grad is None or p.grad.isfinite().all() for p in course.encoder.parameters())
+
+
+@pytest.mark.parametrize("known", [[1, 2, 9], []])
+def test_micro_batches_equal_the_whole_batch(known):
+    """With few known targets, none of which is in the last part, or with none at all."""
+    course = lesson("image")
+    targets = course.data.objectives["parity"].targets
+    targets[[row for row in range(COUNT) if row not in known]] = -1
+    run, gradients = course.run(), []
+    run.module.eval()  # batch normalisation sees a part of the batch only
+    for count in (1, 3):
+        run.module.zero_grad()
+        for part in run.micro_batches(torch.arange(15), count):
+            (part.weighted(run.losses(part.batch))["parity"] / count).backward()
+        gradients.append([p.grad.clone() for p in run.module.parameters() if p.grad is not None])
+    one, other = gradients
+    torch.testing.assert_close(other, one)
+    assert any(gradient.any() for gradient in one) == bool(known)
+
+
+def test_too_few_assets_for_processes_are_refused():
+    message = "a step has 2 assets, too few for 3 processes. Lower features.image.processes in"
+    with pytest.raises(InputError, match=message):
+        lesson("image").run().micro_batches(torch.arange(2), 3)
+
+
+def test_assets_that_are_compared_stay_in_one_process():
+    """Two processes would find fewer others to tell an asset from."""
+    course = lesson("image", epochs=1000, batch_size=32, processes=None)
+    assert processes_for(course.run()) == 2
+    course.data = self_supervised(replace(course.data, objectives={}, pretext=own_pretext("image")))
+    assert processes_for(course.run()) == 1
+    course.options = course.options.model_copy(update={"processes": 2})
+    with pytest.raises(InputError, match=r"features\.image\.processes: found 2, but this encoder"):
+        processes_for(course.run())
 
 
 def test_encoder_learns_words(tmp_path, monkeypatch):

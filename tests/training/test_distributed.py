@@ -63,6 +63,7 @@ class Run(ToyRun):
             raise Killed
 
     def validate(self) -> Validation:
+        assert distributed.is_main_process()  # the others take what it finds
         right = self.net(INPUTS).argmax(1) == TARGETS
         return {ACCURACY: {"main": float(right[TARGETS >= 0].float().mean())}}
 
@@ -92,6 +93,7 @@ def work(rank: int, folder: Path) -> None:
         own = torch.rand(3)
     keep("draws", {"own": own, "common": torch.rand(3)})
     keep("exact", trained(folder / "exact", random=False))
+    keep("main", {"called": torch.tensor(distributed.from_main_process(distributed.rank))})
     for name in NAMES:
         for time in ("once", "again"):
             path = folder / f"{name} {time} checkpoint"
@@ -147,10 +149,15 @@ def test_generators_differ_per_rank_only_inside(results):
     assert one["common"].equal(other["common"])
 
 
+def test_all_have_the_result_of_the_main_process(results):
+    assert results("main", 0)["called"] == results("main", 1)["called"] == 0
+
+
 def test_single_process_changes_nothing():
     net, tensor = Net(random=True), torch.ones(2)
     distributed.all_reduce([tensor])
-    distributed.sync_gradients(net, {"main": tensor})
+    distributed.GradientSync(net)({"main": tensor})
+    assert distributed.from_main_process(lambda: "found") == "found"
     distributed.barrier()
     assert (distributed.world_size(), distributed.rank()) == (1, 0)
     assert distributed.is_main_process()

@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from components.common.errors import InputError
-from components.training.launch import training_device
+from components.training.launch import processes_of, training_device
+from components.training.settings import LoopSettings, OptimizerSettings
 from tests.support.params import ROOT, small_params, write_params
 
 PROCESSES = 2
@@ -36,14 +37,15 @@ def run(*arguments, **options) -> subprocess.CompletedProcess:
     )
 
 
-@SLOW
-def test_processes_meet(tmp_path, preloaded):
-    process = run(tmp_path, "never")
-    assert (process.returncode, process.stdout, process.stderr) == (0, "", "")
+@pytest.mark.parametrize("threads", [1, 2])
+def test_processes_meet(tmp_path, threads, preloaded):
+    """Several threads, too, which this process had started before it was copied."""
+    process = run(tmp_path, "never", threads=threads)
+    assert (process.returncode, process.stderr) == (0, "")
+    assert process.stdout == "of all processes: 3\n"  # 1 + (1 + 1)
     assert len({path.read_text() for path in (tmp_path / "out").iterdir()}) == PROCESSES
 
 
-@SLOW
 @pytest.mark.parametrize("fail", ["input", "input everywhere"])
 def test_mistake_is_reported_once_without_traceback(tmp_path, fail, preloaded):
     process = run(tmp_path, fail)
@@ -51,7 +53,6 @@ def test_mistake_is_reported_once_without_traceback(tmp_path, fail, preloaded):
     assert process.stderr == "error: the label is odd\n"
 
 
-@SLOW
 def test_fault_is_reported_once_with_traceback(tmp_path, preloaded):
     process = run(tmp_path, "fault")
     assert process.returncode == 1
@@ -60,8 +61,7 @@ def test_fault_is_reported_once_with_traceback(tmp_path, preloaded):
     assert "process 1 of the training processes failed, exit code 1" in process.stderr
 
 
-@SLOW
-def test_killed_process_is_named(tmp_path):
+def test_killed_process_is_named(tmp_path, preloaded):
     process = run(tmp_path, "killed")
     assert process.returncode == 1
     assert "process 1 of the training processes failed, exit code -9" in process.stderr
@@ -103,7 +103,17 @@ def test_torchrun_can_start_them(tmp_path, preloaded):
     alone = (*torchrun[:-2], "1", "-m")
     other = run(tmp_path, "never", alone)
     assert other.returncode != 0
-    assert "torchrun has started 1 processes, train.processes is 2" in other.stderr
+    assert "torchrun has started 1 processes, but 2 train together" in other.stderr
+
+
+@pytest.mark.parametrize(
+    ("wanted", "items", "batch_size", "expected"),
+    [(None, 1000, 32, 2), (None, 999, 32, 1), (None, 1000, 31, 1), (1, 1000, 32, 1), (3, 1, 32, 3)],
+)
+def test_much_to_train_takes_two_processes(wanted, items, batch_size, expected):
+    """Settings and data decide, not the machine."""
+    optimizer = OptimizerSettings(epochs=10, batch_size=batch_size)
+    assert processes_of(LoopSettings(processes=wanted), optimizer, items) == expected
 
 
 def test_each_process_needs_a_gpu(monkeypatch):

@@ -16,7 +16,7 @@ from components.modalities.settings import (
     PlainSettings,
     TransformerEncoderSettings,
 )
-from components.stage.settings import DropoutRate, Fraction, Section
+from components.stage.settings import DropoutRate, Fraction, Processes, Section
 from components.training.settings import BatchSize
 
 TRANSCRIPT = "transcript"  # a loss
@@ -88,6 +88,9 @@ class AudioEncoderSettings(PlainSettings, TransformerEncoderSettings):
     """Sounds per step."""
     augmentation: AudioAugmentationSettings = AudioAugmentationSettings()
     """Changes of training spectrograms."""
+    processes: Processes | None = None
+    """Processes that train together, each on a part of every batch; null: 2 if there is enough to
+    train, else 1."""
     transcript: bool = True
     """Whether it learns what is said from the texts beside sounds; false where they are no
     transcripts, such as captions."""

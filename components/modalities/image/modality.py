@@ -15,7 +15,7 @@ from components.modalities.settings import (
     Mixup,
     PlainSettings,
 )
-from components.stage.settings import Fraction, Section
+from components.stage.settings import Fraction, Processes, Section
 
 SIZES = (32, 64, 128)  # that are proposed
 
@@ -61,6 +61,9 @@ class ImageEncoderSettings(PlainSettings, EncoderSettings):
     of timm."""
     augmentation: ImageAugmentationSettings = ImageAugmentationSettings()
     """Changes of training images."""
+    processes: Processes | None = None
+    """Processes that train together, each on a part of every batch; null: 2 if there is enough to
+    train, else 1."""
 
 
 def torchvision_classifiers() -> list[str]:

@@ -57,7 +57,7 @@ def _shifted(pixels: Tensor, reach: int) -> Tensor:
     down, right = torch.randint(-reach, reach + 1, (2,)).tolist()
     place = torch.arange(size)
     rows, columns = (place + down).clamp(0, size - 1), (place + right).clamp(0, size - 1)
-    return pixels[:, :, rows][..., columns]
+    return pixels.index_select(2, rows).index_select(3, columns)
 
 
 def _erased(pixels: Tensor, probability: float) -> Tensor:
