@@ -190,6 +190,7 @@ def transform(
     cache_key: Sequence,
     workers: int,
     label: str,
+    run: Callable[..., Iterator[None]] = run_jobs,
 ) -> int:
     """Make a set of `.safetensors` shards from another set; return how many had to be computed.
 
@@ -202,6 +203,7 @@ def transform(
             code. It becomes part of the name of each shard.
         workers: processes; the bytes do not depend on it.
         label: of the progress bar.
+        run: has `convert` done by the workers.
     """
     target.mkdir(parents=True, exist_ok=True)
     shards = read_index(source)
@@ -210,7 +212,7 @@ def transform(
     jobs = [job for job in zip(shards, paths, strict=True) if not job[1].exists()]
     jobs.sort(key=lambda job: len(job[0].asset_ids), reverse=True)  # long ones first
     with bar(label=label, unit="shard", total=len(jobs)) as done:
-        for _ in run_jobs(convert, jobs, workers):
+        for _ in run(convert, jobs, workers):
             done.update()
     finish(target, renamed, ".safetensors")
     return len(jobs)

@@ -1,7 +1,8 @@
 """Encodes tensor shards into feature shards."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -11,8 +12,11 @@ from components.common.files import replacing
 from components.common.hashing import file_hash
 from components.common.source_code import code_hash
 from components.common.tensor_files import readable_tensors
+from components.common.worker_processes import Jobs
 from components.data.shards import Shard, transform
 from components.layers.features import Encoder, encode
+
+AT_ONCE = 2  # shards, each in a thread: torch computes without Python's lock
 
 log = logging.getLogger(__name__)
 
@@ -37,5 +41,15 @@ def encode_shards(
 
     encoder.eval()
     cache_key = [*options, file_hash(weights), code_hash(__name__, type(encoder).__module__)]
-    computed = transform(tensors, features, convert, cache_key, 1, features.name)
+    given = convert, cache_key, AT_ONCE, features.name, run_in_threads
+    computed = transform(tensors, features, *given)
     log.info("%s: %d shards computed", features.name, computed)
+
+
+def run_in_threads(function: Callable[..., None], jobs: Jobs, workers: int) -> Iterator[None]:
+    """Do the jobs, each the tuple of a call's arguments, in threads of this process.
+
+    Copies of it could not use several threads of torch each, since it has used them itself.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(function, *zip(*jobs, strict=True))
