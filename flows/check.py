@@ -1,6 +1,6 @@
 """Check params.yaml as a whole, before any stage runs: `python -m flows.check`.
 
-Each stage checks the sections that it reads itself. Importing all of them imports torch.
+Each stage checks the sections that it reads itself.
 """
 
 from collections.abc import Iterator

@@ -29,7 +29,7 @@ def edit(path: Path, values: Mapping[str, Any]) -> None:
 
 def edited(path: Path, values: Mapping[str, Any]) -> str:
     """Return the content that the file would have, checked as a whole; raises as `edit` does."""
-    from flows.check import check_text  # here, as it imports torch
+    from flows.check import check_text  # here, as it takes a second
 
     try:
         check_text(path.read_bytes(), path)  # so that complaints below are about the new values

@@ -72,7 +72,7 @@ def _refuse_reserved(keys: Sequence[str] | dict[str, Any], settable: Sequence[st
 
 def _meaning(text: str, path: Path) -> dict[str, Any]:
     """Return the settings in a file, with the defaults of those that stages read."""
-    from components.settings.pipeline import resolved  # here, as it imports torch
+    from components.settings.pipeline import resolved  # here, as it takes a second
 
     content = parse_yaml(text.encode(), path)
     return {**content, **resolved(content)}

@@ -9,7 +9,7 @@ from components.common.metrics import DEFINITIONS, SLICES, Metric, definitions
 from components.data.samples import SAMPLE_ID, asset_column, modalities_named
 from components.modalities.registry import MODALITIES
 from components.model.multimodal import MultimodalModel
-from components.tasks.metrics import TaskMetrics
+from components.tasks.metrics import TaskMetrics, quotient
 from components.tasks.registry import metrics_of
 from components.tasks.retrieval.metrics import rank_metrics
 from components.tasks.retrieval.settings import RetrievalSettings
@@ -74,9 +74,9 @@ def by_slice(
         values = predictions[SAMPLE_ID].map(samples.set_index(SAMPLE_ID)[column])
         by = [predictions["task"], values, predictions["subset"]]
         for (task, value, subset), rows in predictions.groupby(by, sort=True):
-            metric = metrics[str(task)]
+            sums = (part.sum() for part in metrics[str(task)].contributions(rows))
             of_column = result.setdefault(task, {}).setdefault(column, {})
-            of_column.setdefault(value, {})[subset] = metric.compute(rows)[metric.primary().name]
+            of_column.setdefault(value, {})[subset] = float(quotient(*sums))
     return result
 
 

@@ -1,20 +1,14 @@
 """Cross-attention between every two modalities."""
 
 from itertools import permutations
-from typing import Literal
 
 from torch import nn
 
-from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather, stack
+from components.fusion.fusion import Fusion, FusionOutput, FusionSize, gather, stack
 from components.fusion.modality_embedding import ModalityEmbedding
+from components.fusion.settings import AttentionSettings
 from components.layers.features import masked_mean
 from components.layers.transformer import Attention
-
-
-class AttentionSettings(FusionSettings):
-    """No options."""
-
-    kind: Literal["attention"] = "attention"
 
 
 class AttentionFusion(Fusion):
@@ -24,8 +18,6 @@ class AttentionFusion(Fusion):
     Mean over T of X_a + softmax(Q Kᵀ/√d) V with Q = X_a W_q, K = X_b W_k, V = X_b W_v: one token
     per ordered pair of modalities, and one per modality.
     """
-
-    Settings = AttentionSettings
 
     def __init__(self, size: FusionSize, options: AttentionSettings):
         super().__init__(size, options)

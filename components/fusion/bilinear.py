@@ -1,29 +1,18 @@
 """Low-rank bilinear pooling of every pair of modalities."""
 
 from itertools import combinations
-from typing import Literal
 
 import torch
 from torch import nn
 
-from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather, stack
-from components.stage.settings import Count
-
-
-class BilinearSettings(FusionSettings):
-    """Options."""
-
-    kind: Literal["bilinear"] = "bilinear"
-    rank: Count = 128
-    """Rank of the products."""
+from components.fusion.fusion import Fusion, FusionOutput, FusionSize, gather, stack
+from components.fusion.settings import BilinearSettings
 
 
 class BilinearFusion(Fusion):
     """Pᵀ(tanh(Uᵀx) ∘ tanh(Vᵀy)) + b: equation 9 of Kim et al. 2017, Hadamard product for low-rank
     bilinear pooling; one token per pair of modalities, and one per modality.
     """
-
-    Settings = BilinearSettings
 
     def __init__(self, size: FusionSize, options: BilinearSettings):
         super().__init__(size, options)

@@ -1,23 +1,14 @@
 """Bottleneck tokens, the only exchange between modalities."""
 
 from collections.abc import Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize
+from components.fusion.fusion import Fusion, FusionOutput, FusionSize
 from components.fusion.modality_embedding import ModalityEmbedding
+from components.fusion.settings import BottleneckSettings
 from components.layers.transformer import Block, Unpadding
-from components.stage.settings import Count
-
-
-class BottleneckSettings(FusionSettings):
-    """Options."""
-
-    kind: Literal["bottleneck"] = "bottleneck"
-    bottleneck_tokens: Count = 4
-    """Through which modalities exchange."""
 
 
 class BottleneckFusion(Fusion):
@@ -30,8 +21,6 @@ class BottleneckFusion(Fusion):
     others wrote. The output is the bottleneck tokens: with the z_m, the Transformer would let
     modalities exchange everything.
     """
-
-    Settings = BottleneckSettings
 
     def __init__(self, size: FusionSize, options: BottleneckSettings):
         super().__init__(size, options)

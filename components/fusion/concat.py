@@ -1,17 +1,10 @@
 """Concatenation: all tokens of all modalities in one sequence."""
 
-from typing import Literal
-
 import torch
 
-from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather
+from components.fusion.fusion import Fusion, FusionOutput, FusionSize, gather
 from components.fusion.modality_embedding import ModalityEmbedding
-
-
-class ConcatSettings(FusionSettings):
-    """No options."""
-
-    kind: Literal["concat"] = "concat"
+from components.fusion.settings import ConcatSettings
 
 
 class ConcatFusion(Fusion):
@@ -21,7 +14,6 @@ class ConcatFusion(Fusion):
     of the Transformer, which is not causal, are self-attention and cross-modal attention in one.
     """
 
-    Settings = ConcatSettings
     IS_CAUSAL = False
 
     def __init__(self, size: FusionSize, options: ConcatSettings):

@@ -1,4 +1,4 @@
-"""Contract of fusions: their input, their output and their options."""
+"""Contract of fusions: their input and their output."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from components.fusion.settings import FusionSettings
 from components.layers.features import Features
 from components.layers.projection import ProjectedFeatures
-from components.layers.transformer import TransformerShape
-from components.stage.settings import Section
+from components.layers.transformer_shape import TransformerShape
 
 FeaturesByModality = Mapping[str, Features | ProjectedFeatures]
 RowsByModality = Mapping[str, Tensor]  # int64 [B] each, -1 where the modality is missing
@@ -43,12 +43,6 @@ class FusionSize:
         return self.transformer.width
 
 
-class FusionSettings(Section):
-    """Options of a fusion."""
-
-    kind: str
-
-
 class Fusion(nn.Module):
     """Fuses the features of all modalities of a sample into one sequence of tokens.
 
@@ -56,7 +50,6 @@ class Fusion(nn.Module):
     `gather` gives each sample its rows.
     """
 
-    Settings: ClassVar[type[FusionSettings]]
     IS_CAUSAL: ClassVar[bool] = True  # the Transformer over the fused tokens
 
     def __init__(self, size: FusionSize, options: FusionSettings):

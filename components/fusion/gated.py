@@ -1,17 +1,10 @@
 """Gates that decide how much of each modality passes."""
 
-from typing import Literal
-
 import torch
 from torch import nn
 
-from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather, stack
-
-
-class GatedSettings(FusionSettings):
-    """No options."""
-
-    kind: Literal["gated"] = "gated"
+from components.fusion.fusion import Fusion, FusionOutput, FusionSize, gather, stack
+from components.fusion.settings import GatedSettings
 
 
 class GatedFusion(Fusion):
@@ -21,8 +14,6 @@ class GatedFusion(Fusion):
     modality and dimension; n too runs over those present. For two modalities that is the paper's
     σ(G [x_1, x_2]), which has one gate for both.
     """
-
-    Settings = GatedSettings
 
     def __init__(self, size: FusionSize, options: GatedSettings):
         super().__init__(size, options)

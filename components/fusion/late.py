@@ -1,17 +1,10 @@
 """No fusion before the decision: each modality decides by itself."""
 
-from typing import Literal
-
 import torch
 from torch import nn
 
-from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather
-
-
-class LateSettings(FusionSettings):
-    """No options."""
-
-    kind: Literal["late"] = "late"
+from components.fusion.fusion import Fusion, FusionOutput, FusionSize, gather
+from components.fusion.settings import LateSettings
 
 
 class LateFusion(Fusion):
@@ -21,8 +14,6 @@ class LateFusion(Fusion):
     averaged over the modalities present, as each task kind does it. It is the reference for other
     fusions: where it does as well, modalities need no fusion.
     """
-
-    Settings = LateSettings
 
     def __init__(self, size: FusionSize, options: LateSettings):
         super().__init__(size, options)

@@ -1,4 +1,4 @@
-"""The registry of fusions. Adding one is one module and one line here."""
+"""The registry of fusions; their options are in `components.fusion.settings`."""
 
 from components.fusion.attention import AttentionFusion
 from components.fusion.bilinear import BilinearFusion
@@ -8,7 +8,6 @@ from components.fusion.fusion import Fusion
 from components.fusion.gated import GatedFusion
 from components.fusion.late import LateFusion
 from components.fusion.tensor import TensorFusion
-from components.stage.settings import OneOf
 
 FUSIONS: dict[str, type[Fusion]] = {
     "bilinear": BilinearFusion,
@@ -19,4 +18,3 @@ FUSIONS: dict[str, type[Fusion]] = {
     "bottleneck": BottleneckFusion,
     "late": LateFusion,
 }
-ONE_FUSION = OneOf({name: fusion.Settings for name, fusion in FUSIONS.items()})

@@ -1,20 +1,10 @@
 """The outer product of all modalities in low-rank form."""
 
-from typing import Literal
-
 import torch
 from torch import nn
 
-from components.fusion.fusion import Fusion, FusionOutput, FusionSettings, FusionSize, gather, stack
-from components.stage.settings import Count
-
-
-class TensorSettings(FusionSettings):
-    """Options."""
-
-    kind: Literal["tensor"] = "tensor"
-    rank: Count = 128
-    """Rank of the product."""
+from components.fusion.fusion import Fusion, FusionOutput, FusionSize, gather, stack
+from components.fusion.settings import TensorSettings
 
 
 class TensorFusion(Fusion):
@@ -26,8 +16,6 @@ class TensorFusion(Fusion):
     the outer product is never computed, as in Liu et al. 2018 (low-rank multimodal fusion, section
     3.2); theirs has separate vectors u per component of h, which P tells apart here.
     """
-
-    Settings = TensorSettings
 
     def __init__(self, size: FusionSize, options: TensorSettings):
         super().__init__(size, options)

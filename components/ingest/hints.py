@@ -18,6 +18,7 @@ from components.tasks.settings import ClassTaskSettings, TaskSettings
 
 KEPT = {"half": 0.5, "nine_tenths": 0.9, "nearly_all": 0.98, "all": 1.0}  # of the labels
 MAX_ASSETS = 5000  # from which settings are suggested
+MAX_COUNTED = 8192  # assets whose labels are counted in memory
 IMBALANCE = 10  # times as often as the rarest class
 
 
@@ -49,14 +50,19 @@ def _kept(total: int, by_length: Iterable[tuple[float, int]]) -> Iterator[tuple[
 def labels_by_asset(
     samples: Path, tasks: Mapping[str, TaskSettings], m: str
 ) -> Iterator[tuple[str, int]]:
-    """Yield asset ids, and how many labels some of the samples with it have."""
+    """Yield asset ids, each at least once, and how many labels some of the samples with it have."""
     ids, tasks_of = asset_column(m), Counter(task.column for task in tasks.values())
     columns = dict.fromkeys([ids, *tasks_of])
+    found: Counter[str] = Counter()
     for cells, count in count_rows(samples, *columns):
         row = dict(zip(columns, cells, strict=True))
         labels = sum(n for column, n in tasks_of.items() if row[column] is not None)
         if row[ids] is not None:
-            yield row[ids], count * labels
+            found[row[ids]] += count * labels
+        if len(found) == MAX_COUNTED:
+            yield from found.items()
+            found.clear()
+    yield from found.items()
 
 
 def suggestions(assets: Path) -> list[dict[str, Any]]:

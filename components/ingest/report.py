@@ -202,8 +202,11 @@ def histograms(contents: Contents, count: int) -> Figure:
 
 def contact_sheet(contents: Contents) -> list[dict[str, Any]]:
     """Return samples chosen by a hash of their id, each with previews and labels."""
-    rows = read_rows(contents.samples)
-    chosen = nsmallest(SHEET_SIZE, rows, key=lambda row: content_id(row[SAMPLE_ID].encode()))
+    ids = (row[SAMPLE_ID] for row in read_rows(contents.samples, SAMPLE_ID))
+    first = nsmallest(SHEET_SIZE, ids, key=lambda name: content_id(name.encode()))
+    labelled = (task.column for task in contents.tasks.values())
+    columns = dict.fromkeys([SAMPLE_ID, SPLIT, *map(asset_column, MODALITIES), *labelled])
+    chosen = read_where(contents.samples, SAMPLE_ID, first, *columns).to_pylist()
     wanted = {m: {row[asset_column(m)] for row in chosen} for m in MODALITIES}
     previews = {m: previews_of(contents, m, assets) for m, assets in wanted.items()}
     sheet = []

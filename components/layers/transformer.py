@@ -1,24 +1,10 @@
 """Transformer layers (Vaswani et al. 2017)."""
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-Norm = Literal["pre", "post"]
-
-
-@dataclass(frozen=True)
-class TransformerShape:
-    """Size and form of a Transformer."""
-
-    width: int  # D
-    layers: int  # number of blocks
-    heads: int  # of each attention; divides the width
-    dropout: float = 0.0  # rate
-    norm: Norm = "pre"  # see `Block`
+from components.layers.transformer_shape import Norm, TransformerShape
 
 
 class Unpadding:

@@ -4,9 +4,8 @@ from typing import Annotated, Any
 
 from pydantic import Field, model_serializer, model_validator
 
-from components.fusion.fusion import FusionSettings
-from components.fusion.registry import ONE_FUSION
-from components.layers.transformer import Norm, TransformerShape
+from components.fusion.settings import ONE_FUSION, FusionSettings
+from components.layers.transformer_shape import Norm, TransformerShape
 from components.modalities.settings import heads_divide_width
 from components.stage.settings import Count, DropoutRate, Section, by_default
 

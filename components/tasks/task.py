@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from components.common.metrics import Metric
-from components.layers.transformer import TransformerShape
+from components.layers.transformer_shape import TransformerShape
 from components.tasks.labels import Labels
 
 

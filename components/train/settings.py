@@ -16,10 +16,9 @@ from components.stage.settings import (
     matching,
 )
 from components.tasks.registry import Tasks
+from components.training.sampler_settings import ONE_SAMPLER, TaskSamplerSettings
 from components.training.settings import BatchSize, LearningRate, LoopSettings, OptimizerSettings
-from components.training.task_sampling import ONE_SAMPLER, TaskSamplerSettings
-from components.training.weighting.registry import ONE_WEIGHTING
-from components.training.weighting.weighting import WeightingSettings
+from components.training.weighting.settings import ONE_WEIGHTING, WeightingSettings
 
 FOLDER = r"\w[\w.-]*"
 EXPECTED = "the name of a folder that lies in pretrained/model and holds a trained model, or null"

@@ -2,24 +2,20 @@
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, ClassVar, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from components.common.errors import InputError
-from components.stage.settings import OneOf, Section
+from components.training.sampler_settings import (
+    BySizeSettings,
+    LaggingSettings,
+    TaskSamplerSettings,
+)
 
 UNIFORM_FRACTION = 0.1  # of the steps, dealt to all tasks alike, so that none is forgotten
 RECENT_WEIGHT = 0.5  # of the latest validation in the running mean of a task's progress
 MIN_PROGRESS = 1e-3  # lower progress counts as this: its logarithm would be infinite
-
-
-class TaskSamplerSettings(Section):
-    """Options of a sampler."""
-
-    kind: str
 
 
 class TaskSampler(nn.Module):
@@ -28,7 +24,6 @@ class TaskSampler(nn.Module):
     `counts` are by task the training samples whose label is known.
     """
 
-    Settings: ClassVar[type[TaskSamplerSettings]]
     # float [tasks], of each to be trained by a step; None if every step trains all tasks
     probabilities: Tensor | None
 
@@ -57,24 +52,8 @@ class TaskSampler(nn.Module):
             )
 
 
-class AllTasksSettings(TaskSamplerSettings):
-    """No options."""
-
-    kind: Literal["all"] = "all"
-
-
 class AllTasks(TaskSampler):
     """Every step trains every task."""
-
-    Settings = AllTasksSettings
-
-
-class BySizeSettings(TaskSamplerSettings):
-    """Options of sampling by size."""
-
-    kind: Literal["size"] = "size"
-    temperature: Annotated[float, Field(ge=1, le=1000)] = 2.0
-    """1 draws tasks in proportion to their labels, higher ones more evenly."""
 
 
 class BySize(TaskSampler):
@@ -84,21 +63,11 @@ class BySize(TaskSampler):
     translation in the wild) and Raffel et al. 2020 (T5, temperature-scaled mixing).
     """
 
-    Settings = BySizeSettings
-
     def __init__(self, counts: Mapping[str, int], options: BySizeSettings):
         super().__init__(counts, options)
         self._check_counts()
         scaled = self.counts ** (1 / options.temperature)
         self.probabilities = scaled / scaled.sum()
-
-
-class LaggingSettings(TaskSamplerSettings):
-    """Options of sampling by difficulty."""
-
-    kind: Literal["lagging"] = "lagging"
-    focus: Annotated[float, Field(ge=0, le=10)] = 1.0
-    """The higher, the more steps go to the tasks that are farthest behind."""
 
 
 class Lagging(TaskSampler):
@@ -112,7 +81,6 @@ class Lagging(TaskSampler):
     A task without labels to validate has the mean difficulty of the others.
     """
 
-    Settings = LaggingSettings
     progress: Tensor
     probabilities: Tensor
 
@@ -147,4 +115,3 @@ class Lagging(TaskSampler):
 
 
 SAMPLERS: dict[str, type[TaskSampler]] = {"all": AllTasks, "size": BySize, "lagging": Lagging}
-ONE_SAMPLER = OneOf({name: sampler.Settings for name, sampler in SAMPLERS.items()})

@@ -9,8 +9,9 @@ from torch import Tensor
 from components.data.batches import Samples
 from components.fusion.fusion import Fusion, FusionSize
 from components.fusion.registry import FUSIONS
+from components.fusion.settings import FUSION_SETTINGS
 from components.layers.features import Features
-from components.layers.transformer import TransformerShape
+from components.layers.transformer_shape import TransformerShape
 from tests.support.tiny_model import FUSION_OPTIONS, PRESENT
 
 ASSETS, SIZE = 4, 12  # per modality; samples
@@ -46,10 +47,9 @@ def mixed_rows() -> dict[str, Tensor]:
 def make_fusion(name: str, norm: str = "pre") -> Fusion:
     """Return a fusion in evaluation mode, all its weights random."""
     torch.manual_seed(0)
-    fusion = FUSIONS[name]
     shape = TransformerShape(WIDTH, layers=1, heads=2, norm=norm)
-    options = fusion.Settings(kind=name, **FUSION_OPTIONS.get(name, {}))
-    built = fusion(FusionSize(PRESENT, WIDTH, shape), options)
+    options = FUSION_SETTINGS[name](**FUSION_OPTIONS.get(name, {}))
+    built = FUSIONS[name](FusionSize(PRESENT, WIDTH, shape), options)
     for parameter in built.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return built.eval()

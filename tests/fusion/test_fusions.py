@@ -5,9 +5,9 @@ from itertools import combinations, permutations
 import pytest
 import torch
 
-from components.fusion.bottleneck import BottleneckSettings
 from components.fusion.fusion import gather
 from components.fusion.registry import FUSIONS
+from components.fusion.settings import FUSION_SETTINGS, BottleneckSettings
 from components.layers.features import Features
 from components.model.multimodal import MultimodalModel
 from tests.fusion.features import SIZE, SUBSETS, make_features, make_fusion, make_rows, mixed_rows
@@ -26,9 +26,10 @@ def logits(model, features, rows) -> torch.Tensor:
     return torch.cat(list(model(features, rows).values()), 1)
 
 
-@pytest.mark.parametrize("name", FUSIONS)
-def test_name_is_that_of_its_settings(name):
-    assert FUSIONS[name].Settings().kind == name
+def test_every_fusion_has_settings_of_its_name():
+    assert {name: settings().kind for name, settings in FUSION_SETTINGS.items()} == {
+        name: name for name in FUSIONS
+    }
 
 
 COUNTS = {  # tokens of a subset; None: those of the modalities themselves

@@ -7,6 +7,7 @@ import pytest
 
 from components.common.files import read_json
 from components.data import tables
+from components.ingest import hints
 from components.ingest.hints import imbalances, lengths, suggestions
 from components.ingest.ledger import Ledger
 from components.tasks.classification.settings import ClassificationSettings
@@ -30,9 +31,11 @@ def test_length_counts_the_labels_that_it_keeps_whole(ingest):
     assert "<code>preprocess.audio.max_seconds</code>" in page
 
 
-def test_labels_of_every_task_and_batch_count(tmp_path, monkeypatch):
+@pytest.mark.parametrize("most", [1, 8192])
+def test_labels_of_every_task_and_batch_count(tmp_path, monkeypatch, most):
     """The column of a task may be that of the texts themselves."""
     monkeypatch.setattr(tables, "BATCH_ROWS", 2)
+    monkeypatch.setattr(hints, "MAX_COUNTED", most)
     ids, none = ["short", "long", "short"], [None] * 3
     columns = {"text_id": ids, "audio_id": none, "a": ["x", None, "x"], "b": ["y", None, None]}
     pd.DataFrame(columns).to_parquet(tmp_path / "samples")

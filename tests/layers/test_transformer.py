@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from components.layers.transformer import Attention, Transformer, TransformerShape, Unpadding
+from components.layers.transformer import Attention, Transformer, Unpadding
+from components.layers.transformer_shape import TransformerShape
 from tests.support import equations
 
 B, T, D, HEADS = 3, 6, 8, 2

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
-from components.fusion.registry import FUSIONS
+from components.fusion.settings import FUSION_SETTINGS
 from components.model.config import model_config
 from components.model.multimodal import MultimodalModel
 from components.model.settings import SIZES, ModelSettings
@@ -56,14 +56,14 @@ def test_size_by_name_equals_size_by_numbers(name):
     assert named == numbers and named.model_dump() == numbers.model_dump()
 
 
-@pytest.mark.parametrize("name", FUSIONS)
+@pytest.mark.parametrize("name", FUSION_SETTINGS)
 def test_fusion_by_name_has_its_defaults(name):
     params = shipped()["model"]
     named, spelt = (
         ModelSettings.model_validate(params | {"fusion": fusion})
         for fusion in (name, {"kind": name})
     )
-    assert named == spelt and named.fusion == FUSIONS[name].Settings()
+    assert named == spelt and named.fusion == FUSION_SETTINGS[name]()
 
 
 SIZE = {"width": 64, "layers": 2, "heads": 4}

@@ -10,7 +10,7 @@ import torch
 from tokenizers.pre_tokenizers import ByteLevel
 from torch.nn import functional as F
 
-from components.layers.transformer import TransformerShape
+from components.layers.transformer_shape import TransformerShape
 from components.tasks.generation.decoder import DecoderInput
 from components.tasks.generation.labels import END
 from components.tasks.registry import head_of, metrics_of

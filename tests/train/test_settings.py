@@ -3,8 +3,8 @@
 import pytest
 
 from components.train.settings import TrainStageSettings
-from components.training.task_sampling import SAMPLERS
-from components.training.weighting.registry import WEIGHTINGS
+from components.training.sampler_settings import SAMPLER_SETTINGS
+from components.training.weighting.settings import WEIGHTING_SETTINGS
 from tests.support.params import settings_problems, small_settings
 
 
@@ -67,19 +67,19 @@ def test_encoder_is_frozen_by_default():
     assert [train.is_frozen(m) for m in ("image", "text", "audio")] == [True, False, True]
 
 
-@pytest.mark.parametrize("kind", SAMPLERS)
+@pytest.mark.parametrize("kind", SAMPLER_SETTINGS)
 def test_sampling_is_a_word_or_a_mapping(kind):
     word, mapping = (
         small_settings(TrainStageSettings, {"train.task_sampling": value}).train.task_sampling
         for value in (kind, {"kind": kind})
     )
-    assert word == mapping and type(word) is SAMPLERS[kind].Settings
+    assert word == mapping and type(word) is SAMPLER_SETTINGS[kind]
 
 
-@pytest.mark.parametrize("kind", WEIGHTINGS)
+@pytest.mark.parametrize("kind", WEIGHTING_SETTINGS)
 def test_weighting_is_a_word_or_a_mapping(kind):
     word, mapping = (
         small_settings(TrainStageSettings, {"train.weighting": value}).train.weighting
         for value in (kind, {"kind": kind})
     )
-    assert word == mapping and type(word) is WEIGHTINGS[kind].Settings
+    assert word == mapping and type(word) is WEIGHTING_SETTINGS[kind]

@@ -19,7 +19,8 @@ import hashlib
 
 import components
 import torch
-from components.layers.transformer import Transformer, TransformerShape
+from components.layers.transformer import Transformer
+from components.layers.transformer_shape import TransformerShape
 from components.training.adamw import AdamW
 from components.training.determinism import make_deterministic
 

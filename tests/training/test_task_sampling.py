@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from components.common.errors import InputError
+from components.training.sampler_settings import SAMPLER_SETTINGS
 from components.training.task_sampling import SAMPLERS, UNIFORM_FRACTION, TaskSampler
 
 COUNTS = {"answer": 10_000, "tags": 100, "size": 100, "reply": 0}
@@ -14,12 +15,15 @@ EQUAL = dict.fromkeys(COUNTS, 50)
 
 
 def make(kind: str, counts=COUNTS, **options) -> TaskSampler:
-    sampler = SAMPLERS[kind]
-    return sampler(counts, sampler.Settings(**options))
+    return SAMPLERS[kind](counts, SAMPLER_SETTINGS[kind](**options))
 
 
 def progress(*values: float) -> dict[str, float]:
     return dict(zip(COUNTS, values, strict=True))
+
+
+def test_every_sampler_has_settings():
+    assert SAMPLERS.keys() == SAMPLER_SETTINGS.keys()
 
 
 def test_all_draws_nothing():

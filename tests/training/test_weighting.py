@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from components.training.weighting.gradnorm import MAX_SLOPE, RATE
 from components.training.weighting.registry import WEIGHTINGS
+from components.training.weighting.settings import WEIGHTING_SETTINGS
 from components.training.weighting.weighting import Weighting
 
 PRIORS = {"answer": 1.0, "tags": 0.3, "size": 2.0, "reply": 0.5}
@@ -17,9 +18,12 @@ BOTH = pytest.mark.parametrize("kind", WEIGHTINGS)
 
 
 def make(kind: str) -> Weighting:
-    weighting = WEIGHTINGS[kind]
     options = {"alpha": ALPHA} if kind == "gradnorm" else {}
-    return weighting(PRIORS, weighting.Settings(**options))
+    return WEIGHTINGS[kind](PRIORS, WEIGHTING_SETTINGS[kind](**options))
+
+
+def test_every_weighting_has_settings():
+    assert WEIGHTINGS.keys() == WEIGHTING_SETTINGS.keys()
 
 
 class Net(nn.Module):

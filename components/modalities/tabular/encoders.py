@@ -9,7 +9,8 @@ from components.common.errors import InputError
 from components.huggingface.description import Description
 from components.huggingface.models import EncoderInterface
 from components.layers.features import Encoder, Features
-from components.layers.transformer import Transformer, TransformerShape
+from components.layers.transformer import Transformer
+from components.layers.transformer_shape import TransformerShape
 from components.modalities.settings import TransformerEncoderSettings
 from components.modalities.tabular.modality import TabularSettings
 

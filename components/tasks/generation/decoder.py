@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from components.layers.transformer import Attention, FeedForward, Norm, TransformerShape
+from components.layers.transformer import Attention, FeedForward
+from components.layers.transformer_shape import Norm, TransformerShape
 from components.tasks.generation.labels import END
 
 

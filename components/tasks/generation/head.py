@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from components.common.metrics import Metric
 from components.data.assets import MISSING
-from components.layers.transformer import TransformerShape
+from components.layers.transformer_shape import TransformerShape
 from components.tasks.generation.decoder import DecoderInput, TextDecoder
 from components.tasks.generation.decoding import decoder_of
 from components.tasks.generation.labels import END, TextLabels

@@ -1,18 +1,9 @@
 """Fixed loss weights."""
 
-from typing import Literal
-
-from components.training.weighting.weighting import Weighting, WeightingSettings
-
-
-class FixedSettings(WeightingSettings):
-    """No options: the priors decide."""
-
-    kind: Literal["fixed"] = "fixed"
+from components.training.weighting.weighting import Weighting
 
 
 class Fixed(Weighting):
     """The priors alone, throughout training."""
 
-    Settings = FixedSettings
     is_learnt = False

@@ -1,26 +1,17 @@
 """GradNorm: loss weights that balance the gradients of all tasks."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
 from components.training import distributed
-from components.training.weighting.weighting import Losses, Weighting, WeightingSettings
+from components.training.weighting.settings import GradNormSettings
+from components.training.weighting.weighting import Losses, Weighting
 
 RATE = 0.025  # of the gradient descent on the weights
 MAX_SLOPE = 1.0  # one odd batch must not undo what many have taught
 MIN_WEIGHT = 1e-3  # a weight of 0 would give its task no gradient to learn from
-
-
-class GradNormSettings(WeightingSettings):
-    """Options of GradNorm."""
-
-    kind: Literal["gradnorm"] = "gradnorm"
-    alpha: Annotated[float, Field(ge=0, le=10)] = 1.5
-    """Pull towards tasks that learn slowly."""
 
 
 class GradNorm(Weighting):
@@ -35,7 +26,6 @@ class GradNorm(Weighting):
     the tasks of the step, and only their weights are rescaled. The prior is applied afterwards.
     """
 
-    Settings = GradNormSettings
     initial: Tensor
 
     def __init__(self, priors: Mapping[str, float], options: GradNormSettings):

@@ -6,15 +6,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from components.stage.settings import Section
+from components.training.weighting.settings import WeightingSettings
 
 Losses = Mapping[str, Tensor]  # mean loss by task, scalars; only tasks that the step trains
-
-
-class WeightingSettings(Section):
-    """Options of a weighting."""
-
-    kind: str
 
 
 class Weighting(nn.Module):
@@ -25,7 +19,6 @@ class Weighting(nn.Module):
     schedule, no weight decay, no moments, and no change for a task without a loss in the step.
     """
 
-    Settings: ClassVar[type[WeightingSettings]]
     is_learnt: ClassVar[bool] = True  # whether the weights change while training
     prior: Tensor  # float [tasks]
     weights: Tensor  # float [tasks], without the prior

@@ -2,7 +2,7 @@
 
 import torch
 
-from components.layers.transformer import Norm, TransformerShape
+from components.layers.transformer_shape import Norm, TransformerShape
 from components.tasks.generation.decoder import DecoderInput, TextDecoder
 
 SIZE, TOKENS_READ, MAX_TOKENS, VOCAB_SIZE = 5, 4, 6, 7

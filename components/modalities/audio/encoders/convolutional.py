@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features, length_mask
-from components.layers.transformer import Transformer, TransformerShape
+from components.layers.transformer import Transformer
+from components.layers.transformer_shape import TransformerShape
 from components.modalities.audio.encoders.plain import PlainAudioExtractor
 from components.modalities.audio.encoders.pooling import POOLINGS
 from components.modalities.audio.modality import AudioEncoderSettings, AudioSettings

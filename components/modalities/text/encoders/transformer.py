@@ -4,7 +4,8 @@ import torch
 from torch import Tensor, nn
 
 from components.layers.features import Encoder, Features, length_mask, masked_mean
-from components.layers.transformer import Transformer, TransformerShape
+from components.layers.transformer import Transformer
+from components.layers.transformer_shape import TransformerShape
 from components.modalities.text.encoders.plain import PlainTextExtractor
 from components.modalities.text.modality import TextEncoderSettings, TextSettings
 
