@@ -253,6 +253,7 @@ def test_encoders_learn_labels_that_their_modality_decides(data):
     found = proposed(data / "rows.csv")
     assert found["tasks"]["label"]["sufficient_modalities"] == ["image", "text"]
     assert found["train"]["learning_rate"] == 0.0003
+    assert found["features"]["image"]["epochs"] == 30_000 // 48
     table["image"] = [f"{row // 3}.png" for row in range(ROWS)]
     table.to_csv(data / "rows.csv", index=False)
     found = proposed(data / "rows.csv")
