@@ -75,10 +75,11 @@ def plain_heads(
 
 
 def fit_head(loss: Loss, outputs: int, train: Labelled, validation: Labelled) -> nn.Linear:
-    """Return the head of the penalty that has the least validation loss; they fall until it rises.
+    """Return the head of the penalty that has the least validation loss, calibrated.
 
-    Without training samples it says nothing, and without any for validation the penalty is
-    `USUAL_PENALTY`.
+    A head that is too sure of what it says may still be the one that is right most often, so each
+    is calibrated before they are compared. Without training samples a head says nothing, and
+    without any for validation the penalty is `USUAL_PENALTY`.
     """
     head = nn.Linear(train.features.shape[1], outputs)
     nn.init.zeros_(head.weight)
@@ -92,12 +93,26 @@ def fit_head(loss: Loss, outputs: int, train: Labelled, validation: Labelled) ->
     for penalty in PENALTIES:
         minimise_penalised(head, loss, train, penalty)
         with torch.no_grad():
-            found = float(validation.loss(head, loss))
-        if found >= least:
-            break
-        least, best = found, {name: value.clone() for name, value in head.state_dict().items()}
+            said = head(validation.features)[validation.rows]
+        scale = fit_scale_of_logits(said, validation.targets, loss)
+        found = float(loss(scale * said, validation.targets))
+        if found < least:
+            least = found
+            best = {name: scale * value for name, value in head.state_dict().items()}
     head.load_state_dict(best)
     return head
+
+
+def fit_scale_of_logits(logits: Tensor, targets: Tensor, loss: Loss) -> Tensor:
+    """Return the factor of logits [n, outputs] that minimises their loss, a positive scalar.
+
+    Temperature scaling (Guo et al. 2017); the prior of its logarithm is a standard normal
+    distribution, so that a few samples that are all right do not make it infinite.
+    """
+    change = torch.zeros((), requires_grad=True)
+    prior = 1 / (2 * len(targets))
+    minimise([change], lambda: loss(change.exp() * logits, targets) + prior * change.square())
+    return change.detach().exp()
 
 
 def minimise_penalised(head: nn.Linear, loss: Loss, train: Labelled, penalty: float) -> None:

@@ -58,6 +58,10 @@ class Modality:
     copies_within: float | None = None
     limit: Limit | None = None
     reasons: Mapping[str, str] = field(default_factory=dict)  # by key of `suggested_inputs`
+    # What suits an encoder that learns labels from little data: values of `encoder`, and how many
+    # items it sees in all; more are learnt by heart.
+    little_data: Mapping[str, Any] = field(default_factory=dict)
+    items_seen: int = 10_000
     losses: Sequence[str] = ()  # of the training of its encoders, besides those of tasks
     encoder_keys: tuple[str, ...] = ("encoder",)  # of `encoder`, which preprocessing reads too
     plain_keys: tuple[str, ...] = ()  # of `inputs`, which `PlainFeatures` read

@@ -46,7 +46,7 @@ CAREFUL = 0.0003  # learning rate of what is added to what encoders say
 WHOLE_WORDS = 8_000  # tokens, of which few texts need no parts of words
 MUCH = 20_000  # assets, of which encoders learn more than plain features tell
 STEPS = 600  # of a training, at least
-SEEN = 10_000  # items in all, where encoders learn the label; more is learning by heart
+SEEN = 10_000  # samples in all, where encoders have learnt the label
 MOST_EPOCHS = 60
 TRAINING = 0.8  # of the rows, where nothing says which
 
@@ -417,7 +417,9 @@ def _put_training(proposal: Proposal, assets: Mapping[str, int], rows: int) -> N
     if is_little:
         for m in assets:
             takes_plain = issubclass(modality(m).encoder, PlainSettings)
-            settings = (ON_LITTLE_DATA if takes_plain else {}) | (WITH_LABELS if learnt else {})
+            settings = dict(ON_LITTLE_DATA) if takes_plain else {}
+            if learnt:
+                settings |= {**WITH_LABELS, **modality(m).little_data}
             for key, value in settings.items():
                 proposal.put(f"features.{m}.{key}", value)
     if learnt:
@@ -426,17 +428,18 @@ def _put_training(proposal: Proposal, assets: Mapping[str, int], rows: int) -> N
         proposal.put("train.learning_rate", CAREFUL, "little data: docs/small_data.md")
     for m, count in assets.items():
         settings = modality(m).encoder.model_validate({})
-        _put_more_epochs(proposal, f"features.{m}", count, settings, learnt)
-    joint = TrainSettings()
-    _put_more_epochs(proposal, "train", assets.get(joint.group_by, rows), joint, learnt)
+        seen = modality(m).items_seen if learnt else None
+        _put_more_epochs(proposal, f"features.{m}", count, settings, seen)
+    joint, seen = TrainSettings(), SEEN if learnt else None
+    _put_more_epochs(proposal, "train", assets.get(joint.group_by, rows), joint, seen)
 
 
 def _put_more_epochs(
-    proposal: Proposal, section: str, count: int, settings: Any, learnt: bool
+    proposal: Proposal, section: str, count: int, settings: Any, seen: int | None
 ) -> None:
-    """Set more epochs than by default, if training needs them."""
-    if learnt:
-        needed = math.ceil(SEEN / max(1, count))
+    """Set more epochs than by default, if training needs them: `seen` items in all, or steps."""
+    if seen is not None:
+        needed = math.ceil(seen / max(1, count))
     else:
         steps = max(1, round(count / settings.batch_size))
         needed = min(MOST_EPOCHS, math.ceil(STEPS / steps))

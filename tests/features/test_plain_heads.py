@@ -10,6 +10,7 @@ from components.features.plain_heads import (
     PENALTIES,
     Labelled,
     fit_head,
+    fit_scale_of_logits,
     minimise_penalised,
     plain_heads,
 )
@@ -69,16 +70,50 @@ def test_head_is_that_of_scikit_learn():
     assert abs(found - expected.predict_proba(train.features)).max() < 0.01
 
 
-def test_penalty_is_the_best_on_validation():
+def test_penalty_is_the_best_on_validation_after_calibration():
     train, validation = labelled(0, 40), labelled(40, 50)
     losses = []
     for penalty in PENALTIES:
         head = fit_head(TASK.loss, 3, train[NOBODY], validation)  # all weights are 0
         minimise_penalised(head, TASK.loss, train, penalty)
-        losses.append(validation.loss(head, TASK.loss).item())
+        losses.append(calibrated_loss(head, validation))
     found = validation.loss(fit_head(TASK.loss, 3, train, validation), TASK.loss).item()
     assert found == pytest.approx(min(losses), rel=0.02)
     assert max(losses) > 1.1 * min(losses)
+
+
+def calibrated_loss(head: torch.nn.Module, validation: Labelled) -> float:
+    logits = head(validation.features)[validation.rows].detach()
+    scale = fit_scale_of_logits(logits, validation.targets, TASK.loss)
+    return TASK.loss(scale * logits, validation.targets).item()
+
+
+def test_head_is_as_sure_as_it_is_right():
+    """Also one that knows its training samples by heart, of which there are as few as features."""
+    torch.manual_seed(0)
+    targets = torch.randint(0, 3, (220,))
+    features = 2 * torch.nn.functional.one_hot(targets, 20) + torch.randn(220, 20)
+    train, validation = (
+        Labelled(features, rows, targets[rows]) for rows in torch.arange(220).split([20, 200])
+    )
+    logits = fit_head(TASK.loss, 3, train, validation)(features)[validation.rows]
+    again = fit_scale_of_logits(logits.detach(), validation.targets, TASK.loss)
+    assert again.item() == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("factor", [0.05, 1.0, 20.0])
+def test_scale_of_logits_is_that_of_the_least_loss(factor):
+    """Whatever it was before."""
+    torch.manual_seed(0)
+    logits = 2.0 * torch.randn(5000, 3)
+    targets = logits.softmax(1).multinomial(1).squeeze(1)
+    found = fit_scale_of_logits(factor * logits, targets, TASK.loss)
+    assert factor * found.item() == pytest.approx(1.0, rel=0.1)
+
+
+def test_scale_of_logits_is_finite_where_all_samples_are_right():
+    logits = torch.eye(3)
+    assert 1 < fit_scale_of_logits(logits, torch.arange(3), TASK.loss) < 20
 
 
 def test_held_out_labels_are_not_learnt():

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -61,6 +62,17 @@ def test_rate_of_most_sounds_is_suggested(ingest):
     for setting, each in found.items():
         assert f"<code>{setting}</code></td><td>{each['value']}</td>" in page
         assert each["why"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "rate", "hop"), [(0.5, 8000, 128), (2.0, 16_000, 256), (2.1, 16_000, None)]
+)
+def test_short_sounds_have_more_frames(ingest, seconds, rate, hop):
+    noise = np.random.default_rng(0).uniform(-1, 1, (4, int(rate * seconds)))
+    rows = [row(str(n), answer=str(n % 2), audio=wav(noise[n], rate)) for n in range(4)]
+    assert ingest(rows, page=True) == 0
+    found = {each["setting"]: each["value"] for each in suggestions(Path("assets.parquet"))}
+    assert found.get("preprocess.audio.hop_length") == hop
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import subprocess
 from pathlib import Path
 
@@ -123,7 +124,11 @@ def test_files_are_recognised_by_what_they_hold(data):
     found = proposed(data / "rows.jsonl")
     assert found["ingest"]["source"]["columns"] == {"audio": "a", "image": "b", "text": "c"}
     assert found["tasks"]["y"]["sufficient_modalities"] == ["audio", "image", "text"]
-    assert found["preprocess"]["audio"] == {"max_seconds": 1.1, "sample_rate": 8000}
+    assert found["preprocess"]["audio"] == {
+        "max_seconds": 1.1,
+        "sample_rate": 8000,
+        "hop_length": 128,
+    }
     assert found["preprocess"].get("image", {}) == {}  # 64 pixels, the default
     assumed = "features.audio.transcript: true, as column 'c' is taken to be what the audio of the"
     assert [why for why in propose(data / "rows.jsonl").reasons if why.startswith(assumed)]
@@ -248,6 +253,7 @@ def test_encoders_learn_labels_that_their_modality_decides(data):
     found = proposed(data / "rows.csv")
     assert found["tasks"]["label"]["sufficient_modalities"] == ["image", "text"]
     assert found["train"]["learning_rate"] == 0.0003
+    assert found["features"]["image"]["epochs"] == 30_000 // 48
     table["image"] = [f"{row // 3}.png" for row in range(ROWS)]
     table.to_csv(data / "rows.csv", index=False)
     found = proposed(data / "rows.csv")
@@ -262,6 +268,20 @@ def test_little_data_is_seen_often_enough(data):
     found = proposed(data / "rows.csv")
     assert found["features"]["text"]["epochs"] == found["train"]["epochs"] == 10_000 // 20
     assert found["features"]["text"]["plain"] and found["features"]["text"]["keep_heads"]
+
+
+def test_sounds_that_decide_a_label_are_learnt_by_convolutions_alone(data):
+    """They are heard four times as often as other assets are seen."""
+    for row in range(ROWS):
+        (data / f"{row}.wav").write_bytes(wav(row))
+    table = pd.DataFrame({"sound": [f"{row}.wav" for row in range(ROWS)]})
+    table.assign(label=["a", "b", "c"] * 20).to_csv(data / "rows.csv", index=False)
+    found = proposed(data / "rows.csv")["features"]["audio"]
+    assert found["epochs"] == math.ceil(40_000 / (0.8 * ROWS))
+    assert found["layers"] == 0 and found["pooling"] == "mean_max"
+    table.assign(text=texts(), label=texts()[::-1]).to_csv(data / "rows.csv", index=False)
+    found = proposed(data / "rows.csv")["features"]["audio"]
+    assert found["epochs"] == 60 and "layers" not in found and "pooling" not in found
 
 
 def test_every_column_has_its_reason(data, capsys):

@@ -20,6 +20,8 @@ from components.stage.settings import DropoutRate, Fraction, Processes, Section
 from components.training.settings import BatchSize
 
 TRANSCRIPT = "transcript"  # a loss
+SHORT = 2.0  # seconds; such a sound is a word, of which few frames tell little
+HOP_OF_SHORT = 0.016  # seconds
 
 
 class AudioSettings(InputSettings):
@@ -98,11 +100,14 @@ class AudioEncoderSettings(PlainSettings, TransformerEncoderSettings):
 
 class _Audio(Modality):
     def suggested_inputs(self, facts: Sequence[Facts]) -> dict[str, Any]:
-        """The length of nearly all sounds, and the rate of most of them."""
+        """The length of nearly all sounds, the rate of most of them, and frames enough for both."""
         longest = nearly_longest(float(fact["seconds"]) for fact in facts)
         seconds = math.ceil(10 * longest) / 10
-        rate = int(statistics.median_low(int(fact["rate"]) for fact in facts))
-        return {"max_seconds": min(max(0.5, seconds), 30.0), "sample_rate": min(rate, 22_050)}
+        rate = min(int(statistics.median_low(int(fact["rate"]) for fact in facts)), 22_050)
+        found = {"max_seconds": min(max(0.5, seconds), 30.0), "sample_rate": rate}
+        if longest <= SHORT:
+            found["hop_length"] = 2 ** int(math.log2(HOP_OF_SHORT * rate))
+        return found
 
 
 MODALITY = _Audio(
@@ -119,9 +124,12 @@ MODALITY = _Audio(
     is_leak=True,
     losses=(TRANSCRIPT,),
     copies_within=28.0,
+    little_data={"layers": 0, "pooling": "mean_max"},
+    items_seen=40_000,
     limit=Limit("max_seconds", "seconds"),
     reasons={
         "max_seconds": "nearly all sounds are no longer; longer ones are cut",
+        "hop_length": "sounds are short, of which more frames tell more",
         "sample_rate": "the rate of most sounds; at a higher one the upper mel bands are empty: a "
         "third of them for sound of 8,000 Hz at 22,050 Hz",
     },

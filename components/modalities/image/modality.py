@@ -97,5 +97,6 @@ MODALITY = _Image(
     is_leak=True,
     copies_within=36.0,
     plain_keys=("fit",),
+    items_seen=30_000,
     reasons={"size": "the shorter side of most images; details below a pixel of it are lost"},
 )

@@ -18,7 +18,7 @@ from components.stage.settings import DropoutRate, Section, matching
 from components.training.settings import BatchSize
 
 COUNTS = "counts"  # the tensor of how often words and characters occur, for plain features
-KINDS, BUCKETS = 2, 1024  # of what is counted; of hashes of each kind
+KINDS, BUCKETS = 2, 4096  # of what is counted; of hashes of each kind
 MASKED_TOKENS, SAME_TEXT = "masked_tokens", "same_text"  # losses
 
 TokenizerSource = Annotated[

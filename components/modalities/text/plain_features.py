@@ -15,6 +15,7 @@ MAX_FEATURES = 20_000  # of each kind
 WORD = r"\w+|[^\w\s]"  # a text of signs alone has words too
 WORDS: dict[str, Any] = {"ngram_range": (1, 2), "token_pattern": WORD}
 CHARACTERS: dict[str, Any] = {"ngram_range": (2, 4), "analyzer": "char_wb"}  # within a word
+MOST = 127  # times that are counted
 
 
 def describe(content: bytes, inputs: None) -> str:
@@ -30,11 +31,11 @@ def vectorizer() -> Any:
 
 
 def hashed(texts: Sequence[str]) -> np.ndarray:
-    """Return the logarithm of how often words and characters occur, float32 [N, KINDS · BUCKETS].
+    """Return how often words and characters occur, int8 [N, KINDS · BUCKETS].
 
     Those that share a bucket by chance are added or subtracted (Weinberger et al. 2009).
     """
     options: dict[str, Any] = {"n_features": BUCKETS, "norm": None}
     kinds = (HashingVectorizer(**kind, **options) for kind in (WORDS, CHARACTERS))
     counts = make_union(*kinds).transform([text[:MAX_CHARACTERS] for text in texts]).toarray()
-    return (np.sign(counts) * np.log1p(np.abs(counts))).astype(np.float32)
+    return counts.clip(-MOST, MOST).astype(np.int8)

@@ -144,7 +144,7 @@ class TextProcessor:
     def __call__(self, contents: Iterable[bytes]) -> dict[str, np.ndarray]:
         """Encode UTF-8: `tokens` int64 [N, max_tokens], padded, and `lengths` int64 [N], from 1.
 
-        With `counts` float32 [N, F], see `hashed`, if it counts words and characters.
+        With `counts` int8 [N, F], see `hashed`, if it counts words and characters.
         """
         texts = list(map(decode, contents))
         encodings = self._encode(texts)

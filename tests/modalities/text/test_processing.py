@@ -123,7 +123,7 @@ def test_words_and_characters_are_counted_if_asked(processor):
     found, plain = counting([b"a red cube", b""]), processor([b"a red cube", b""])
     assert found.keys() == plain.keys() | {COUNTS}
     assert np.array_equal(found["tokens"], plain["tokens"])
-    assert found[COUNTS].dtype == np.float32
+    assert found[COUNTS].dtype == np.int8
     assert found[COUNTS][0].any() and not found[COUNTS][1].any()
 
 

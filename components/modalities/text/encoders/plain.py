@@ -20,7 +20,8 @@ class PlainTextExtractor(PlainExtractor):
         self.rarity: Tensor
 
     def describe(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return inputs[COUNTS]
+        counts = inputs[COUNTS].float()
+        return counts.sign() * counts.abs().log1p()
 
     def fit(self, features: Tensor) -> None:
         """Learn log((1 + N) / (1 + n)) + 1, with n of N texts in a bucket, as scikit-learn does."""
