@@ -23,6 +23,7 @@ module, *sys.argv[1:] = sys.argv[1:]
 runpy.run_module(module, run_name="__main__", alter_sys=True)
 """
 WEIGHTS = "models/synesthesia/model.safetensors"
+ENCODER = "models/encoders/audio.safetensors"
 
 
 def is_running(clone: Clone, row: PipelineStage) -> bool:
@@ -107,6 +108,20 @@ def test_resumed_warm_start_equals_uninterrupted(warm_started, tmp_path):
     (clone.path / WEIGHTS).unlink()
     clone.run(*row.call)
     assert clone.read(WEIGHTS) == warm_started.read(WEIGHTS)
+
+
+def test_encoder_of_two_processes_is_resumed(done, tmp_path):
+    """Both are killed, and the bytes are those of an uninterrupted run."""
+    clone, row = done.copy(tmp_path / "clone"), STAGES["features_audio"]
+    clone.set(**{"features.audio.processes": 2})
+    clone.run(*STAGES["settings"].call)
+    weights = []
+    for _ in range(2):
+        clone.run(*row.call)
+        weights.append(clone.read(ENCODER))
+        kill_at_checkpoint(clone, row)
+    clone.run(*row.call)
+    assert weights[0] == weights[1] == clone.read(ENCODER) != done.read(ENCODER)
 
 
 def test_two_processes_train_what_one_trains(warm_started, tmp_path):
