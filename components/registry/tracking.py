@@ -38,7 +38,7 @@ def connect() -> ModuleType:
     uri = store_uri()
     _check_address(uri)
     if uri.startswith("sqlite:///"):
-        _create_database(mlflow, Path(uri.removeprefix("sqlite:///")))
+        create_database(mlflow, Path(uri.removeprefix("sqlite:///")))
     elif uri.startswith(DATABASES):
         _reach_database(uri)
     mlflow.set_tracking_uri(uri)
@@ -99,11 +99,12 @@ def _reach_database(uri: str) -> None:
         ) from error
 
 
-def _create_database(mlflow, path: Path) -> None:
+def create_database(mlflow, path: Path) -> None:
     """Create a SQLite store, whole or not at all, unless it exists.
 
     MLflow creates one table after the other: if it is killed meanwhile, or another process does the
-    same, the database is unusable. Raise `InputError` if its folder does not exist.
+    same, the database is unusable. It is flushed to disk once, at the end, instead of a thousand
+    times. Raise `InputError` if its folder does not exist.
     """
     if path.exists():
         return
@@ -114,11 +115,30 @@ def _create_database(mlflow, path: Path) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.unlink(missing_ok=True)
-        mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments()
+        with _without_flushing():
+            mlflow.MlflowClient(f"sqlite:///{temporary}").search_experiments()
+        with open(temporary, "rb") as written:
+            os.fsync(written.fileno())
         with suppress(FileExistsError):  # another process was faster
             os.link(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _without_flushing() -> Iterator[None]:
+    """Let SQLite leave it to the operating system when new connections write to disk."""
+    from sqlalchemy import Engine, event
+
+    def relax(connection: Any, _: object) -> None:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.execute("PRAGMA journal_mode = MEMORY")
+
+    event.listen(Engine, "connect", relax)
+    try:
+        yield
+    finally:
+        event.remove(Engine, "connect", relax)
 
 
 REFUSED = (

@@ -6,16 +6,19 @@ import socket
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
 from mlflow.cli import cli
+from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 
 from components.common.errors import InputError, Unavailable
 from components.registry import tracking
 from components.registry.tracking import (
     connect,
+    create_database,
     experiment_id,
     mlflow_errors,
     store_uri,
@@ -39,6 +42,28 @@ def request_experiment(monkeypatch):
     yield request
     for mlflow in connected:
         mlflow.set_tracking_uri(None)
+
+
+def synchronous(uri: str) -> int:
+    """Return how often SQLite flushes what a new connection writes: 0 never, 2 at each commit."""
+    engine = create_engine(uri)
+    with engine.connect() as connection:
+        return connection.exec_driver_sql("PRAGMA synchronous").scalar_one()
+
+
+def test_new_database_is_flushed_once(tmp_path, monkeypatch):
+    class Client:
+        def __init__(self, uri: str):
+            found.append(synchronous(uri))
+
+        def search_experiments(self) -> None:
+            """As MLflow does, create what is missing."""
+
+    found, flushed = [], []
+    monkeypatch.setattr(os, "fsync", flushed.append)
+    create_database(SimpleNamespace(MlflowClient=Client), tmp_path / "mlflow.db")
+    assert (found, len(flushed)) == ([0], 1)
+    assert synchronous(f"sqlite:///{tmp_path / 'mlflow.db'}") == 2
 
 
 @pytest.mark.parametrize("status", [500, 502, 503, 429])

@@ -16,6 +16,7 @@ import pytest
 from filelock import FileLock
 
 from components.common.errors import InputError
+from components.registry.tracking import create_database
 from flows.services.postgresql import program
 from flows.services.services import PORTS, Services
 
@@ -97,10 +98,7 @@ def empty_store(shared_folder) -> Path:
 
     path = shared_folder / "empty.db"
     with FileLock(shared_folder / "empty.lock"):
-        if not path.exists():
-            unfinished = path.with_suffix(".unfinished")
-            mlflow.MlflowClient(f"sqlite:///{unfinished}").search_experiments()
-            unfinished.rename(path)
+        create_database(mlflow, path)
     return path
 
 

@@ -38,6 +38,7 @@ from components.tasks.baseline import BASELINES
 from components.tasks.metrics import PREDICTIONS, quotient
 from tests.support.media import png, wav
 from tests.support.params import small_params, write_params
+from tests.support.process import run_python
 from tests.support.tiny_model import (
     EVERY_TASK,
     ids_of,
@@ -174,6 +175,13 @@ def test_evaluation_runs_again_only_after_a_change(world, evaluation, tmp_path):
     again = evaluate(tmp_path / "changed")
     assert len(predictions_of(again)) < len(predictions_of(evaluation))
     assert again.content["fingerprint"] != evaluation.content["fingerprint"]
+
+
+def test_no_torch_is_loaded_to_see_that_results_are_up_to_date(tmp_path):
+    """As for the champion, whenever a challenger is judged."""
+    code = "import sys, components.evaluate.evaluation.__main__; sys.exit('torch' in sys.modules)"
+    process = run_python("-c", code, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr
 
 
 def test_other_models_are_evaluated_with_their_own_settings(world):

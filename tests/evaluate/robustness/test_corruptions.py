@@ -6,7 +6,7 @@ from typing import get_args, get_type_hints
 import pytest
 
 from components.common.hashing import content_id
-from components.evaluate.evaluation.__main__ import EvaluationArguments
+from components.evaluate.evaluation.settings import EvaluationArguments
 from components.evaluate.robustness.corruptions import (
     CORRUPTIONS,
     MISSING_ASSETS,
