@@ -24,8 +24,7 @@ from benchmarks import (
     tabular,
     throughput,
 )
-from benchmarks.project import Project, copy_tree
-from tests.support.clone import depend_on_all_code
+from benchmarks.project import Project
 from tests.support.params import ROOT, SMALL
 
 OF_LEARNING = ("features.", "align.", "model.size", "train.epochs")  # beginnings of keys
@@ -67,15 +66,9 @@ OF_CODE = ("edits", "structure")
 
 @pytest.fixture(autouse=True)
 def small_sizes(monkeypatch):
-    """Fresh clones have small pipelines, whose code is one dep; one stage of them is killed."""
+    """Fresh clones have small pipelines; one stage of them is killed."""
     for module, constant, value in SMALL_SIZES:
         monkeypatch.setattr(module, constant, value)
-
-    def copy_small(path: Path) -> None:
-        copy_tree(path)
-        depend_on_all_code(path / "dvc.yaml")
-
-    monkeypatch.setattr("benchmarks.project.copy_tree", copy_small)
     monkeypatch.setattr(Project, "fresh", partial(Project.fresh, settings=SMALL))
     run_killed, killed = clones.run_killed, "train"
     monkeypatch.setattr(
@@ -84,14 +77,14 @@ def small_sizes(monkeypatch):
 
 
 @pytest.fixture
-def one_stage(monkeypatch, again):
-    """The project and fresh clones of it have the first stage only."""
+def two_stages(monkeypatch, again):
+    """The project and fresh clones of it have the first two stages only."""
     fresh = Project.fresh
 
     def shortened(path: Path) -> Project:
         project = fresh(path)
         pipeline = yaml.safe_load((path / "dvc.yaml").read_text())
-        stages = {"settings": pipeline["stages"]["settings"]}
+        stages = {name: pipeline["stages"][name] for name in ("code", "settings")}
         for folder in (path, again.path):
             (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}, sort_keys=False))
             (folder / "dvc.lock").unlink()
@@ -121,7 +114,7 @@ def test_every_part_is_run_here():
 def test_part_of_finished_pipeline(again, request, part):
     """Equal bytes are equal on tiny data too; other figures only have to be there."""
     if part in ("flow", "clones"):
-        request.getfixturevalue("one_stage" if part == "flow" else "nearly_finished")
+        request.getfixturevalue("two_stages" if part == "flow" else "nearly_finished")
     figures = list(import_module(f"benchmarks.{part}").figures(again.path))
     assert figures and all(figure.name and figure.measured for figure in figures)
     wrong = [f.name for f in figures if f.measured == "DIFFERENT" and "committed" not in f.name]
