@@ -37,6 +37,11 @@ def check_content(content: object, path: Path) -> None:
     raise_problems(path, [*_unknown_sections(content), *all_problems(content, FlowSettings)])
 
 
+def check_known(path: Path) -> None:
+    """Raise InputError with what stages and flows would refuse; they pass over other sections."""
+    raise_problems(path, all_problems(parse_yaml(path.read_bytes(), path), FlowSettings))
+
+
 def _unknown_sections(content: object) -> Iterator[str]:
     fields = [sections.model_fields for sections in (*STAGES, FlowSettings)]
     known = {field.alias or name: None for found in fields for name, field in found.items()}

@@ -35,6 +35,7 @@ from flows.settings import PARAMS
 
 RETRY_SECONDS = 10.0
 WAKE_SECONDS = 0.5
+SETTINGS = "settings"  # the stage that refuses mistakes in params.yaml
 
 
 @dataclass(frozen=True)
@@ -267,7 +268,11 @@ def main(argv: list[str] | None = None) -> int:
     def check() -> None:
         if args.settings:
             check_for_run(PARAMS, args.settings)
-        Stages().plan(args.targets)
+        plan = Stages().plan(args.targets)
+        if not args.settings and any(planned.name == SETTINGS for planned in plan):
+            from flows.check import check_known  # whose import takes half a second
+
+            check_known(PARAMS)
 
     return exit_code(pipeline, check, print_state=False, **vars(args))
 

@@ -1,12 +1,14 @@
 """What flows refuse from the shell before a server starts."""
 
 import importlib
+import shutil
+import subprocess
 from collections.abc import Callable
 
 import pytest
 
 from components.common.errors import Unavailable
-from tests.support.params import small_params, write_params
+from tests.support.params import ROOT, small_params, write_params
 
 
 @pytest.fixture
@@ -54,6 +56,16 @@ def test_retraining_that_could_not_end_is_refused_first(call, tmp_path, monkeypa
     write_params(tmp_path / "params.yaml", small_params({"operate.commit": "retrained"}))
     code, printed = call("retrain")
     assert (code, "is not in a Git repository" in printed) == (2, True), printed
+
+
+def test_mistake_of_a_stage_is_refused_before_the_pipeline_runs(call, tmp_path):
+    for name in ("dvc.yaml", ".dvcignore"):
+        shutil.copy(ROOT / name, tmp_path)
+    (tmp_path / ".dvc").mkdir()
+    write_params(tmp_path / "params.yaml", small_params({"train.epochs": -1}))
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    code, printed = call("pipeline")
+    assert (code, "train.epochs: " in printed) == (2, True), printed
 
 
 @pytest.mark.slow
