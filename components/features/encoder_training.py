@@ -15,7 +15,6 @@ from components.data.samples import SPLIT, SPLITS, asset_column
 from components.layers.features import Encoder, encode
 from components.layers.losses import nt_xent
 from components.layers.named_modules import NamedModules
-from components.layers.plain import changed
 from components.modalities.encoding import Batch, Objective, Pretext
 from components.modalities.registry import VIEWS
 from components.modalities.settings import EncoderSettings
@@ -112,7 +111,7 @@ class EncoderTraining(TrainingRun):
 
     def losses(self, batch: Tensor) -> Losses:
         pretext, inputs = self.data.pretext, self.data.assets.take(batch)
-        inputs = changed(inputs, pretext.augment(inputs))
+        inputs = self.model.encoder.changed(inputs, pretext.augment(inputs))
         shares = [(batch, 1.0)]  # of the labels of these assets
         if pretext.mixup is not None:
             inputs, order, share = pretext.mixup(inputs)

@@ -7,7 +7,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from components.layers.plain import PlainExtractor
+from components.layers.plain import PLAIN, PlainExtractor
 
 
 @dataclass(frozen=True)
@@ -67,6 +67,16 @@ class Encoder(nn.Module):
         own = {name: value for name, value in inputs.items() if name not in self.plain.OWN_INPUTS}
         features, plain = self(**own), self.plain(inputs)
         return replace(features, pooled=features.pooled + self.plain.mapped(plain), plain=plain)
+
+    def changed(
+        self, inputs: Mapping[str, Tensor], changes: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Return inputs with changes to some, without plain features that are no longer true."""
+        result = {**inputs, **changes}
+        seen = changes.keys() & self.plain.INPUTS if self.plain else ()
+        if not all(changes[name].equal(inputs[name]) for name in seen):
+            result.pop(PLAIN, None)
+        return result
 
 
 def cat_plain(parts: Sequence[Features], dim: int = 0) -> Tensor | None:

@@ -25,6 +25,7 @@ class PlainExtractor(nn.Module):
         mapped: D, of the encoder's.
     """
 
+    INPUTS: ClassVar[frozenset[str]]  # tensors of the processor that are described
     OWN_INPUTS: ClassVar[frozenset[str]] = frozenset({PLAIN})  # tensors for these alone
 
     def __init__(self, width: int, mapped: int):
@@ -58,7 +59,8 @@ class PlainExtractor(nn.Module):
     def add_to(self, inputs: Mapping[str, Tensor], fit_to: Tensor | None = None) -> dict:
         """Return the tensors of N assets, in main memory, with their scaled features as `PLAIN`.
 
-        The scale is first learnt from the assets in `fit_to`, int64 [n], if there are any.
+        What only those need is left out. The scale is first learnt from the assets in `fit_to`,
+        int64 [n], if there are any.
         """
         device, count = self.map.weight.device, len(next(iter(inputs.values())))
         parts = (
@@ -69,15 +71,8 @@ class PlainExtractor(nn.Module):
         if fit_to is not None and len(fit_to):
             self.fit(found[fit_to])
         scaled = torch.cat([self.scale(part) for part in found.split(AT_ONCE)])
-        return {**inputs, PLAIN: scaled.cpu()}
-
-
-def changed(inputs: Mapping[str, Tensor], changes: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return inputs with changes to some, and without plain features that are no longer true."""
-    result = {**inputs, **changes}
-    if PLAIN in inputs and not all(value.equal(inputs[name]) for name, value in changes.items()):
-        del result[PLAIN]
-    return result
+        left = {name: value for name, value in inputs.items() if name not in self.OWN_INPUTS}
+        return {**left, PLAIN: scaled.cpu()}
 
 
 class StandardisedExtractor(PlainExtractor):

@@ -13,7 +13,6 @@ from components.data.assets import AssetTensors, load_assets
 from components.data.batches import Samples, asset_rows
 from components.data.samples import SPLIT, SPLITS
 from components.layers.features import Encoder, Features
-from components.layers.plain import changed
 from components.modalities.encoding import Batch, Change
 from components.model.multimodal import MultimodalModel
 from components.tasks.registry import with_heads
@@ -97,7 +96,8 @@ class TrainingData:
         """Return assets on the device; those of an encoder in training are augmented in steps."""
         batch = self.assets[modality].take(rows)
         if self.model.training and modality in self.augment:
-            batch = changed(batch, self.augment[modality](batch))
+            encoder = self.model.encoder(modality)
+            batch = encoder.changed(batch, self.augment[modality](batch))
         return {name: value.to(self.device) for name, value in batch.items()}
 
 

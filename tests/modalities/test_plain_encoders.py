@@ -6,8 +6,8 @@ import torch
 from pydantic import ValidationError
 from sklearn.feature_extraction.text import CountVectorizer, TfidfVectorizer
 
-from components.layers.features import Features
-from components.layers.plain import AT_ONCE, PLAIN, StandardisedExtractor, changed
+from components.layers.features import Encoder, Features
+from components.layers.plain import AT_ONCE, PLAIN, StandardisedExtractor
 from components.modalities.audio.encoders import plain as audio
 from components.modalities.image.encoders import plain as image
 from components.modalities.image.plain_features import measurements
@@ -142,10 +142,20 @@ def test_plain_features_that_were_computed_are_those_of_a_batch(m, monkeypatch):
 
 
 def test_plain_features_of_changed_inputs_are_left_out():
-    inputs = {"pixels": torch.ones(2, 3), "lengths": torch.ones(2), PLAIN: torch.zeros(2, 4)}
-    assert PLAIN in changed(inputs, {}) and PLAIN in changed(inputs, {"pixels": torch.ones(2, 3)})
-    found = changed(inputs, {"pixels": torch.zeros(2, 3)})
-    assert found.keys() == {"pixels", "lengths"} and not found["pixels"].any()
+    encoder = Encoder()
+    encoder.plain = Numbers(4, mapped=2)
+    inputs = {"numbers": torch.ones(2, 4), "others": torch.ones(2), PLAIN: torch.zeros(2, 4)}
+    for same in ({}, {"numbers": torch.ones(2, 4)}, {"others": torch.zeros(2)}):
+        assert PLAIN in encoder.changed(inputs, same)
+    found = encoder.changed(inputs, {"numbers": torch.zeros(2, 4)})
+    assert found.keys() == {"numbers", "others"} and not found["numbers"].any()
+
+
+@pytest.mark.parametrize("m", WITH_PLAIN)
+def test_inputs_of_plain_features_alone_are_not_kept(m):
+    settings = small_settings(TrainStageSettings, {f"features.{m}.plain": True})
+    encoder = encoders_of(m).build(settings.preprocess[m], settings.features[m], None)
+    assert encoder.plain.add_to(inputs_of(m)).keys() == {*make_inputs(COUNT)[m], PLAIN}
 
 
 def test_scale_is_learnt_from_some_assets():
@@ -167,6 +177,8 @@ def test_scale_is_learnt_from_training_assets():
 
 class Numbers(StandardisedExtractor):
     """Features that are there already."""
+
+    INPUTS = frozenset({"numbers"})
 
     def describe(self, inputs):
         return inputs["numbers"]

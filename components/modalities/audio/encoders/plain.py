@@ -14,6 +14,8 @@ PARTS = 8  # of equal length, whose means tell what comes when
 class PlainAudioExtractor(StandardisedExtractor):
     """Statistics of spectrograms with some number of mel bands."""
 
+    INPUTS = frozenset({"mels", "lengths"})
+
     def __init__(self, bands: int, mapped: int):
         super().__init__(width(bands), mapped)
 

@@ -18,6 +18,8 @@ WIDTH = COLOURS + (SIDE // CELL) ** 2 * ORIENTATIONS
 class PlainImageExtractor(StandardisedExtractor):
     """Colours and gradients of images."""
 
+    INPUTS = frozenset({"pixels"})
+
     def __init__(self, mapped: int):
         super().__init__(WIDTH, mapped)
 

@@ -12,6 +12,7 @@ from components.modalities.text.modality import BUCKETS, COUNTS, KINDS
 class PlainTextExtractor(PlainExtractor):
     """TF-IDF of hashed words and characters, each kind of length 1."""
 
+    INPUTS = frozenset({COUNTS})
     OWN_INPUTS = frozenset({COUNTS, PLAIN})
 
     def __init__(self, mapped: int):
