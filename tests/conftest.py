@@ -1,6 +1,7 @@
 """Fixtures of all tests, and the tiers of tests."""
 
 import gc
+import os
 from collections.abc import Generator
 from pathlib import Path
 
@@ -37,7 +38,11 @@ def shared_folder(tmp_path_factory, worker_id: str) -> Path:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the marker of the slow tier: `make check` leaves it out, `make test` runs it too."""
+    """Declare the marker of the slow tier: `make check` leaves it out, `make test` runs it too.
+
+    Files are not flushed to disk, which takes milliseconds for each: no test cuts the power.
+    """
+    os.fsync = lambda _: None
     config.addinivalue_line(
         "markers", "slow: needs a pipeline, a server, a browser or several seconds"
     )

@@ -130,6 +130,7 @@ def test_part_of_own_data(part):
     assert not any(figure.measured == "DIFFERENT" for figure in figures)
 
 
+@pytest.mark.slow  # reads all code several times
 def test_table_prints_parts_without_size(capsys):
     table.main(["structure", "edits"])
     output = capsys.readouterr().out

@@ -27,21 +27,30 @@ from typing import NoReturn
 
 import pytest
 
-MODULES = (  # what processes of the project import, without Prefect, which reads settings then
+MODULES = (  # what processes of the project import; not Prefect itself, which reads settings then
+    "coolname",
     "dvc.cli.parser",
     "dvc.data_cloud",
     "dvc.repo.open_repo",
     "dvc.repo.reproduce",
     "dvc.stage.cache",
     "git",
+    "griffe",
+    "h2.connection",
+    "httpx",
     "jinja2",
+    "jsonschema",
     "matplotlib.figure",
     "mlflow.pyfunc",
     "mlflow.store.tracking.sqlalchemy_store",
     "networkx",
     "pandera.pandas",
+    "pendulum",
+    "prometheus_client",
     "pyarrow.dataset",
     "pyarrow.parquet",
+    "pydantic_settings",
+    "ruamel.yaml",
     "scipy.stats",
     "sklearn.svm",
     "soundfile",
@@ -49,6 +58,7 @@ MODULES = (  # what processes of the project import, without Prefect, which read
     "torch._dynamo",
     "torchaudio",
     "torchvision.transforms.v2",
+    "websockets.asyncio.client",
 )
 SMALL = (
     "components.ingest.sources.espeak"  # forks for every sound, which takes a large process long

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable
 
+import pytest
 import torch
 
 from components.training.adamw import AdamW
@@ -45,6 +46,7 @@ def test_steps_are_those_of_torch():
     assert found == trained(AdamW, module, lambda o: o.load_state_dict(o.state_dict()))
 
 
+@pytest.mark.slow  # imports torch in a process of its own
 def test_steps_need_no_compiler():
     """It takes a second to import."""
     process = run_python("-c", STEPS, cwd=ROOT)

@@ -61,6 +61,7 @@ def test_weights_are_the_same_on_a_processor_of_another_maker():
     assert weights() == weights(EMULATOR, "-cpu", "Haswell")
 
 
+@pytest.mark.slow  # imports torch in a process of its own
 def test_variables_are_set_before_torch_is_imported():
     """They are read when it is, or at its first operation."""
     code = "import components, torch; print(torch.backends.cpu.get_cpu_capability())"
