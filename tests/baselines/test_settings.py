@@ -7,7 +7,7 @@ from tests.support.params import settings_problems, small_settings
 
 def test_baselines_read_what_plain_features_need():
     found = list(keys_of(stage_settings()))
-    assert found == ["tasks", "preprocess.image.fit", "evaluate.baselines"]
+    assert found == ["workers", "tasks", "preprocess.image.fit", "evaluate.baselines"]
 
 
 def test_settings_of_plain_features_are_checked():

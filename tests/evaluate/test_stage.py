@@ -68,6 +68,7 @@ def write_inputs(folder: Path, split: str = "test") -> None:
     changes = {"tasks": tasks, "ingest.slices": ["place"], "evaluate.prompts": PROMPTS}
     changes["evaluate.split"] = split
     write_params(folder / "params", small_params(changes))
+    (folder / "code").touch()  # nothing is listed
     model = make_model(every=True)
     save_model(folder / "model", model, make_processors())
     (folder / "encoders").mkdir()

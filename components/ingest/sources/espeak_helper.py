@@ -132,4 +132,8 @@ def _write(size: int, pcm: bytes | bytearray = b"") -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        from components.common import command_line  # which every fork would have to copy
+
+        command_line.parser(__doc__).parse_args()
     serve()
