@@ -5,6 +5,7 @@
 
 import logging
 import os
+import signal
 import socket
 import sys
 import warnings
@@ -55,14 +56,13 @@ class Group:
         """File with the message of an `InputError` of another process than the first."""
         return self.folder / "mistake"
 
-    @contextmanager
-    def joined(self, rank: int) -> Iterator[None]:
-        """Make this process the one with a number for the duration of the body."""
+    def run(self, work: Callable[[], ResultT], rank: int) -> ResultT:
+        """Return what the work returns, done as the process with a number."""
         if self.device == "cuda":
-            torch.cuda.set_device(rank)
+            torch.cuda.set_device(rank)  # of this thread
         store = FileStore(str(self.folder / "meeting"), self.size)
         with joined(self.device, store=store, rank=rank, world_size=self.size):
-            yield
+            return work()
 
 
 def launch(work: Callable[[], ResultT], processes: int, device: Device = "cpu") -> ResultT:
@@ -133,8 +133,7 @@ def training_device(processes: int, device: Device) -> torch.device:
 def _work_first(work: Callable[[], ResultT], group: Group, others: ProcessContext) -> ResultT:
     """Do the work as the first process, and wait for the others."""
     try:
-        with group.joined(0):
-            result = work()
+        result = group.run(work, 0)
     except PeerLost:
         _report(others, group)
         raise
@@ -148,11 +147,12 @@ def _work_along(index: int, work: Callable[[], object], group: Group) -> None:
     In a new thread: those with which torch computes belong to the thread that used them first, and
     a copy of the process has none of them.
     """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # which the end of the first process sends
     logging.disable()
     warnings.simplefilter("ignore")
     try:
-        with group.joined(index + 1), ThreadPoolExecutor(1) as executor:
-            executor.submit(work).result()
+        with ThreadPoolExecutor(1) as executor:
+            executor.submit(group.run, work, index + 1).result()
     except PeerLost:
         pass
     except InputError as error:
