@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import shutil
 import socket
 import statistics
 import time
@@ -107,6 +108,7 @@ def sleeping_project(shape: Sequence[PlannedStage]) -> Iterator[Project]:
         for stage in shape
     }
     with TemporaryDirectory() as name:
+        shutil.copy(ROOT / "params.yaml", name)  # which the flow checks first
         yield Project.of_stages(Path(name), stages)
 
 

@@ -62,9 +62,9 @@ class PipelineStage:
         return "--checkpoint" in self.words
 
     @property
-    def data(self) -> list[str]:
+    def data(self) -> set[str]:
         """The deps that are not code."""
-        return [dep for dep in self.deps if not dep.startswith(("components", "data/code/"))]
+        return {dep for dep in self.deps if not dep.startswith(("components", "data/code/"))}
 
     @property
     def code(self) -> list[str]:

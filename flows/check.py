@@ -20,10 +20,7 @@ def main() -> None:
     parser.add_argument("params", type=Path, nargs="?", default=PARAMS)
     path = parser.parse_args().params
     with exit_codes():
-        try:
-            check_text(path.read_bytes(), path)
-        except FileNotFoundError as error:
-            raise InputError(f"{path} is missing. Name one: python -m flows.check FILE") from error
+        check_text(_read(path), path)
     print(f"{path}: every key and value is valid")
 
 
@@ -39,7 +36,16 @@ def check_content(content: object, path: Path) -> None:
 
 def check_known(path: Path) -> None:
     """Raise InputError with what stages and flows would refuse; they pass over other sections."""
-    raise_problems(path, all_problems(parse_yaml(path.read_bytes(), path), FlowSettings))
+    raise_problems(path, all_problems(parse_yaml(_read(path), path), FlowSettings))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is missing. This writes one for your data: python -m components.start DATA"
+        ) from error
 
 
 def _unknown_sections(content: object) -> Iterator[str]:

@@ -18,7 +18,8 @@ def test_stages_are_those_of_dvc_yaml():
     stages = read_stages()
     assert stages["ingest"].module == "components.ingest" and "source" in stages["ingest"].data
     assert stages["preprocess_text"].by_hand[2:4] == ["--modality", "text"]
-    assert stages["train"].data[0] == "data/samples.parquet"
+    assert {"data/samples.parquet", "data/features"} < stages["train"].data
+    assert not any(path.startswith(("components", "data/code")) for path in stages["train"].data)
     assert "components/train/__main__.py" in stages["train"].code
     assert "reports/metrics.json" in stages["evaluate"].outs
     learning = [name for name, stage in stages.items() if stage.is_learning]

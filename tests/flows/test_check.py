@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import yaml
 from components.common.errors import InputError
 from components.common.nested import merged
 from components.settings.pipeline import resolved
-from flows.check import STAGES, check_content, check_text, main
+from flows.check import STAGES, check_content, check_known, check_text, main
 from flows.settings import PARAMS
 from tests.support.params import ROOT, change, shipped, write_params
 
@@ -167,8 +168,10 @@ def test_command_names_a_missing_file(monkeypatch, tmp_path, capsys):
     with pytest.raises(SystemExit) as end:
         main()
     assert end.value.code == 2
-    message = "params.yaml is missing. Name one: python -m flows.check FILE"
+    message = "params.yaml is missing. This writes one for your data: python -m components.start"
     assert message in capsys.readouterr().err
+    with pytest.raises(InputError, match=message):
+        check_known(Path("params.yaml"))
 
 
 def test_command_refuses_a_named_file(monkeypatch, tmp_path, capsys):
