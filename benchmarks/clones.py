@@ -19,7 +19,7 @@ from flows.params_file import edit
 
 STAGE_LINE = re.compile(r"^Running stage '(\w+)'")
 SAMPLE_SECONDS = 0.5
-SEEDS = (0, 1, 2)  # of a run each
+SEEDS = (0, 1, 2)  # of a run each; the first is that of params.yaml, which dvc.lock records
 ACCURACIES = [  # task, modalities, bar
     ("answer", "image-text", "≥ 99.95 %"),
     ("answer", "image-audio", "≥ 99.9 %"),
@@ -110,7 +110,8 @@ def figures(project: Path) -> Iterator[Figure]:
     with temporary(Project.fresh) as fresh:
         for seed in SEEDS:
             with temporary(fresh.copy) as clone:
-                edit(clone.path / "params.yaml", {"seed": seed})
+                if seed != SEEDS[0]:
+                    edit(clone.path / "params.yaml", {"seed": seed})
                 runs.append(run(clone))
                 metrics.append(read_json(clone.path / "reports/metrics.json"))
         for task, subset, bar in ACCURACIES:
@@ -122,7 +123,6 @@ def figures(project: Path) -> Iterator[Figure]:
         committed = (project / "dvc.lock").read_bytes()
         yield equality("`dvc.lock` of the clone and the one committed", first.lock, committed)
         with temporary(fresh.copy) as clone:
-            edit(clone.path / "params.yaml", {"seed": SEEDS[0]})
             killed = run_killed(clone, first.stages)
         name = "`dvc.lock` of a second clone in which each stage was once killed with SIGKILL"
         yield equality(name, first.lock, killed)
