@@ -22,7 +22,7 @@ WITHOUT_LEARNING = {  # files whose edit may re-run no learning stage → what t
 EDITS = WITHOUT_LEARNING | {
     "components/start/columns.py": "what columns hold, for `components.start`",
     "components/settings/pipeline.py": "the settings of all stages",
-    "components/code/listings.py": "listings of code",
+    "components/code/stage_code.py": "which code a stage can run",
     "components/training/downsample.py": "thins out logs per step",
     "components/tasks/classification/metrics.py": "metrics of a task kind",
     "components/evaluate/comparison/statistics.py": "tests of whether a model is better",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import yaml
 
-from components.code.listings import code_of
+from components.code.stage_code import code_of
 from components.modalities.registry import MODALITIES
 from components.stage.arguments import Arguments, parse_arguments
 from components.stage.stage import Stage

@@ -7,11 +7,12 @@ hundreds.
 from dataclasses import dataclass
 from pathlib import Path
 
-from components.code.listings import listing
+from components.code.stage_code import code_of
 from components.common.errors import InputError
 from components.common.files import write_text
 from components.common.source_code import ROOT
 from components.stage.arguments import Arguments, option, output_path
+from components.stage.code_listing import listing
 from components.stage.settings import Settings
 from components.stage.stage import Stage
 
@@ -30,7 +31,7 @@ def work(arguments: CodeArguments, _: Settings) -> None:
         package = stage.partition("_")[0]
         if not (ROOT / "components" / package / "__main__.py").is_file():
             raise InputError(f"--stages: {stage}: there is no components/{package}/__main__.py")
-        write_text(arguments.listings / f"{stage}.txt", listing(stage))
+        write_text(arguments.listings / f"{stage}.txt", listing(code_of(stage)))
 
 
 STAGE = Stage(__doc__, CodeArguments, lambda _: Settings, work)

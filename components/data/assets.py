@@ -53,13 +53,14 @@ def load_assets(folder: Path) -> AssetTensors:
     Raise `InputError` if it is not finished, or damaged.
     """
     shards = read_index(folder)
-    parts = [_load(folder / f"{shard.name}.safetensors") for shard in shards]
+    parts = [load_tensors(folder / f"{shard.name}.safetensors") for shard in shards]
     names = parts[0] if parts else ()
     tensors = {name: torch.cat([part[name] for part in parts]) for name in names}
     return AssetTensors(tuple(a for shard in shards for a in shard.asset_ids), tensors)
 
 
-def _load(path: Path) -> dict[str, Tensor]:
+def load_tensors(path: Path) -> dict[str, Tensor]:
+    """Read a file of tensors that a stage left; raise `InputError` if it is damaged."""
     with readable_tensors(path):
         return load_file(path)
 

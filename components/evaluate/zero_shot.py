@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from components.common.errors import InputError
 from components.common.metrics import Metric
 from components.common.tensor_files import readable_tensors
-from components.data.assets import AssetTensors
+from components.data.assets import AssetTensors, load_tensors
 from components.data.samples import asset_column
 from components.evaluate.measure import Values
 from components.evaluate.settings import PromptSettings
@@ -69,16 +68,13 @@ def shared_space(
     trained = encoders / f"{m}.safetensors"
     with readable_tensors(trained):
         encoder.load_state_dict(load_encoder(trained)[0])
-    with readable_tensors(projections):
-        space.load_state_dict(load_file(projections), strict=False)
-    with readable_tensors(embeddings):
-        assets = load_file(embeddings)
+    space.load_state_dict(load_tensors(projections), strict=False)
     return SharedSpace(
         modality=m,
         processor=processing_of(m).build(processors[m]),
         encoder=encoder,
         projections=space,
-        assets=assets,
+        assets=load_tensors(embeddings),
     )
 
 

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 from components.common.files import replacing
 from components.common.hashing import file_hash
 from components.common.source_code import code_hash
-from components.common.tensor_files import readable_tensors
 from components.common.worker_processes import Jobs
+from components.data.assets import load_tensors
 from components.data.shards import Shard, transform
 from components.layers.features import Encoder, encode
 
@@ -32,9 +32,7 @@ def encode_shards(
     """
 
     def convert(shard: Shard, path: Path) -> None:
-        source = tensors / f"{shard.name}.safetensors"
-        with readable_tensors(source):
-            inputs = load_file(source)
+        inputs = load_tensors(tensors / f"{shard.name}.safetensors")
         found = encode(encoder, inputs, torch.arange(len(shard.asset_ids)))
         with replacing(path) as temporary:
             save_file(found.to_tensors(), temporary)

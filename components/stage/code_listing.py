@@ -1,10 +1,19 @@
-"""A listing of the code that a stage can run: it must not have changed since."""
+"""A listing of the code that a stage can run, which must not have changed since.
 
+It has a line per file, with the SHA-256 of its content, as `sha256sum --check` reads it.
+"""
+
+from collections.abc import Iterable
 from pathlib import Path
 
 from components.common.errors import InputError
 from components.common.hashing import content_id
 from components.common.source_code import ROOT
+
+
+def listing(files: Iterable[Path]) -> str:
+    """Return the listing of files of the project, whose paths are relative to its root."""
+    return "".join(f"{content_id((ROOT / path).read_bytes())}  {path}\n" for path in files)
 
 
 def read_listing(path: Path) -> dict[str, str]:

@@ -83,8 +83,12 @@ def _end(message: object, code: int) -> NoReturn:
 
 
 def run_fingerprint(module: str, arguments: Arguments, settings: Settings) -> str:
-    """Return a fingerprint of all that decides a stage's result: inputs, settings and code."""
-    paths = (getattr(arguments, name) for name in with_role(type(arguments), "input"))
+    """Return a fingerprint of all that decides a stage's result: inputs, settings and code.
+
+    Code counts by itself: by hand a stage may run without the listing of it.
+    """
+    names = (name for name in with_role(type(arguments), "input") if name != "code")
+    paths = (getattr(arguments, name) for name in names)
     inputs = file_hash(*(path for path in paths if path is not None))
     plain = settings.model_dump(mode="json", by_alias=True)
     return fingerprint(inputs, plain, code_hash(module))

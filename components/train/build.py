@@ -5,10 +5,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from safetensors.torch import load_file
-
 from components.common.errors import InputError
 from components.common.tensor_files import readable_tensors
+from components.data.assets import load_tensors
 from components.huggingface.encoder_file import Heads, load_description, load_encoder
 from components.model.config import model_config
 from components.model.multimodal import MultimodalModel
@@ -36,8 +35,7 @@ def build_model(
     for m, file in files.items():
         with readable_tensors(file):
             descriptions[m], loaded[m] = load_description(file), load_encoder(file)
-    with readable_tensors(projections):
-        aligned = load_file(projections)
+    aligned = load_tensors(projections)
     config = model_config(
         modalities=modalities,
         inputs=settings.preprocess,

@@ -6,7 +6,7 @@ import pytest
 
 from components.common.plugins import load_part
 from tests.support.params import ROOT
-from tests.support.process import run_python
+from tests.support.process import modules_loaded
 
 
 def test_part_is_module_in_folder_of_plugin():
@@ -21,14 +21,10 @@ def test_unknown_part_is_import_error(name, part):
 
 
 def test_other_plugins_and_parts_stay_unimported():
-    script = (
-        "import sys\n"
-        "from components.common.plugins import load_part\n"
-        "load_part('components.modalities', 'text', 'inspection')\n"
-        "print(*sorted(name for name in sys.modules if name.startswith('components.modalities.')))"
+    imported = modules_loaded(
+        "from components.common.plugins import load_part",
+        "load_part('components.modalities', 'text', 'inspection')",
+        cwd=ROOT,
     )
-    process = run_python("-c", script, cwd=ROOT)
-    assert process.returncode == 0, process.stderr
-    imported = process.stdout.split()
     assert "components.modalities.text.inspection" in imported
-    assert not {"components.modalities.audio", "components.modalities.text.encoders"} & {*imported}
+    assert not {"components.modalities.audio", "components.modalities.text.encoders"} & imported

@@ -25,10 +25,11 @@ class ToyArguments(Arguments):
 
 @pytest.fixture
 def fingerprint(tmp_path):
-    def of(name: str, content: str, module: str = MODULE, texts: str | None = None, **changes):
+    def of(name: str, content: str, module: str = MODULE, texts=None, code=None, **changes):
         for file, written in ((name, content), ("texts", texts or "")):
             (tmp_path / file).write_text(written)
         arguments = ToyArguments(
+            code=None if code is None else tmp_path / code,
             data=tmp_path / name,
             texts=None if texts is None else tmp_path / "texts",
             model=tmp_path / f"model of {name}",
@@ -43,6 +44,11 @@ def test_paths_and_other_sections_do_not_matter(fingerprint):
     first = fingerprint("a", "x")
     assert fingerprint("b", "x") == first
     assert fingerprint("a", "x", **{"train.epochs": 9}) == first
+
+
+def test_stage_by_hand_resumes_what_dvc_ran(fingerprint):
+    """DVC names the listing of code, whose files count by themselves."""
+    assert fingerprint("a", "x", code="listing.txt") == fingerprint("a", "x")
 
 
 def test_inputs_settings_and_code_matter(fingerprint):

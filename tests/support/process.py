@@ -21,6 +21,14 @@ def run_python(*arguments: str, cwd: Path, **environment: str) -> subprocess.Com
     )
 
 
+def modules_loaded(*code: str, cwd: Path) -> set[str]:
+    """Return the names of all modules that a new interpreter has loaded after lines of code."""
+    lines = ["import sys", *code, "print(*sys.modules)"]
+    process = run_python("-c", "\n".join(lines), cwd=cwd)
+    assert process.returncode == 0, process.stderr
+    return set(process.stdout.split())
+
+
 def assert_refused(process: subprocess.CompletedProcess, message: str) -> None:
     """Assert exit code 2 and a message without a traceback, as for a mistake of the user."""
     assert process.returncode == 2, process.stderr

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from components.code.__main__ import STAGE
-from components.code.listings import code_of
+from components.code.stage_code import code_of
 from components.common.source_code import ROOT, import_closure
 
 
