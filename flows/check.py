@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from components.common import command_line
-from components.common.errors import InputError, nearest
+from components.common.errors import nearest
 from components.settings.pipeline import STAGES, all_problems
 from components.stage.settings import parse_yaml, raise_problems
 from components.stage.stage import exit_codes
-from flows.settings import PARAMS, FlowSettings
+from flows.settings import PARAMS, FlowSettings, read_params
 
 
 def main() -> None:
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument("params", type=Path, nargs="?", default=PARAMS)
     path = parser.parse_args().params
     with exit_codes():
-        check_text(_read(path), path)
+        check_text(read_params(path), path)
     print(f"{path}: every key and value is valid")
 
 
@@ -36,16 +36,7 @@ def check_content(content: object, path: Path) -> None:
 
 def check_known(path: Path) -> None:
     """Raise InputError with what stages and flows would refuse; they pass over other sections."""
-    raise_problems(path, all_problems(parse_yaml(_read(path), path), FlowSettings))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(
-            f"{path} is missing. This writes one for your data: python -m components.start DATA"
-        ) from error
+    raise_problems(path, all_problems(parse_yaml(read_params(path), path), FlowSettings))
 
 
 def _unknown_sections(content: object) -> Iterator[str]:

@@ -13,6 +13,7 @@ from ruamel.yaml.representer import RoundTripRepresenter
 from components.common.errors import InputError
 from components.common.files import write_text
 from components.stage.settings import load_yaml
+from flows.settings import read_params
 
 LONGEST = 2_000  # characters of a value
 
@@ -31,10 +32,7 @@ def edited(path: Path, values: Mapping[str, Any]) -> str:
     """Return the content that the file would have, checked as a whole; raises as `edit` does."""
     from flows.check import check_text  # here, as it takes a second
 
-    try:
-        check_text(path.read_bytes(), path)  # so that complaints below are about the new values
-    except FileNotFoundError as error:
-        raise InputError(f"{path} is missing, so that no setting can be changed") from error
+    check_text(read_params(path), path)  # so that complaints below are about the new values
     file = _yaml()
     content = file.load(path.read_text(encoding="utf-8-sig"))
     for key, value in values.items():

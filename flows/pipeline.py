@@ -31,7 +31,7 @@ from flows.prefect.notify import report
 from flows.prefect.runs import label_process, pause, watch_cancellation
 from flows.processes.command import Stopped
 from flows.run_settings import Change, check_for_run, set_for_run
-from flows.settings import PARAMS
+from flows.settings import PARAMS, read_params
 
 RETRY_SECONDS = 10.0
 WAKE_SECONDS = 0.5
@@ -266,6 +266,7 @@ def main(argv: list[str] | None = None) -> int:
         parser.error("--retries must not be negative; all other numbers must be positive")
 
     def check() -> None:
+        read_params()
         if args.settings:
             check_for_run(PARAMS, args.settings)
         plan = Stages().plan(args.targets)

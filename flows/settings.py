@@ -205,11 +205,18 @@ class FlowSettings(Settings):
         return self
 
 
+def read_params(path: Path = PARAMS) -> bytes:
+    """Return the content of a parameter file; raise `InputError` if there is none."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{path} is missing. This writes one for your data: python -m components.start DATA. "
+            f"Or change to the project's folder: {Path.cwd()} has no {path}"
+        ) from error
+
+
 def flow_settings() -> FlowSettings:
     """Read the settings of flows from the working directory."""
-    if not PARAMS.exists():
-        raise InputError(
-            f"{Path.cwd()} has no {PARAMS}. Change to the project's folder, or write one for your "
-            "data: python -m components.start DATA"
-        )
+    read_params()
     return load_settings(PARAMS, FlowSettings)

@@ -28,7 +28,7 @@ def call(monkeypatch, tmp_path, capfd) -> Callable[..., tuple[int, str]]:
     return run
 
 
-@pytest.mark.parametrize("name", ["evaluate", "retrain"])
+@pytest.mark.parametrize("name", ["evaluate", "retrain", "pipeline"])
 def test_missing_settings_are_refused_first(call, tmp_path, name):
     code, printed = call(name)
     assert (code, "has no params.yaml" in printed) == (2, True), printed
